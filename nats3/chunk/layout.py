@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nats3.errors import Nats3Error
+from nats3.life import Opening
 
 FORMAT_VERSION = 1
 
@@ -15,28 +16,6 @@ class Codec(Enum):
 
     BINARY = "binary"
     JSON = "json"
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The whole opening of a life, so that the bucket alone tells the history of a stream.
-
-    `parent` is the uuid of the life that this one branches from (None: no message of it is known), `upto` the last
-    seq of the parent that goes on, `equal` the greatest seq that was found equal, `cursor` where archiving starts:
-    the seqs equal < seq <= cursor are a gap for a reason unknown. `left` are [seq, fingerprint] pairs of messages that
-    a restore brought back below the cursor and that are not archived. `tip` is the hex SHA-256 of the job's last chunk
-    before this life, None for its first.
-    """
-
-    ordinal: int
-    uuid: str
-    created: int
-    parent: str | None = None
-    upto: int = 0
-    equal: int = 0
-    cursor: int = 0
-    left: tuple[tuple[int, str], ...] = ()
-    tip: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,250 @@
+"""`run/<id>` of a load job: what was planned, what the target has acknowledged, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from nats3.job.order import PublishMode
+from nats3.job.running import (
+    Condition,
+    RunActivated,
+    RunBlocked,
+    RunDegraded,
+    RunFailed,
+    RunPaused,
+    RunRecovered,
+    RunStopped,
+    condition_after,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRange:
+    """Archived messages of one life that a load reads: first <= seq <= last, in the chunks known at the plan's position.
+
+    Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once.
+    """
+
+    rank: int
+    job_id: str
+    life: str
+    created: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlanned:
+    """The plan is frozen: these ranges, of the chunks that were recorded at or before log position `position`."""
+
+    ranges: tuple[PlannedRange, ...]
+    position: int
+    chunks: int
+    messages: int
+    generation: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadExtended:
+    """A polling load found chunks recorded after `LoadPlanned.position`, all above what was planned."""
+
+    ranges: tuple[PlannedRange, ...]
+    position: int
+    chunks: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetBound:
+    """The stream that takes what is published, how it was found (`last` is its last seq then), and in which mode."""
+
+    stream: str
+    created: int
+    last: int
+    mode: PublishMode
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgressed:
+    """Everything up to `seq` of range rank `rank` is acknowledged; `target_seq` is where the last of it stands.
+
+    `published` counts the messages of this generation, `duplicates` those that the target had already.
+    """
+
+    rank: int
+    seq: int
+    published: int
+    duplicates: int
+    target_seq: int
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLoaded:
+    """Every selected message of the chunk is acknowledged."""
+
+    bucket: str
+    key: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSkipped:
+    """A bad chunk was passed over, as ordered."""
+
+    key: str
+    first: int
+    last: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDeleteRequested:
+    """The chunk is loaded and its order says to delete it: gone from the index, soon from the bucket."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDeleted:
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCompleted:
+    """Everything planned is in the target, but for what was skipped by order."""
+
+    messages: int
+    skipped: int
+
+
+LoadingEvent = (
+    LoadPlanned
+    | LoadExtended
+    | TargetBound
+    | LoadProgressed
+    | ChunkLoaded
+    | ChunkSkipped
+    | ChunkDeleteRequested
+    | ChunkDeleted
+    | LoadCompleted
+    | RunActivated
+    | RunDegraded
+    | RunRecovered
+    | RunBlocked
+    | RunPaused
+    | RunStopped
+    | RunFailed
+)
+
+LOADING_EVENTS = (
+    LoadPlanned,
+    LoadExtended,
+    TargetBound,
+    LoadProgressed,
+    ChunkLoaded,
+    ChunkSkipped,
+    ChunkDeleteRequested,
+    ChunkDeleted,
+    LoadCompleted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches."""
+
+    condition: Condition = field(default_factory=Condition)
+    generation: int = 1
+    attempt: int = 1
+    planned: bool = False
+    ranges: tuple[PlannedRange, ...] = ()
+    position: int = 0
+    planned_messages: int = 0
+    target: TargetBound | None = None
+    rank: int = 0
+    seq: int = 0
+    published: int = 0
+    duplicates: int = 0
+    target_seq: int = 0
+    skipped: int = 0
+    to_delete: frozenset[tuple[str, str]] = frozenset()
+    completed: bool = False
+
+
+def evolve(state: Loading, event: LoadingEvent) -> Loading:
+    match event:
+        case LoadPlanned():
+            return _planned(state, event)
+        case LoadExtended():
+            return replace(
+                state,
+                ranges=state.ranges + event.ranges,
+                position=event.position,
+                planned_messages=state.planned_messages + event.messages,
+            )
+        case TargetBound():
+            return replace(state, target=event)
+        case LoadProgressed():
+            return replace(
+                state,
+                rank=event.rank,
+                seq=event.seq,
+                published=event.published,
+                duplicates=event.duplicates,
+                target_seq=event.target_seq,
+            )
+        case ChunkLoaded() | ChunkSkipped() | ChunkDeleteRequested() | ChunkDeleted() | LoadCompleted():
+            return _finished(state, event)
+        case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
+            return replace(state, condition=condition_after(event))
+        case _:
+            assert_never(event)
+
+
+def _planned(state: Loading, event: LoadPlanned) -> Loading:
+    """A new generation begins from nothing; the same one goes on where its acknowledged prefix ends."""
+    kept = state if event.generation == state.generation else Loading(condition=state.condition)
+    return replace(
+        kept,
+        planned=True,
+        generation=event.generation,
+        attempt=event.attempt,
+        ranges=event.ranges,
+        position=event.position,
+        planned_messages=event.messages,
+        completed=False,
+    )
+
+
+def _finished(
+    state: Loading, event: ChunkLoaded | ChunkSkipped | ChunkDeleteRequested | ChunkDeleted | LoadCompleted
+) -> Loading:
+    match event:
+        case ChunkLoaded():
+            return state
+        case LoadCompleted():
+            return replace(state, completed=True)
+        case ChunkSkipped(count=count):
+            return replace(state, skipped=state.skipped + count)
+        case ChunkDeleteRequested(bucket=bucket, key=key):
+            return replace(state, to_delete=state.to_delete | {(bucket, key)})
+        case ChunkDeleted(bucket=bucket, key=key):
+            return replace(state, to_delete=state.to_delete - {(bucket, key)})
+        case _:
+            assert_never(event)
+
+
+def message_id_prefix(job_id: str, generation: int) -> str:
+    """What the ids of all messages of one generation begin with."""
+    return f"n3:{job_id}:{generation}:"
+
+
+def message_id(job_id: str, generation: int, life: str, seq: int) -> str:
+    """The `Nats-Msg-Id` of a replayed message: equal after any crash, pause or take-over, so that it counts once."""
+    return f"{message_id_prefix(job_id, generation)}{life}:{seq}"

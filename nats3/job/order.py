@@ -1,0 +1,70 @@
+"""What a user may order: a store job or a load job. Checked where it enters (`nats3.api`), a plain value from there on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["store", "load"]
+CodecName = Literal["binary", "json"]
+HeaderPolicy = Literal["safe", "verbatim", "none"]
+PublishMode = Literal["auto", "atomic", "exclusive", "dedupe", "at_least_once"]
+OnBadChunk = Literal["halt", "quarantine"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """When a chunk ends: whichever comes first. Bytes are raw (subjects, header blocks, payloads); a ceiling."""
+
+    max_bytes: int = 1_000_000
+    max_count: int = 1000
+    max_age_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOrder:
+    """Archive what `stream` holds and gets on `subject` (a filter; ">" is everything) into `bucket` below `prefix`."""
+
+    name: str
+    stream: str
+    subject: str
+    bucket: str
+    prefix: str | None = None
+    consumer: str | None = None
+    limits: ChunkLimits = field(default_factory=ChunkLimits)
+    codec: CodecName = "binary"
+    level: int = 3
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """Publish what is archived of `read_stream` and matches, in order.
+
+    `write_subject` None means the original subject. Times are ns, half open; seqs are inclusive. None means no bound.
+    """
+
+    name: str
+    bucket: str
+    read_stream: str
+    read_subject: str = ">"
+    write_subject: str | None = None
+    prefix: str | None = None
+    read_consumer: str | None = None
+    poll_interval_s: float | None = None
+    delete_chunks: bool = False
+    from_time: int | None = None
+    to_time: int | None = None
+    from_seq: int | None = None
+    to_seq: int | None = None
+    limit: int | None = None
+    headers: HeaderPolicy = "safe"
+    mode: PublishMode = "auto"
+    on_bad_chunk: OnBadChunk = "halt"
+
+
+Order = StoreOrder | LoadOrder
+
+
+def kind_of(order: Order) -> Kind:
+    return "store" if isinstance(order, StoreOrder) else "load"

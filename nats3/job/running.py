@@ -1,0 +1,96 @@
+"""What happens to every run, of whatever kind, on `run/<id>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dependency = Literal["nats", "s3", "postgres"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunActivated:
+    """A node owns the run from here on, under this fence."""
+
+    activation: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunDegraded:
+    """A dependency is away: the run retries in place."""
+
+    dependency: Dependency
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecovered:
+    """What was away is back, or what blocked is gone: work flows."""
+
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlocked:
+    """The world must change before the run can go on."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """The run has settled what it held and stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopped:
+    """The node let the run go; another, or the same, may go on with it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The restart law gave up: a bug of ours, named in `reason`."""
+
+    reason: str
+
+
+RunEvent = RunActivated | RunDegraded | RunRecovered | RunBlocked | RunPaused | RunStopped | RunFailed
+
+RUN_EVENTS: tuple[type[RunEvent], ...] = (
+    RunActivated,
+    RunDegraded,
+    RunRecovered,
+    RunBlocked,
+    RunPaused,
+    RunStopped,
+    RunFailed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a run is, apart from what it has done."""
+
+    name: Literal["new", "running", "degraded", "blocked", "paused", "stopped", "failed"] = "new"
+    reason: str = ""
+
+
+def condition_after(event: RunEvent) -> Condition:
+    """A run's condition depends on its latest event of this kind alone."""
+    match event:
+        case RunActivated() | RunRecovered():
+            return Condition("running")
+        case RunDegraded(dependency=dependency, reason=reason):
+            return Condition("degraded", f"{dependency}: {reason}")
+        case RunBlocked(code=code, reason=reason):
+            return Condition("blocked", f"{code}: {reason}")
+        case RunPaused():
+            return Condition("paused")
+        case RunStopped(reason=reason):
+            return Condition("stopped", reason)
+        case RunFailed(reason=reason):
+            return Condition("failed", reason)

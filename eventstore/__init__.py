@@ -1,1 +1,91 @@
+"""An ordered, fenced event log in Postgres, with projections."""
 
+from __future__ import annotations
+
+from eventstore.backoff import Backoff
+from eventstore.batcher import Batcher, Limits, Signal
+from eventstore.claims import Claim, Claims, Node
+from eventstore.connection import Connection
+from eventstore.errors import (
+    EventStoreError,
+    Fenced,
+    LogRewound,
+    LogUnavailable,
+    SchemaMissing,
+    SchemaNewer,
+    Stopped,
+    Superseded,
+    Undecodable,
+    UnknownProjection,
+    UnknownType,
+    Unstorable,
+    VersionConflict,
+)
+from eventstore.event import (
+    Append,
+    Appended,
+    Conflict,
+    Fence,
+    NewEvent,
+    NodeId,
+    Outcome,
+    Position,
+    Recorded,
+    Refused,
+    Version,
+)
+from eventstore.listener import Listener
+from eventstore.memory import MemoryClaims, MemoryStore
+from eventstore.postgres import PostgresStore
+from eventstore.projection import ProjectionStatus, View, at_version, table_of
+from eventstore.projector import Projector
+from eventstore.store import EventStore
+from eventstore.tail import Tail
+from eventstore.types import Registry
+
+__all__ = [
+    "Append",
+    "Appended",
+    "Backoff",
+    "Batcher",
+    "Claim",
+    "Claims",
+    "Conflict",
+    "Connection",
+    "EventStore",
+    "EventStoreError",
+    "Fence",
+    "Fenced",
+    "Limits",
+    "Listener",
+    "LogRewound",
+    "LogUnavailable",
+    "MemoryClaims",
+    "MemoryStore",
+    "NewEvent",
+    "Node",
+    "NodeId",
+    "Outcome",
+    "Position",
+    "PostgresStore",
+    "ProjectionStatus",
+    "Projector",
+    "Recorded",
+    "Refused",
+    "Registry",
+    "SchemaMissing",
+    "SchemaNewer",
+    "Signal",
+    "Stopped",
+    "Superseded",
+    "Tail",
+    "Undecodable",
+    "UnknownProjection",
+    "UnknownType",
+    "Unstorable",
+    "Version",
+    "VersionConflict",
+    "View",
+    "at_version",
+    "table_of",
+]

@@ -1,0 +1,1 @@
+"""The command line. It talks to a server over HTTP and imports none of its code."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from typing_extensions import override
+
 from nats3.errors import Nats3Error
-from nats3.message import Message
+from nats3.jetstream import api
+from nats3.jetstream.connection import Connection
+from nats3.jetstream.tail import tail
+from nats3.jetstream.times import nanoseconds
+from nats3.message import Message, Seq
 
 Retention = Literal["limits", "interest", "workqueue"]
 
@@ -92,3 +100,138 @@ class Streams(Protocol):
     async def delete_consumer(self, stream: str, name: str) -> None:
         """Nothing happens when there is none."""
         ...
+
+    def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+        """(seq, `Nats-Msg-Id` or None) of every message at or above `from_seq` that is there now, in seq order.
+
+        Raises StreamMissing; ConsumerRefused where the stream lets nobody look (a work queue).
+        """
+        ...
+
+
+class JetStreams(Streams):
+    """Streams over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @override
+    async def info(self, stream: str) -> StreamInfo:
+        return stream_info(await self._ask_stream(stream, f"STREAM.INFO.{stream}"))
+
+    @override
+    async def message(self, stream: str, seq: int, next_by_subject: str | None = None) -> Message | None:
+        body: dict[str, Any] = {"seq": seq}
+        if next_by_subject is not None:
+            body["next_by_subj"] = next_by_subject
+        try:
+            answer = await self._ask_stream(stream, f"STREAM.MSG.GET.{stream}", body)
+        except api.ApiRefused as fault:
+            if fault.code == api.MESSAGE_MISSING:
+                return None
+            raise
+        return stored_message(answer["message"])
+
+    @override
+    async def by_subject(self, subject: str) -> list[str]:
+        return [name async for name in api.pages(self._connection, "STREAM.NAMES", "streams", {"subject": subject})]
+
+    @override
+    async def consumers(self, stream: str) -> list[ConsumerInfo]:
+        try:
+            return [
+                ConsumerInfo(item["name"], item["config"].get("metadata") or {}, item["num_pending"])
+                async for item in api.pages(self._connection, f"CONSUMER.LIST.{stream}", "consumers")
+            ]
+        except api.ApiRefused as fault:
+            raise _translated(stream, fault) from fault
+
+    @override
+    async def make_consumer(self, spec: ConsumerSpec) -> None:
+        action = f"CONSUMER.CREATE.{spec.stream}.{spec.name}"
+        if spec.filter_subject:
+            action += f".{spec.filter_subject}"
+        body = {"stream_name": spec.stream, "config": consumer_config(spec), "action": "create"}
+        try:
+            await self._ask_stream(spec.stream, action, body)
+        except api.ApiRefused as fault:
+            raise ConsumerRefused(spec.stream, spec.name, fault.code, fault.reason) from fault
+
+    @override
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        try:
+            await api.ask(self._connection, f"CONSUMER.DELETE.{stream}.{name}")
+        except api.ApiRefused as fault:
+            if fault.code not in (api.CONSUMER_MISSING, api.STREAM_MISSING):
+                raise
+
+    @override
+    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+        try:
+            async with aclosing(tail(self._connection, stream, from_seq)) as pages:
+                async for page in pages:
+                    yield page
+        except api.ApiRefused as fault:
+            if fault.code == api.STREAM_MISSING:
+                raise StreamMissing(stream) from fault
+            raise ConsumerRefused(stream, "tail", fault.code, fault.reason) from fault
+
+    async def _ask_stream(self, stream: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return await api.ask(self._connection, action, body)
+        except api.ApiRefused as fault:
+            raise _translated(stream, fault) from fault
+
+
+def _translated(stream: str, fault: api.ApiRefused) -> Nats3Error:
+    return StreamMissing(stream) if fault.code == api.STREAM_MISSING else fault
+
+
+def stream_info(answer: Mapping[str, Any]) -> StreamInfo:
+    """STREAM.INFO's answer as a value. An empty stream has first = last + 1, also where the server says 0."""
+    config, state = answer["config"], answer["state"]
+    last: int = state["last_seq"]
+    return StreamInfo(
+        name=config["name"],
+        created=nanoseconds(answer["created"]),
+        retention=config["retention"],
+        first=state["first_seq"] if state["messages"] else last + 1,
+        last=last,
+        messages=state["messages"],
+        num_deleted=state.get("num_deleted", 0),
+        config=config,
+    )
+
+
+def stored_message(fields: Mapping[str, Any]) -> Message:
+    """The `message` of a STREAM.MSG.GET answer."""
+    block, payload = fields.get("hdrs"), fields.get("data")
+    return Message(
+        Seq(fields["seq"]),
+        nanoseconds(fields["time"]),
+        fields["subject"].encode(),
+        b64decode(block) if block else None,
+        b64decode(payload) if payload else b"",
+    )
+
+
+def consumer_config(spec: ConsumerSpec) -> dict[str, Any]:
+    """The JSON of a consumer that never gives up on a message and never stalls on unacknowledged ones."""
+    config: dict[str, Any] = {
+        "name": spec.name,
+        "durable_name": spec.name,
+        "ack_policy": spec.ack,
+        "ack_wait": round(spec.ack_wait_s * 1_000_000_000),
+        "max_deliver": -1,
+        "max_ack_pending": -1,
+        "replay_policy": "instant",
+        "deliver_policy": "all",
+        "metadata": dict(spec.metadata),
+    }
+    if spec.start_seq > 1:
+        config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": spec.start_seq}
+    if spec.filter_subject:
+        config["filter_subject"] = spec.filter_subject
+    if spec.inactive_threshold_s is not None:
+        config["inactive_threshold"] = round(spec.inactive_threshold_s * 1_000_000_000)
+    return config

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dependency = Literal["nats", "s3", "postgres"]
+ConditionName = Literal["new", "running", "degraded", "blocked", "paused", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ RUN_EVENTS: tuple[type[RunEvent], ...] = (
 class Condition:
     """How a run is, apart from what it has done."""
 
-    name: Literal["new", "running", "degraded", "blocked", "paused", "stopped", "failed"] = "new"
+    name: ConditionName = "new"
     reason: str = ""
 
 

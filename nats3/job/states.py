@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from nats3.job.ordering import Wanted
+from nats3.job.running import ConditionName
+
 Word = Literal["Created", "Running", "Paused", "Success", "Failure"]
 Command = Literal["pause", "resume", "cancel", "retry", "delete"]
 
@@ -60,3 +63,33 @@ RULES: dict[State, Rule] = {
 
 def allows(state: State, command: Command) -> bool:
     return command in RULES[state].commands
+
+
+_OF_CONDITION: dict[ConditionName, State] = {
+    "new": State.CREATED,
+    "running": State.RUNNING,
+    "stopped": State.RUNNING,
+    "paused": State.RUNNING,
+    "degraded": State.DEGRADED,
+    "blocked": State.BLOCKED,
+    "failed": State.FAILED,
+}
+
+
+def state_of(
+    wanted: Wanted, condition: ConditionName, *, completed: bool = False, skipped: int = 0, resumed: int = 0
+) -> State:
+    """The one state of a job, out of what is wanted of it and what its run last said.
+
+    What has ended stays ended whatever was wanted meanwhile. A job that was resumed is running although no node may
+    have it yet: `created` is only before the first run.
+    """
+    if completed:
+        return State.COMPLETED_WITH_GAPS if skipped else State.COMPLETED
+    if condition == "failed":
+        return State.FAILED
+    if wanted == "paused":
+        return State.PAUSED
+    if condition == "new" and resumed:
+        return State.RUNNING
+    return _OF_CONDITION[condition]

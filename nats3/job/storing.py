@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
@@ -115,14 +115,17 @@ STORING_EVENTS = (LifeOpened, LifeContinued, GapObserved, ChunkFlushed, ObjectsC
 class Storing:
     """Fold of a store job's run.
 
-    `cursor` is the last seq settled in the current life, `tip` what the next chunk links to (hex SHA-256 of the life's
-    last chunk object, or the life's uuid), `last_chunk` the job's latest chunk in any life.
+    `cursor` is the last seq settled in the current life, `ends` the same for every life by uuid, `written` the lives that
+    have chunks of their own, `tip` what the next chunk links to (hex SHA-256 of the life's last chunk object, or the
+    life's uuid), `last_chunk` the job's latest chunk in any life.
     """
 
     condition: Condition = field(default_factory=Condition)
     lives: tuple[Opening, ...] = ()
     created: frozenset[int] = frozenset()
     cursor: int = 0
+    ends: Mapping[str, int] = field(default_factory=dict[str, int])
+    written: frozenset[str] = frozenset()
     tip: str = ""
     last_chunk: ChunkFlushed | None = None
     condemned: frozenset[str] = frozenset()
@@ -135,25 +138,28 @@ class Storing:
 def evolve(state: Storing, event: StoringEvent) -> Storing:
     match event:
         case LifeOpened(opening=opening):
-            return replace(
-                state,
-                lives=(*state.lives, opening),
-                created=frozenset({opening.created}),
-                cursor=opening.cursor,
-                tip=opening.uuid,
+            opened = replace(
+                state, lives=(*state.lives, opening), created=frozenset({opening.created}), tip=opening.uuid
             )
+            return _settled_to(opened, opening.uuid, opening.cursor)
         case LifeContinued(created=created):
             return replace(state, created=state.created | {created})
         case GapObserved(last=last):
-            return replace(state, cursor=max(state.cursor, last))
-        case ChunkFlushed():
-            return replace(state, cursor=event.last, tip=event.sha256, last_chunk=event)
+            return _settled_to(state, event.life, max(state.cursor, last))
+        case ChunkFlushed(life=life):
+            written = state.written if life in state.written else state.written | {life}
+            flushed = replace(state, tip=event.sha256, last_chunk=event, written=written)
+            return _settled_to(flushed, life, event.last)
         case ObjectsCondemned(keys=keys):
             return replace(state, condemned=state.condemned | set(keys))
         case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
             return replace(state, condition=condition_after(event))
         case _:
             assert_never(event)
+
+
+def _settled_to(state: Storing, life: str, seq: int) -> Storing:
+    return replace(state, cursor=seq, ends={**state.ends, life: seq})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,7 @@ def opening_events(state: Storing, candidate: Candidate) -> list[StoringEvent]:
 class Sighting:
     """What the stream shows at a bind. `newest` is the greatest archived seq at or below the cursor that is still
     present, `equal` whether the message there is the archived one; both None where no such message is present.
+    `ahead` says that a message above the cursor equals one that another life of the job has archived.
     """
 
     created: int
@@ -210,13 +217,14 @@ class Sighting:
     last: int
     newest: int | None
     equal: bool | None
+    ahead: bool = False
 
 
 def goes_on(state: Storing, seen: Sighting) -> bool:
     """Whether the stream is still in the current life, judged at the cursor."""
     if seen.created in state.created:
         return seen.last >= state.cursor and seen.equal is not False
-    return seen.newest == state.cursor and seen.equal is True
+    return seen.newest == state.cursor and seen.equal is True and not seen.ahead
 
 
 def first_opening(uuid: str, created: int, first: int) -> Opening:
@@ -224,17 +232,47 @@ def first_opening(uuid: str, created: int, first: int) -> Opening:
     return Opening(ordinal=1, uuid=uuid, created=created, equal=first - 1, cursor=first - 1)
 
 
-def next_opening(state: Storing, uuid: str, seen: Sighting, best: tuple[Opening, int] | None, keep: int) -> Opening:
-    """The next life, branching from the best match (a life and the greatest seq equal in it), or from nothing.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How far the stream equals one of the job's lives: the greatest equal seq, and the first present one that differs."""
 
-    `keep` is the seq before the first message that differs; equal < seq <= keep are a gap for a reason unknown.
+    life: Opening
+    equal: int
+    differs: int | None
+
+
+def next_opening(state: Storing, uuid: str, seen: Sighting, match: Match | None) -> Opening:
+    """The next life, branching from the best match, or from nothing.
+
+    Its cursor is the seq before the first message that differs; equal < seq <= cursor are a gap for a reason unknown.
     """
     ordinal = state.lives[-1].ordinal + 1
     tip = state.last_chunk.sha256 if state.last_chunk else None
-    if best is None:
+    if match is None:
         return Opening(ordinal=ordinal, uuid=uuid, created=seen.created, tip=tip)
-    parent, equal = best
-    return Opening(ordinal, uuid, seen.created, parent.uuid, keep, equal, keep, (), tip)
+    before_difference = seen.last if match.differs is None else match.differs - 1
+    cursor = max(match.equal, min(seen.last, state.ends[match.life.uuid], before_difference))
+    parent, upto = _ancestor_with_chunks(state, match.life, cursor)
+    return Opening(ordinal, uuid, seen.created, parent.uuid if parent else None, upto, match.equal, cursor, (), tip)
+
+
+def _ancestor_with_chunks(state: Storing, life: Opening, upto: int) -> tuple[Opening | None, int]:
+    """The nearest life at or above `life` that has chunks: one without leaves no trace in the bucket."""
+    known = {opening.uuid: opening for opening in state.lives}
+    ancestor: Opening | None = life
+    while ancestor is not None and ancestor.uuid not in state.written:
+        upto = min(upto, ancestor.upto)
+        ancestor = known.get(ancestor.parent) if ancestor.parent else None
+    return ancestor, upto
+
+
+def lineage(state: Storing, life: Opening, seq: int) -> str | None:
+    """The uuid of the life whose chunks hold `seq` of this life: its own, or the ancestor that it branched from."""
+    known = {opening.uuid: opening for opening in state.lives}
+    holder: Opening | None = life
+    while holder is not None and holder.parent is not None and seq <= holder.upto:
+        holder = known.get(holder.parent)
+    return holder.uuid if holder else None
 
 
 def gap_before_first(state: Storing, first: int) -> GapObserved | None:

@@ -68,8 +68,44 @@ class ObjectDiffers(Nats3Error):
         self.key = key
 
 
+class ObjectShort(Nats3Error):
+    """The object ends before the bytes that were asked for: it is not the object that was recorded."""
+
+    def __init__(self, bucket: str, key: str, size: int) -> None:
+        super().__init__(f"object s3://{bucket}/{key} has only {size} bytes")
+        self.bucket = bucket
+        self.key = key
+        self.size = size
+
+
+class Meter(Protocol):
+    """Counts what goes over the wire; telemetry gives one, tests give another."""
+
+    def put(self, size: int) -> None:
+        """An object of `size` bytes was written and proven."""
+        ...
+
+    def got(self, size: int) -> None:
+        """`size` bytes of an object were read by a caller."""
+        ...
+
+    def request(self, operation: str) -> None:
+        """One request was sent: put, get, head, list, delete or head_bucket."""
+        ...
+
+
+class Unmetered:
+    """A Meter that counts nothing."""
+
+    def put(self, size: int) -> None: ...
+
+    def got(self, size: int) -> None: ...
+
+    def request(self, operation: str) -> None: ...
+
+
 class ObjectStore(Protocol):
-    """One S3 endpoint.
+    """The objects of one S3 endpoint.
 
     Errors of every method: Unavailable (transient: try again; `patient.Patient` does so for ever), BucketMissing and
     AccessDenied (both may pass: the caller looks again later). A call that is cancelled leaves at most an object that
@@ -79,25 +115,47 @@ class ObjectStore(Protocol):
     async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
         """Write `body` (hex SHA-256 `sha256`) unless the key is there; return once the stored bytes are proven equal.
 
-        ALREADY_THERE means that equal bytes were there before. Raises ObjectDiffers.
+        ALREADY_THERE means that equal bytes were found: written before, or by an attempt of this call whose answer was
+        lost. Raises ObjectDiffers, also when the store says yes and keeps other bytes: nothing may be built on that
+        key, so bind again and write under another. Raises Invalid when the body is larger than one PUT may carry.
         """
         ...
 
     async def get(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Exactly the bytes [start, start + length), to the end when length is None; start < 0 means the last -start.
 
-        A short body is a transient fault. Raises ObjectMissing.
+        A short body is a transient fault; an object that ends too early is ObjectShort. Fewer than -start bytes are
+        the whole object. Raises ObjectMissing.
         """
         ...
 
     async def head(self, bucket: str, key: str) -> ObjectHead:
-        """Size and, where known, SHA-256. Raises ObjectMissing."""
+        """Size and, where known, SHA-256: the store's own if it keeps one, else what the writer said of it.
+
+        Raises ObjectMissing.
+        """
         ...
 
     def list(self, bucket: str, prefix: str, after: str = "") -> AsyncIterator[list[Listed]]:
-        """Pages of objects below `prefix` whose key sorts after `after`, in key order."""
+        """Pages of objects below `prefix` whose key sorts after `after`, in key order.
+
+        Some stores compare keys segment by segment between the slashes (SeaweedFS), others byte by byte (AWS). For the
+        keys of one life, whose segments have fixed widths, both orders are one. No object is left out in either.
+        """
         ...
 
     async def delete(self, bucket: str, key: str) -> None:
         """Remove the object; nothing happens when there is none."""
         ...
+
+
+class Buckets(Protocol):
+    """The buckets of one S3 endpoint."""
+
+    async def bucket_exists(self, bucket: str) -> bool:
+        """Whether the bucket is there. Ask at bind: some stores make a missing one by themselves on the first PUT."""
+        ...
+
+
+class Endpoint(ObjectStore, Buckets, Protocol):
+    """One S3 endpoint: what `s3.S3Store`, `memory.MemoryStore` and `patient.Patient` are."""

@@ -1,0 +1,112 @@
+"""Connections to Postgres: opened when needed, thrown away when broken, their faults translated once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString, TypeAlias
+
+from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+
+from eventstore.errors import LogUnavailable
+
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+"""What a view is handed: psycopg's connection with rows as tuples."""
+
+Row: TypeAlias = tuple[Any, ...]
+
+SETTINGS: Mapping[str, str] = {
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "synchronous_commit": "on",
+    "TimeZone": "UTC",
+}
+_NETWORK = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 10_000}
+
+
+def parameters(url: str) -> dict[str, Any]:
+    """What a URL or a conninfo string says, `postgresql+driver://` and an encoded socket directory included."""
+    scheme, mark, rest = url.partition("://")
+    return dict(conninfo_to_dict(scheme.split("+")[0] + mark + rest))
+
+
+async def connect(url: str, name: str, settings: Mapping[str, str] = SETTINGS) -> Connection:
+    """A connection in autocommit with these settings; `name` shows in pg_stat_activity."""
+    asked = parameters(url)
+    options = " ".join(f"-c {key}={value}" for key, value in settings.items())
+    asked["options"] = f"{options} {asked.get('options') or ''}".strip()
+    conninfo = make_conninfo("", **{**_NETWORK, "application_name": name, **asked})
+    return await AsyncConnection.connect(conninfo, autocommit=True)
+
+
+class Link:
+    """One connection, lent to one user at a time. A fault of the way to Postgres comes out as LogUnavailable."""
+
+    def __init__(
+        self, url: str, name: str, settings: Mapping[str, str] = SETTINGS, deadline: float | None = 12.0
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._settings = settings
+        self._deadline = deadline
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self.opened = 0
+        """How often a connection was made: another number is another connection."""
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[Connection]:
+        """The connection, for at most the deadline; after a fault the next user gets a new one."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._deadline):
+                    yield await self._ready()
+            except (OperationalError, InterfaceError, OSError) as fault:
+                await self.drop()
+                raise LogUnavailable(_reason(fault)) from fault
+            except BaseException:
+                await self._drop_unless_idle()
+                raise
+
+    async def fetch(self, query: LiteralString, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one statement that only reads; a connection gone stale is replaced once without a word."""
+        stale = self._connection is not None
+        try:
+            return await self._fetch(query, values)
+        except LogUnavailable:
+            if not stale:
+                raise
+        return await self._fetch(query, values)
+
+    async def call(self, query: LiteralString, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one statement, tried once."""
+        return await self._fetch(query, values)
+
+    async def drop(self) -> None:
+        """Close what is open; the next user opens anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _fetch(self, query: LiteralString, values: Sequence[Any]) -> list[Row]:
+        async with self.lend() as connection:
+            cursor = await connection.execute(query, values)
+            return await cursor.fetchall()
+
+    async def _ready(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._url, self._name, self._settings)
+            self.opened += 1
+        return self._connection
+
+    async def _drop_unless_idle(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
+            await self.drop()
+
+
+def _reason(fault: BaseException) -> str:
+    return " ".join(str(fault).split()) or type(fault).__name__

@@ -1,0 +1,192 @@
+"""The log in memory: the same promises as Postgres, for tests and for deterministic simulation."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from json import loads
+from operator import attrgetter
+from uuid import UUID, uuid4
+
+from eventstore.claims import Claim, Node, category_of
+from eventstore.event import (
+    Append,
+    Appended,
+    Conflict,
+    Fence,
+    NodeId,
+    Position,
+    Recorded,
+    Refused,
+    Version,
+)
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the edge where time enters when nobody hands it in
+
+
+NEVER = Fence(0)
+
+
+@dataclass(slots=True)
+class _Entity:
+    events: list[Recorded] = field(default_factory=list[Recorded])
+    fence: Fence = NEVER
+    claimed_under: int = 0
+    owner: NodeId | None = None
+
+
+@dataclass(slots=True)
+class _Lease:
+    name: str
+    started_at: datetime
+    until: datetime
+
+
+class MemoryStore:
+    """A log that lives as long as the object. `clock` gives the time in UTC."""
+
+    def __init__(self, clock: Callable[[], datetime] = wall_clock, node: NodeId | None = None) -> None:
+        self.node = node or NodeId(uuid4())
+        self.clock = clock
+        self.generation = 1
+        self.entities: dict[str, _Entity] = {}
+        self.leases: dict[NodeId, _Lease] = {}
+        self._log: list[Recorded] = []
+        self._id = uuid4()
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Conflict | Refused]:
+        now = self.clock()
+        if self._log:
+            now = max(now, self._log[-1].recorded_at)
+        return [self._judge(append, now) for append in batch]
+
+    async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]:
+        entity = self.entities.get(entity_id)
+        return entity.events[after : after + limit] if entity else []
+
+    async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
+        start = bisect_right(self._log, after, key=attrgetter("position"))
+        if types is None:
+            return self._log[start : start + limit]
+        return [event for event in self._log[start:] if event.type in types][:limit]
+
+    async def head(self) -> Position:
+        return self._log[-1].position if self._log else Position(0)
+
+    async def log_id(self) -> UUID:
+        return self._id
+
+    def restart(self) -> None:
+        """Do to claims what a restart of Postgres does: each is over until it is made again."""
+        self.generation += 1
+
+    def _judge(self, append: Append, now: datetime) -> Appended | Conflict | Refused:
+        entity = self.entities.get(append.entity_id) or _Entity()
+        if entity.fence != append.fence or (append.fence and entity.claimed_under != self.generation):
+            return Refused(append.entity_id, entity.fence)
+        if len(entity.events) != append.expected:
+            return Conflict(append.entity_id, Version(len(entity.events)))
+        self.entities[append.entity_id] = entity
+        return self._write(append, entity, now)
+
+    def _write(self, append: Append, entity: _Entity, now: datetime) -> Appended:
+        first = Position(self._log[-1].position + 1 if self._log else 1)
+        for place, new in enumerate(append.events):
+            event = Recorded(
+                position=Position(first + place),
+                entity_id=append.entity_id,
+                version=Version(append.expected + place + 1),
+                fence=append.fence,
+                type=new.type,
+                schema_version=new.schema_version,
+                event_id=new.event_id,
+                recorded_at=now,
+                node=self.node,
+                actor=append.actor,
+                correlation_id=append.correlation_id,
+                causation_position=append.causation_position,
+                data=loads(new.text),
+            )
+            self._log.append(event)
+            entity.events.append(event)
+        return Appended(append.entity_id, Version(len(entity.events)), first, self._log[-1].position)
+
+
+class MemoryClaims:
+    """Leases and claims on a MemoryStore, with the promises of `claims.Claims`."""
+
+    def __init__(self, store: MemoryStore, node: NodeId | None = None) -> None:
+        self.node = node or NodeId(uuid4())
+        self._store = store
+        self._name = ""
+        self._lease = timedelta(seconds=10)
+
+    async def register(self, name: str, lease: float = 10.0) -> NodeId:
+        self._name = name
+        self._lease = timedelta(seconds=lease)
+        now = self._store.clock()
+        self._store.leases[self.node] = _Lease(name, now, now + self._lease)
+        return self.node
+
+    async def renew(self) -> bool:
+        held = self._alive(self.node)
+        now = self._store.clock()
+        old = self._store.leases.get(self.node)
+        self._store.leases[self.node] = _Lease(self._name, old.started_at if old else now, now + self._lease)
+        return held
+
+    async def leave(self) -> None:
+        for entity in self._store.entities.values():
+            if entity.owner == self.node:
+                entity.owner = None
+        self._store.leases.pop(self.node, None)
+
+    async def nodes(self) -> list[Node]:
+        leases = sorted(self._store.leases.items(), key=lambda item: item[1].started_at)
+        return [Node(node, lease.name, lease.started_at, lease.until, self._alive(node)) for node, lease in leases]
+
+    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]:
+        if not self._alive(self.node):
+            return []
+        free = sorted(entity_id for entity_id in set(wanted) if self._free(entity_id))
+        return [self._give(entity_id, self.node) for entity_id in free[:limit]]
+
+    async def claim(self, entity_id: str) -> Claim:
+        return self._give(entity_id, self.node)
+
+    async def release(self, entity_id: str, fence: Fence) -> bool:
+        entity = self._store.entities.get(entity_id)
+        if entity is None or entity.owner != self.node or entity.fence != fence:
+            return False
+        entity.owner = None
+        return True
+
+    async def owned(self) -> list[Claim]:
+        mine = sorted(key for key, entity in self._store.entities.items() if entity.owner == self.node)
+        return [self._as_claim(entity_id) for entity_id in mine]
+
+    def _alive(self, node: NodeId) -> bool:
+        lease = self._store.leases.get(node)
+        return lease is not None and lease.until > self._store.clock()
+
+    def _free(self, entity_id: str) -> bool:
+        entity = self._store.entities.get(entity_id)
+        if entity is None or entity.owner is None or not self._alive(entity.owner):
+            return True
+        return entity.owner == self.node and entity.claimed_under != self._store.generation
+
+    def _give(self, entity_id: str, node: NodeId) -> Claim:
+        category_of(entity_id)
+        entity = self._store.entities.setdefault(entity_id, _Entity())
+        entity.fence = Fence(max(entity.fence + 1, int(self._store.clock().timestamp() * 1000)))
+        entity.claimed_under = self._store.generation
+        entity.owner = node
+        return self._as_claim(entity_id)
+
+    def _as_claim(self, entity_id: str) -> Claim:
+        entity = self._store.entities[entity_id]
+        return Claim(entity_id, entity.fence, Version(len(entity.events)))

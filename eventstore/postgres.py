@@ -1,0 +1,215 @@
+"""The log in Postgres: one function call per append, one indexed scan per read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+from psycopg.errors import CheckViolation
+
+from eventstore import chain, migrate
+from eventstore.connection import Link, Row
+from eventstore.event import (
+    Append,
+    Appended,
+    Conflict,
+    Fence,
+    NodeId,
+    Outcome,
+    Position,
+    Recorded,
+    Refused,
+    Version,
+)
+
+_APPEND = (
+    "SELECT outcome, version, fence, first_position, last_position FROM es.append(%s,"
+    " %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[], %b::text[], %s::uuid[], %s::bigint[],"
+    " %b::int[], %b::bigint[], %b::text[], %b::smallint[], %b::uuid[], %b::text[], %b::bytea[])"
+)
+_FROM_LOG: LiteralString = (
+    "SELECT position, entity_id, version, fence, type, schema_version, event_id, recorded_at, node, actor,"
+    " correlation_id, causation_position, data FROM es.event WHERE "
+)
+_READ = _FROM_LOG + "entity_id = %s AND version > %s ORDER BY version LIMIT %s"
+_READ_LOG = _FROM_LOG + "position > %s ORDER BY position LIMIT %s"
+_READ_TYPES = _FROM_LOG + "position > %s AND type = ANY (%s::text[]) ORDER BY position LIMIT %s"
+_HASHES_KEPT = 10_000
+
+
+class PostgresStore:
+    """A log in a database that was migrated. Each method is one attempt and raises LogUnavailable when it is away.
+
+    `node` stands in every event that is written here. Appends and reads have a connection each.
+    """
+
+    def __init__(self, url: str, node: NodeId | None = None) -> None:
+        self.url = url
+        self.node = node or NodeId(uuid4())
+        self._writing = Link(url, "eventstore append")
+        self._reading = Link(url, "eventstore read")
+        self._hashes: OrderedDict[str, tuple[Version, bytes]] = OrderedDict()
+        self._room_until = 0
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Conflict | Refused]:
+        """See EventStore.append. A call takes an entity once, so one entity twice is two calls."""
+        outcomes: dict[int, Outcome] = {}
+        for places in _rounds(batch):
+            part = [batch[place] for place in places]
+            outcomes.update(zip(places, await self._append(part), strict=True))
+        return [outcomes[place] for place in range(len(batch))]
+
+    async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]:
+        return _recorded(await self._reading.fetch(_READ, (entity_id, after, limit)))
+
+    async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
+        if types is None:
+            return _recorded(await self._reading.fetch(_READ_LOG, (after, limit)))
+        return _recorded(await self._reading.fetch(_READ_TYPES, (after, list(types), limit)))
+
+    async def head(self) -> Position:
+        rows = await self._reading.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
+        return Position(rows[0][0] if rows else 0)
+
+    async def log_id(self) -> UUID:
+        rows = await self._reading.fetch("SELECT log_id FROM es.log")
+        return rows[0][0]
+
+    async def check_schema(self) -> None:
+        """Raise SchemaMissing or SchemaNewer unless the database has the schema of this program."""
+        rows = await self._reading.fetch("SELECT to_regclass('es.schema_version') IS NOT NULL")
+        found = None
+        if rows[0][0]:
+            versions = await self._reading.fetch("SELECT version_num FROM es.schema_version")
+            found = versions[0][0] if versions else None
+        migrate.judge(found)
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._writing.drop()
+        await self._reading.drop()
+
+    async def _append(self, part: Sequence[Append]) -> list[Outcome]:
+        outcomes = await self._attempt(part)
+        settled = [outcome for outcome in outcomes if outcome is not None]
+        await self._make_room_ahead(settled)
+        if len(settled) == len(part):
+            return settled
+        # Only where another node wrote between our look at the hash and our append.
+        again = await self._append([append for append, o in zip(part, outcomes, strict=True) if o is None])
+        rest = iter(again)
+        return [outcome or next(rest) for outcome in outcomes]
+
+    async def _attempt(self, part: Sequence[Append]) -> list[Outcome | None]:
+        """One call; None for an append that was chained to a hash that is no longer the entity's."""
+        before = await self._hashes_before(part)
+        hashes = [list(_links(append, start)) for append, start in zip(part, before, strict=True)]
+        values = _values(self.node, part, before, hashes)
+        try:
+            rows = await self._writing.call(_APPEND, values)
+        except CheckViolation:
+            await self._make_room()
+            rows = await self._writing.call(_APPEND, values)
+        outcomes = [_outcome(append, row) for append, row in zip(part, rows, strict=True)]
+        self._learn(outcomes, part, hashes)
+        return outcomes
+
+    async def _hashes_before(self, part: Sequence[Append]) -> list[bytes]:
+        """What each append is chained to, as far as is known here; the database has the last word."""
+        known = {append.entity_id: self._known_hash(append) for append in part}
+        missing = [entity_id for entity_id, hash_ in known.items() if hash_ is None]
+        if missing:
+            rows = await self._writing.call(
+                "SELECT entity_id, hash FROM es.entity WHERE entity_id = ANY (%s::text[])", (missing,)
+            )
+            known.update({row[0]: row[1] for row in rows})
+        return [known[append.entity_id] or chain.START for append in part]
+
+    def _known_hash(self, append: Append) -> bytes | None:
+        if append.expected == 0:
+            return chain.START
+        version, hash_ = self._hashes.get(append.entity_id, (0, None))
+        return hash_ if version == append.expected else None
+
+    def _learn(self, outcomes: Sequence[Outcome | None], part: Sequence[Append], hashes: Sequence[list[bytes]]) -> None:
+        for outcome, append, chained in zip(outcomes, part, hashes, strict=True):
+            self._hashes.pop(append.entity_id, None)
+            if isinstance(outcome, Appended):
+                self._hashes[outcome.entity_id] = (outcome.version, chained[-1])
+        while len(self._hashes) > _HASHES_KEPT:
+            self._hashes.popitem(last=False)
+
+    async def _make_room_ahead(self, outcomes: Sequence[Outcome]) -> None:
+        last = max((outcome.last for outcome in outcomes if isinstance(outcome, Appended)), default=0)
+        if last >= self._room_until:
+            await self._make_room()
+
+    async def _make_room(self) -> None:
+        rows = await self._writing.call("SELECT es.make_partitions()")
+        self._room_until = rows[0][0]
+
+
+def _rounds(batch: Sequence[Append]) -> list[list[int]]:
+    """Places of the batch, cut so that no round has an entity twice and each entity keeps its order."""
+    rounds: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for place, append in enumerate(batch):
+        turn = seen.get(append.entity_id, 0)
+        seen[append.entity_id] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(place)
+    return rounds
+
+
+def _links(append: Append, before: bytes) -> Iterator[bytes]:
+    for place, event in enumerate(append.events, append.expected + 1):
+        before = chain.link(before, append.entity_id, place, event)
+        yield before
+
+
+def _values(
+    node: NodeId, part: Sequence[Append], before: Sequence[bytes], hashes: Sequence[list[bytes]]
+) -> tuple[Any, ...]:
+    """The columns that es.append takes: nine of appends, seven of events."""
+    events = [(place, append, event) for place, append in enumerate(part, 1) for event in append.events]
+    versions = [append.expected + step for append in part for step in range(1, len(append.events) + 1)]
+    return (
+        node,
+        [append.entity_id for append in part],
+        [append.expected for append in part],
+        [append.fence for append in part],
+        [len(append.events) for append in part],
+        before,
+        [chained[-1] for chained in hashes],
+        [append.actor for append in part],
+        [append.correlation_id for append in part],
+        [append.causation_position for append in part],
+        [place for place, _, _ in events],
+        versions,
+        [event.type for _, _, event in events],
+        [event.schema_version for _, _, event in events],
+        [event.event_id for _, _, event in events],
+        [event.text for _, _, event in events],
+        [hash_ for chained in hashes for hash_ in chained],
+    )
+
+
+def _outcome(append: Append, row: Row) -> Outcome | None:
+    outcome, version, fence, first, last = row
+    match outcome:
+        case "appended":
+            reached = Version(append.expected + len(append.events))
+            return Appended(append.entity_id, reached, Position(first), Position(last))
+        case "conflict":
+            return Conflict(append.entity_id, Version(version))
+        case "refused":
+            return Refused(append.entity_id, Fence(fence))
+        case _:
+            return None
+
+
+def _recorded(rows: Sequence[Row]) -> list[Recorded]:
+    return [Recorded._make(row) for row in rows]

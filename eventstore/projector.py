@@ -1,0 +1,210 @@
+"""Runs views: each in a task of its own, on the shared tail, wherever no other node does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from random import Random
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from eventstore import projection
+from eventstore.backoff import Backoff
+from eventstore.batcher import Signal, Silent
+from eventstore.connection import Link
+from eventstore.errors import LogRewound, Superseded, UnknownProjection
+from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded
+from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
+from eventstore.rebuild import Rebuild, record
+from eventstore.store import EventStore
+from eventstore.tail import Tail
+
+STANDBY = 5.0
+"""Seconds between looks at a projection that another node owns."""
+
+
+class Keeper:
+    """One view: owns it when it can, follows the tail, stops at an event that it cannot fold."""
+
+    def __init__(self, url: str, store: EventStore, tail: Tail, view: View, node: NodeId, chance: Random) -> None:
+        self._url = url
+        self._link = Link(url, f"eventstore view {view.name}", projection.SETTINGS, deadline=90.0)
+        self._store = store
+        self._tail = tail
+        self._code = view
+        self._node = node
+        self._chance = chance
+        self._backoff = Backoff(chance=chance)
+        self._skipped: set[int] = set()
+        self.at: Checkpoint | None = None
+        """Where it stands; None while another node owns it."""
+        self.moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the view for ever: a fault of the way to Postgres or another owner begins it anew."""
+        try:
+            while True:
+                await self._try_to_keep()
+        finally:
+            await self._link.drop()
+
+    async def _try_to_keep(self) -> None:
+        try:
+            await self._own()
+        except (Superseded, LogRewound, *TRANSIENT):
+            await asyncio.sleep(self._backoff.next())
+        finally:
+            self.at = None
+
+    async def _own(self) -> None:
+        """Take it and fold to the end of time; return when another node has it."""
+        view = await self._current()
+        mine = await projection.take(self._link, view, self._node, self._code.version) if view else None
+        if view is None or mine is None:
+            await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
+            return
+        await projection.prepare(self._link, view)
+        self._skipped = await projection.skips(self._store, view.name)
+        self._reached(mine)
+        async with aclosing(self._tail.follow(mine.position)) as pages:
+            async for page in pages:
+                mine = await self._fold(view, mine, page)
+                self._backoff.reset()
+
+    async def _current(self) -> View | None:
+        """The view on the tables that readers see; older tables are rebuilt first, newer ones are not ours to write."""
+        rows = await self._link.fetch(
+            "SELECT version, code FROM es.projection WHERE name = %s AND active", (self._code.name,)
+        )
+        if not rows:
+            return self._code
+        version, code = rows[0]
+        if code < self._code.version:
+            await Rebuild(self._url, self._store, self._code, node=self._node).run()
+            return await self._current()
+        return at_version(self._code, version) if code == self._code.version else None
+
+    async def _fold(self, view: View, mine: Checkpoint, page: Sequence[Recorded]) -> Checkpoint:
+        """Move over the page, waiting at an event that the view cannot take until someone lets it pass."""
+        last = page[-1].position
+        while mine.position < last:
+            rest = [event for event in page if event.position > mine.position]
+            try:
+                mine = await projection.fold(self._link, view, mine, rest, last, self._skipped)
+            except Poisoned as poisoned:
+                mine = poisoned.at
+                await projection.stall(self._link, view, poisoned)
+                self._reached(mine)
+                await self._until_skipped(view, poisoned.event.position)
+            self._reached(mine)
+        return mine
+
+    async def _until_skipped(self, view: View, poison: Position) -> None:
+        async with aclosing(self._tail.follow(poison)) as pages:
+            self._skipped = await projection.skips(self._store, view.name)
+            while poison not in self._skipped:
+                page = await anext(pages)
+                if any(event.type in {SKIPPED, REBUILT} for event in page):
+                    self._skipped = await projection.skips(self._store, view.name)
+                    await self._must_own(view)
+
+    async def _must_own(self, view: View) -> None:
+        rows = await self._link.fetch(
+            "SELECT active FROM es.projection WHERE name = %s AND version = %s", (view.name, view.version)
+        )
+        if not (rows and rows[0][0]):
+            raise Superseded(view.name, view.version)
+
+    def _reached(self, at: Checkpoint) -> None:
+        self.at = at
+        moved, self.moved = self.moved, asyncio.Event()
+        moved.set()
+
+
+class Projector:
+    """Many views on one tail. Run `run()` as a task, or use it as an async context manager.
+
+    `node` is the id under which this process holds a lease (claims.Claims); without a lease its views are taken over
+    by any other projector that starts, which is safe and slow.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        store: EventStore,
+        tail: Tail,
+        views: Sequence[View],
+        *,
+        node: NodeId | None = None,
+        signal: Signal | None = None,
+        chance: Random | None = None,
+    ) -> None:
+        chance = chance or Random()  # noqa: S311 - jitter is no secret
+        node = node or NodeId(uuid4())
+        self._store = store
+        self._signal = signal or Silent()
+        self._link = Link(url, "eventstore projections")
+        self._keepers = {view.name: Keeper(url, store, tail, view, node, chance) for view in views}
+
+    async def run(self) -> None:
+        """Keep all views for ever."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name, keeper in self._keepers.items():
+                    tasks.create_task(keeper.run(), name=f"eventstore view {name}")
+        finally:
+            await self._link.drop()
+
+    async def wait_for(self, name: str, position: Position, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - a deadline is the point
+        """Whether readers see all events up to `position` within `timeout` seconds, wherever the view is kept."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not await self._passed(name, position):
+                    continue
+        except TimeoutError:
+            return False
+        return True
+
+    async def status(self) -> list[ProjectionStatus]:
+        """All projections, by name and version. Raises LogUnavailable."""
+        return await projection.statuses(self._link)
+
+    async def skip(self, name: str, position: Position, reason: str, actor: str) -> Appended:
+        """Record that a projection may pass over this event; those that stopped there go on by themselves."""
+        if name not in self._keepers:
+            raise UnknownProjection(name)
+        return await record(self._store, name, NewEvent(SKIPPED, {"position": position, "reason": reason}), actor)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._task = self._tasks.create_task(self.run(), name="eventstore projector")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def _passed(self, name: str, position: Position) -> bool:
+        keeper = self._keepers.get(name)
+        if keeper is None:
+            raise UnknownProjection(name)
+        moved = keeper.moved
+        if keeper.at is None:
+            return await self._passed_elsewhere(name, position)
+        if keeper.at.position >= position:
+            return True
+        await moved.wait()
+        return False
+
+    async def _passed_elsewhere(self, name: str, position: Position) -> bool:
+        rows = await self._link.fetch(
+            "SELECT position >= %s FROM es.projection WHERE name = %s AND active", (position, name)
+        )
+        if rows and rows[0][0]:
+            return True
+        await asyncio.sleep(0.025)
+        return False

@@ -1,0 +1,245 @@
+"""Making a view anew beside the one that readers see: swap it in, or compare the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from psycopg.sql import SQL, Identifier
+
+from eventstore import projection
+from eventstore.connection import Connection, Link
+from eventstore.errors import EventStoreError, Superseded
+from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Version
+from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, entity_of, table_of, tables_of
+from eventstore.store import EventStore
+
+PAGE = 5000
+"""Events per transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rebuild is: it has folded up to `position` of a log that ended at `head`."""
+
+    name: str
+    version: int
+    position: Position
+    head: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a fresh fold said of the tables that readers see, both at `position`: `differ` names those unlike it."""
+
+    name: str
+    version: int
+    position: Position
+    differ: tuple[str, ...]
+
+
+class NothingBefore(EventStoreError):
+    """There is no older version of this view to return to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no version before the current one")
+        self.name = name
+
+
+class Rebuild:
+    """A fresh fold of the whole log into new tables of one view, while the old ones are read and written.
+
+    It can be cancelled at any time and goes on where it stopped when it is run again, on any node.
+    Raises Poisoned where the view cannot take an event, Superseded when someone else rebuilds the same view.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        store: EventStore,
+        view: View,
+        *,
+        node: NodeId | None = None,
+        page: int = PAGE,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._link = Link(url, f"eventstore rebuild {view.name}", projection.SETTINGS, deadline=None)
+        self._store = store
+        self._code = view
+        self._node = node or NodeId(uuid4())
+        self._page = page
+        self._progress = progress or _unseen
+
+    async def run(self, actor: str = "") -> Progress:
+        """Fold everything into new tables and show them to readers; the old tables stay for `return_to_before`."""
+        try:
+            view, at = await self._catch_up()
+            at = await self._swap(view, at)
+            said = {"version": view.version, "position": at.position}
+            await record(self._store, view.name, NewEvent(REBUILT, said), actor)
+            return Progress(view.name, view.version, at.position, at.position)
+        finally:
+            await self._link.drop()
+
+    async def verify(self) -> Verdict:
+        """Fold everything into new tables, compare them with those that readers see, drop them."""
+        try:
+            view, at = await self._catch_up()
+            verdict = await self._compare(view, at)
+            await self._discard(view)
+            return verdict
+        finally:
+            await self._link.drop()
+
+    async def discard(self) -> None:
+        """Drop what an unfinished rebuild left."""
+        try:
+            version = await self._unfinished()
+            if version is not None:
+                await self._discard(at_version(self._code, version))
+        finally:
+            await self._link.drop()
+
+    async def return_to_before(self, actor: str = "") -> int:
+        """Show readers the version before, at once; it catches up from where it was left. Raises NothingBefore."""
+        try:
+            async with self._link.lend() as connection, connection.transaction():
+                await projection.alone(connection, self._code.name)
+                version = await self._before(connection)
+                await projection.activate(connection, at_version(self._code, version))
+            await record(self._store, self._code.name, NewEvent(REBUILT, {"version": version}), actor)
+            return version
+        finally:
+            await self._link.drop()
+
+    async def _catch_up(self) -> tuple[View, Checkpoint]:
+        """New tables, folded up to (nearly) the end of the log."""
+        view = at_version(self._code, await self._version())
+        at = await projection.take(self._link, view, self._node, self._code.version)
+        if at is None:
+            raise Superseded(view.name, view.version)
+        await projection.prepare(self._link, view)
+        skipped = await projection.skips(self._store, view.name)
+        head = Position(-1)
+        while at.position != head:
+            head = await self._store.head()
+            at = await self._fold_page(view, at, head, skipped)
+        return view, at
+
+    async def _fold_page(self, view: View, at: Checkpoint, head: Position, skipped: set[int]) -> Checkpoint:
+        """One transaction; a short page means that nothing of ours is left up to the head that was seen before it."""
+        page = await self._store.read_log(at.position, self._page, view.types)
+        to = page[-1].position if len(page) == self._page else max(head, page[-1].position if page else head)
+        try:
+            at = await projection.fold(self._link, view, at, page, to, skipped)
+        except Poisoned as poisoned:
+            await projection.stall(self._link, view, poisoned)
+            raise
+        self._progress(Progress(view.name, view.version, at.position, max(head, at.position)))
+        return at
+
+    async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+        """In one transaction: be as far as the old version, which waits meanwhile, and take its place."""
+        async with self._link.lend() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            await projection.alone(connection, view.name)
+            at = await self._level(connection, view, at)
+            await projection.activate(connection, view)
+        return at
+
+    async def _compare(self, view: View, at: Checkpoint) -> Verdict:
+        async with self._link.lend() as connection, connection.transaction():
+            await projection.alone(connection, view.name)
+            at = await self._level(connection, view, at)
+            old = at_version(self._code, await self._active(connection) or view.version)
+            differ = [
+                name
+                for name in tables_of(view)
+                if await checksum(connection, table_of(old, name)) != await checksum(connection, table_of(view, name))
+            ]
+        return Verdict(view.name, old.version, at.position, tuple(differ))
+
+    async def _level(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+        """Hold the active version where it is, and fold up to there."""
+        cursor = await connection.execute(
+            "SELECT position FROM es.projection WHERE name = %s AND active FOR UPDATE", (view.name,)
+        )
+        row = await cursor.fetchone()
+        goal = Position(row[0]) if row else at.position
+        skipped = await projection.skips(self._store, view.name)
+        while at.position < goal:
+            page = await self._store.read_log(at.position, self._page)
+            due = [event for event in page if event.position <= goal]
+            wanted = [event for event in due if event.type in view.types and event.position not in skipped]
+            to = due[-1].position if len(due) == self._page else goal
+            at = await projection.advance_within(connection, view, at, wanted, to)
+        return at
+
+    async def _version(self) -> int:
+        """That of the rebuild to go on with, or a new one."""
+        unfinished = await self._unfinished()
+        if unfinished is not None:
+            return unfinished
+        rows = await self._link.fetch(
+            "SELECT coalesce(max(version), 0) FROM es.projection WHERE name = %s", (self._code.name,)
+        )
+        return max(rows[0][0] + 1, self._code.version)
+
+    async def _unfinished(self) -> int | None:
+        rows = await self._link.fetch(
+            "SELECT max(version) FROM es.projection p WHERE name = %s AND code = %s"
+            " AND NOT active AND status IN ('building', 'stalled')",
+            (self._code.name, self._code.version),
+        )
+        return rows[0][0]
+
+    async def _active(self, connection: Connection) -> int | None:
+        cursor = await connection.execute(
+            "SELECT version FROM es.projection WHERE name = %s AND active", (self._code.name,)
+        )
+        row = await cursor.fetchone()
+        return row[0] if row else None
+
+    async def _before(self, connection: Connection) -> int:
+        cursor = await connection.execute(
+            "SELECT max(o.version) FROM es.projection o JOIN es.projection a ON a.name = o.name AND a.active"
+            " WHERE o.name = %s AND o.status = 'retired' AND o.version < a.version AND o.code = %s",
+            (self._code.name, self._code.version),
+        )
+        row = await cursor.fetchone()
+        if row is None or row[0] is None:
+            raise NothingBefore(self._code.name)
+        return row[0]
+
+    async def _discard(self, view: View) -> None:
+        async with self._link.lend() as connection, connection.transaction():
+            await projection.alone(connection, view.name)
+            for name in tables_of(view):
+                await connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(table_of(view, name))))
+            await connection.execute(
+                "DELETE FROM es.projection WHERE name = %s AND version = %s AND NOT active", (view.name, view.version)
+            )
+
+
+async def checksum(connection: Connection, table: str) -> tuple[Any, ...]:
+    """How many rows, and a sum over them that is equal for equal rows in any order."""
+    cursor = await connection.execute(
+        SQL("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {} t").format(Identifier(table))
+    )
+    return await cursor.fetchone() or ()
+
+
+async def record(store: EventStore, name: str, event: NewEvent, actor: str) -> Appended:
+    """Put what was decided about a projection on its entity, behind whatever is there."""
+    version = Version(0)
+    while True:
+        (outcome,) = await store.append([Append(entity_of(name), version, Fence(0), (event,), actor)])
+        if isinstance(outcome, Appended):
+            return outcome
+        version = getattr(outcome, "actual", version)
+
+
+def _unseen(_progress: Progress) -> None:
+    return

@@ -1,0 +1,92 @@
+"""The command line: global options before or after the command, every command loaded when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
+
+from nats3 import __version__
+from nats3.cli.exits import Exit, Refused
+from nats3.cli.output import Form, standard
+from nats3.cli.session import Session
+from nats3.config import Misconfigured
+from nats3.errors import Nats3Error
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+HELP = "Keep NATS JetStream messages in S3 for good, and play them back exactly."
+
+# Loaded by name: the help and the commands that speak HTTP import no server code.
+COMMANDS = (
+    ("store", "nats3.cli.store:app", "Order and steer store jobs: from a stream into a bucket."),
+    ("load", "nats3.cli.load:app", "Order and steer load jobs: from a bucket into a stream."),
+    ("job", "nats3.cli.audit:job", "What happened to a job."),
+    ("events", "nats3.cli.audit:events", "Read the event log."),
+    ("projections", "nats3.cli.audit:projections", "The tables made from the event log."),
+    ("config", "nats3.cli.settings:app", "Show and check the settings of the server."),
+    ("serve", "nats3.cli.serving:serve", "Run the server."),
+    ("dev", "nats3.dev.command:dev", "Run the server with a NATS, a Postgres and an S3 of its own."),
+    ("demo", "nats3.dev.command:demo", "See a year of flights leave a stream for S3 and come back."),
+)
+
+app = App(
+    name="nats3",
+    help=HELP,
+    version=__version__,
+    print_error=False,
+    exit_on_error=False,
+)
+app.meta.suppress_keyboard_interrupt = False  # `main` gives the exit code
+for _name, _path, _help in COMMANDS:
+    app.command(_path, name=_name, help=_help)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    server: Annotated[str, Parameter(env_var="NATS3_URL", help="URL of the server.")] = DEFAULT_SERVER,
+    output: Annotated[Form, Parameter(name=("--output", "-o"), env_var="NATS3_OUTPUT", help="Form of data.")] = "table",
+) -> int:
+    """Find the command, give it the session, run it."""
+    command, bound, ignored = app.parse_args(tokens)
+    given = {name: Session(server, standard(output)) for name in ignored}
+    result: object = command(*bound.args, **bound.kwargs, **given)
+    return result if isinstance(result, int) else Exit.OK
+
+
+def main() -> int:
+    """Run the command of this process and give its exit code. Errors are one line on stderr, never a traceback."""
+    try:
+        return int(app.meta(sys.argv[1:], result_action="return_value") or 0)
+    except (CycloptsError, Nats3Error) as error:
+        code, text = _verdict(error)
+        sys.stderr.write(f"nats3: {text}\n")
+        return code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; without this Python complains once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+
+
+def _verdict(error: CycloptsError | Nats3Error) -> tuple[Exit, str]:
+    match error:
+        case UnknownCommandError() if error.app is app and error.unused_tokens:
+            return Exit.USAGE, _unknown(error.unused_tokens[0])
+        case CycloptsError() | Misconfigured():
+            return Exit.USAGE, str(error)
+        case Refused():
+            return error.code, str(error)
+        case _:
+            return Exit.FAILURE, str(error)
+
+
+def _unknown(word: str) -> str:
+    """Said here and not by cyclopts, which would import every command to find the nearest one."""
+    names = [name for name, _, _ in COMMANDS]
+    near = get_close_matches(word, names, n=1)
+    return f"there is no command {word}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}")

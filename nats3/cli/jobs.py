@@ -1,0 +1,115 @@
+"""What store and load commands share: which job is meant, what the server is asked, what is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from nats3.cli.exits import Exit, Refused
+from nats3.cli.output import Columns
+from nats3.cli.session import Session
+
+Job = Annotated[str | None, Parameter(help="Id or name of the job.")]
+JobId = Annotated[str | None, Parameter(name="--job-id", help="Id of the job.")]
+FromJson = Annotated[
+    str | None, Parameter(allow_leading_hyphen=True, help="File with the whole order as JSON, - for stdin.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """One kind of job on the server, by the routes of version 1."""
+
+    kind: Literal["store", "load"]
+    columns: Columns
+
+    def list(self, session: Session) -> None:
+        jobs = self._all(session)
+        session.output.show(jobs, jobs, self.columns)
+
+    def get(self, session: Session, job: str | None, job_id: str | None) -> None:
+        found = session.api.get(f"/api/v1/{self.kind}/job", job_id=self.identify(session, job, job_id))
+        self._show(session, found)
+
+    def create(self, session: Session, body: dict[str, Any]) -> None:
+        made = session.api.post(f"/api/v1/{self.kind}/job", body)
+        session.output.say(f"{self.kind} job {made.get('name')} created")
+        for warning in made.get("warnings") or []:
+            session.output.say(f"warning: {warning}")
+        self._show(session, made)
+
+    def steer(self, session: Session, verb: Literal["pause", "resume"], job: str | None, job_id: str | None) -> None:
+        found = session.api.post(f"/api/v1/{self.kind}/job/{verb}", job_id=self.identify(session, job, job_id))
+        session.output.say(f"{self.kind} job {found.get('name')} {verb}d")
+        self._show(session, found)
+
+    def delete(self, session: Session, job: str | None, job_id: str | None) -> None:
+        identity = self.identify(session, job, job_id)
+        session.api.delete(f"/api/v1/{self.kind}/job", job_id=identity)
+        session.output.say(f"{self.kind} job {identity} deleted")
+
+    def identify(self, session: Session, job: str | None, job_id: str | None) -> str:
+        """The id of the one job that an id or a name means."""
+        if (job is None) == (job_id is None):
+            raise Refused(Exit.USAGE, f"name one {self.kind} job: its id or name, or --job-id ID")
+        wanted = cast("str", job_id or job)
+        if job_id is not None or _is_id(wanted):
+            return wanted
+        found = [one["id"] for one in self._all(session) if one.get("name") == wanted]
+        if not found:
+            raise Refused(Exit.NOT_FOUND, f"there is no {self.kind} job named {wanted}")
+        if len(found) > 1:
+            raise Refused(
+                Exit.USAGE, f"{len(found)} {self.kind} jobs are named {wanted}, say which: {', '.join(found)}"
+            )
+        return found[0]
+
+    def _all(self, session: Session) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", session.api.get(f"/api/v1/{self.kind}/jobs"))
+
+    def _show(self, session: Session, one: dict[str, Any]) -> None:
+        session.output.show(one, [one], self.columns)
+
+
+def body_of(from_json: str | None, given: dict[str, object], needed: tuple[str, ...]) -> dict[str, Any]:
+    """The order to send: the file's, with the options that were given in place of its fields."""
+    body = _read(from_json) if from_json is not None else {}
+    for field, value in given.items():
+        if value is not None:
+            _put(body, field.split("."), value)
+    missing = [f"--{field.replace('_', '-')}" for field in needed if field not in body]
+    if missing and from_json is None:
+        raise Refused(Exit.USAGE, f"missing {', '.join(missing)} (or --from-json FILE with the whole order)")
+    return body
+
+
+def _put(body: dict[str, Any], path: list[str], value: object) -> None:
+    for part in path[:-1]:
+        body = body.setdefault(part, {})
+    body[path[-1]] = value
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        body: object = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(Exit.USAGE, f"{file} cannot be read: {getattr(error, 'strerror', error)}") from None
+    except ValueError as error:
+        raise Refused(Exit.USAGE, f"{file} is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refused(Exit.USAGE, f"{file} holds no JSON object")
+    return cast("dict[str, Any]", body)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

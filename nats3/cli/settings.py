@@ -1,0 +1,37 @@
+"""`nats3 config ...`: what a server started here would be told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from nats3.cli.output import Columns
+from nats3.cli.session import Given
+from nats3.config.load import load_with_sources
+from nats3.config.show import shown
+
+COLUMNS = Columns(
+    usual=(("key", "key"), ("value", "value"), ("from", "source")),
+    more=(("variable", "variable"), ("meaning", "about")),
+    name="key",
+)
+ConfigFile = Annotated[Path | None, Parameter(help="TOML or YAML file; /etc/nats3/config.toml if it is there.")]
+
+app = App(name="config")
+
+
+@app.command
+def show(*, config: ConfigFile = None, session: Given) -> None:
+    """Every setting with its value and who said so; secrets are hidden."""
+    rows = shown(*load_with_sources(os.environ, file=config))
+    session.output.show(rows, rows, COLUMNS)
+
+
+@app.command
+def check(*, config: ConfigFile = None, session: Given) -> None:
+    """Say whether a server could start with these settings; nothing is contacted."""
+    load_with_sources(os.environ, file=config)
+    session.output.say("the configuration fits")

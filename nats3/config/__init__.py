@@ -1,0 +1,27 @@
+"""What nats3 was told before it started: read once, checked whole, handed down as frozen values."""
+
+from nats3.config.load import Misconfigured, Told, load
+from nats3.config.values import (
+    Config,
+    LimitSettings,
+    LogSettings,
+    NatsSettings,
+    PostgresSettings,
+    S3Settings,
+    Secret,
+    ServerSettings,
+)
+
+__all__ = [
+    "Config",
+    "LimitSettings",
+    "LogSettings",
+    "Misconfigured",
+    "NatsSettings",
+    "PostgresSettings",
+    "S3Settings",
+    "Secret",
+    "ServerSettings",
+    "Told",
+    "load",
+]

@@ -1,0 +1,290 @@
+"""Read the settings: option > environment > file > default. All faults are told at once, and nothing starts."""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar, cast
+
+from nats3.config import settings as known
+from nats3.config.read import Wrong
+from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Need, Setting
+from nats3.config.values import (
+    Config,
+    LimitSettings,
+    LogSettings,
+    NatsSettings,
+    PostgresSettings,
+    S3Settings,
+    ServerSettings,
+)
+from nats3.errors import Invalid, Nats3Error
+
+T = TypeVar("T")
+_LOGINS = ("user", "token", "creds", "nkey")
+DEFAULT_FILE = Path("/etc/nats3/config.toml")
+
+
+class Misconfigured(Nats3Error):
+    """nats3 must not start: change what `faults` name. The text lists them all, one a line."""
+
+    def __init__(self, faults: list[Invalid]) -> None:
+        lines = [f"  {fault.field}: {fault.fault}\n      {fault.remedy}" for fault in faults]
+        super().__init__("\n".join(["the configuration does not fit:", *lines]))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A text given for a setting: what it says, and who said it, in the words a person would look for."""
+
+    value: str
+    source: str
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was told so far, later tellers replacing earlier ones, and what was wrong with it."""
+
+    told: dict[str, Told] = field(default_factory=dict[str, Told])
+    values: dict[str, object] = field(default_factory=dict[str, object])
+    faults: list[Invalid] = field(default_factory=list[Invalid])
+
+    def fault(self, field_: str, fault: str, remedy: str) -> None:
+        self.faults.append(Invalid(field_, fault, remedy))
+
+    def value(self, setting: Setting[T]) -> T:
+        return cast("T", self.values[setting.key])
+
+
+def load(
+    environ: Mapping[str, str], *, file: Path | None = None, options: Mapping[str, str | None] | None = None
+) -> Config:
+    """The settings; `options` are by key (`server.addr`), None where the option was not given. Raises Misconfigured."""
+    return load_with_sources(environ, file=file, options=options)[0]
+
+
+def load_with_sources(
+    environ: Mapping[str, str], *, file: Path | None = None, options: Mapping[str, str | None] | None = None
+) -> tuple[Config, dict[str, Told]]:
+    """As `load`, and beside it what was told and by whom, by key; a key that nobody told is absent."""
+    reading = _Reading()
+    _hear_file(reading, file, environ)
+    _hear_environment(reading, environ)
+    for key, value in (options or {}).items():
+        if value is not None:
+            reading.told[key] = Told(value, "--" + key.partition(".")[2].replace("_", "-"))
+    for setting in SETTINGS:
+        _parse(reading, setting)
+    _check_together(reading)
+    if reading.faults:
+        raise Misconfigured(reading.faults)
+    return _build(reading), reading.told
+
+
+def _hear_environment(reading: _Reading, environ: Mapping[str, str]) -> None:
+    by_variable = {setting.variable: setting for setting in SETTINGS}
+    files = {setting.variable + "_FILE": setting for setting in SETTINGS if setting.secret}
+    for name, value in sorted(environ.items()):
+        if setting := by_variable.get(name):
+            if value:
+                reading.told[setting.key] = Told(value, name)
+        elif setting := files.get(name):
+            _hear_secret_file(reading, environ, name, setting)
+        elif name.startswith("NATS3_") and name not in OTHER_VARIABLES:
+            near = get_close_matches(name, [*by_variable, *files, *OTHER_VARIABLES], n=1, cutoff=0.7)
+            reading.fault(name, "is no variable that nats3 knows", _did_you_mean(near))
+
+
+def _hear_secret_file(reading: _Reading, environ: Mapping[str, str], name: str, setting: Setting[object]) -> None:
+    if not environ[name]:
+        return
+    if environ.get(setting.variable):
+        reading.fault(name, f"is set, and so is {setting.variable}", "unset one of them")
+        return
+    try:
+        value = Path(environ[name]).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reading.fault(name, f"{environ[name]} cannot be read: {reason}", f"for example {name}=/run/secrets/nats3")
+        return
+    if value:
+        reading.told[setting.key] = Told(value, name)
+
+
+def _hear_file(reading: _Reading, file: Path | None, environ: Mapping[str, str]) -> None:
+    asked = file or (Path(environ["NATS3_CONFIG"]) if environ.get("NATS3_CONFIG") else None)
+    path = asked or DEFAULT_FILE
+    if asked is None and not path.is_file():
+        return
+    try:
+        content = _decode(path)
+    except OSError as error:
+        reading.fault(str(path), f"cannot be read: {error.strerror}", "name another by --config or NATS3_CONFIG")
+        return
+    except Wrong as wrong:
+        reading.fault(str(path), str(wrong), "see docs/operating.md for an example")
+        return
+    for key, value in _flat(content):
+        _hear_key(reading, path, key, value)
+
+
+def _decode(path: Path) -> Mapping[str, object]:
+    raw = path.read_bytes()
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(raw.decode())
+        if path.suffix in {".yaml", ".yml"}:
+            return _decode_yaml(raw)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Wrong(f"is no valid TOML: {error}") from None
+    raise Wrong("ends neither in .toml nor in .yaml")
+
+
+def _decode_yaml(raw: bytes) -> Mapping[str, object]:
+    import yaml  # noqa: PLC0415 - most starts read no YAML
+
+    try:
+        content: object = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise Wrong(f"is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict | None):
+        raise Wrong("is no mapping of keys to values")
+    return cast("dict[str, object]", content or {})
+
+
+def _flat(content: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and above + key not in BY_KEY:
+            yield from _flat(cast("dict[str, object]", value), f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def _hear_key(reading: _Reading, path: Path, key: str, value: object) -> None:
+    name = f"{key} in {path}"
+    setting = BY_KEY.get(key)
+    if setting is None or not setting.in_file:
+        reading.fault(name, "is no key that nats3 knows", _key_remedy(key))
+    elif isinstance(value, bool):
+        reading.told[key] = Told(str(value).lower(), name)
+    elif isinstance(value, str | int):
+        reading.told[key] = Told(str(value), name)
+    elif value is not None:
+        reading.fault(name, "is no text, number or truth value", f'for example {key} = "{setting.example}"')
+
+
+def _key_remedy(key: str) -> str:
+    if key.partition(".")[0] in {"store", "store_jobs", "load", "load_jobs"}:
+        return "jobs are not ordered by the file: use `nats3 store create` or POST /api/v1/store/job"
+    return _did_you_mean(get_close_matches(key, list(BY_KEY), n=1, cutoff=0.6))
+
+
+def _did_you_mean(near: list[str]) -> str:
+    return f"did you mean {near[0]}?" if near else "remove it; `nats3 config show` lists what there is"
+
+
+def _parse(reading: _Reading, setting: Setting[object]) -> None:
+    told = reading.told.get(setting.key)
+    if told is not None:
+        try:
+            reading.values[setting.key] = setting.parse(told.value)
+        except Wrong as wrong:
+            shown = "its value" if setting.secret else f'"{told.value}"'
+            reading.fault(told.source, f"{shown} {wrong}", f"for example {_example(setting, told.source)}")
+    elif isinstance(setting.default, Need):
+        remedy = f"{setting.about}, for example {setting.variable}={setting.example}"
+        reading.fault(setting.variable, "is not set, and nats3 cannot start without it", remedy)
+    else:
+        reading.values[setting.key] = setting.default
+
+
+def _example(setting: Setting[object], source: str) -> str:
+    if " in " in source:
+        return f'{setting.key} = "{setting.example}"'
+    return f"{source} {setting.example}" if source.startswith("--") else f"{setting.variable}={setting.example}"
+
+
+def _check_together(reading: _Reading) -> None:
+    if reading.faults:
+        return
+    _check_bind(reading)
+    for pair in (("s3.access", "s3.secret"), ("nats.tls_cert", "nats.tls_key"), ("nats.user", "nats.password")):
+        missing = [BY_KEY[key].variable for key in pair if reading.values[key] is None]
+        if len(missing) == 1:
+            there = next(BY_KEY[key].variable for key in pair if reading.values[key] is not None)
+            reading.fault(missing[0], f"is not set, but {there} is", "set both or neither")
+    logins = [BY_KEY[f"nats.{way}"].variable for way in _LOGINS if reading.values[f"nats.{way}"] is not None]
+    if len(logins) > 1:
+        reading.fault(logins[1], f"is set, and so is {logins[0]}", "NATS takes one login: unset all but one")
+
+
+def _check_bind(reading: _Reading) -> None:
+    addr = reading.value(known.SERVER_ADDR)
+    if reading.value(known.SERVER_INSECURE_BIND) or _is_loopback(addr.host):
+        return
+    told = reading.told.get(known.SERVER_ADDR.key)
+    reading.fault(
+        told.source if told else known.SERVER_ADDR.variable,
+        f"{addr} lets other machines in, and this version asks nobody for a token (tokens come later)",
+        f"listen on 127.0.0.1:{addr.port}, or, where something in front of nats3 asks who is there, "
+        "allow it by --insecure-bind or NATS3_SERVER_INSECURE_BIND=true",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _build(reading: _Reading) -> Config:
+    value = reading.value
+    return Config(
+        server=ServerSettings(value(known.SERVER_ADDR), value(known.SERVER_INSECURE_BIND)),
+        nats=_nats(reading),
+        postgres=PostgresSettings(
+            value(known.POSTGRES_URL),
+            value(known.POSTGRES_MIGRATE),
+            value(known.POSTGRES_MIGRATE_URL) or value(known.POSTGRES_URL),
+        ),
+        s3=S3Settings(
+            endpoint=value(known.S3_ENDPOINT),
+            region=value(known.S3_REGION),
+            access=value(known.S3_ACCESS),
+            secret=value(known.S3_SECRET),
+            session_token=value(known.S3_SESSION_TOKEN),
+            addressing=value(known.S3_ADDRESSING),
+            max_concurrency=value(known.S3_MAX_CONCURRENCY),
+        ),
+        log=LogSettings(value(known.LOG), value(known.LOG_FORMAT)),
+        limits=LimitSettings(value(known.LIMITS_MEMORY)),
+        node_name=value(known.NODE_NAME) or socket.gethostname(),
+        failpoints=value(known.FAILPOINTS),
+    )
+
+
+def _nats(reading: _Reading) -> NatsSettings:
+    value = reading.value
+    return NatsSettings(
+        url=value(known.NATS_URL),
+        user=value(known.NATS_USER),
+        password=value(known.NATS_PASSWORD),
+        token=value(known.NATS_TOKEN),
+        creds=value(known.NATS_CREDS),
+        nkey=value(known.NATS_NKEY),
+        tls_ca=value(known.NATS_TLS_CA),
+        tls_cert=value(known.NATS_TLS_CERT),
+        tls_key=value(known.NATS_TLS_KEY),
+        tls_first=value(known.NATS_TLS_FIRST),
+        tls_hostname=value(known.NATS_TLS_HOSTNAME),
+        domain=value(known.NATS_DOMAIN),
+        api_prefix=value(known.NATS_API_PREFIX),
+        inbox_prefix=value(known.NATS_INBOX_PREFIX),
+    )

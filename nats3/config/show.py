@@ -1,0 +1,48 @@
+"""The settings for people: every key with its value and who said so, secrets redacted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+
+from nats3.config.load import Told
+from nats3.config.settings import SETTINGS
+from nats3.config.values import Address, Config, Secret
+
+
+def shown(config: Config, told: Mapping[str, Told]) -> list[dict[str, str | None]]:
+    """A row {key, value, source, about} per setting, in the order of the table; value None where there is none."""
+    values = _by_key(config)
+    return [
+        {
+            "key": setting.key,
+            "value": values[setting.key],
+            "source": told[setting.key].source if setting.key in told else "default",
+            "variable": setting.variable,
+            "about": setting.about,
+        }
+        for setting in SETTINGS
+    ]
+
+
+def _by_key(config: Config) -> dict[str, str | None]:
+    nested = {"log": config.log.level, "log_format": config.log.format}
+    nested |= {"node_name": config.node_name, "failpoints": config.failpoints}
+    found: dict[str, object] = dict(nested)
+    for group in fields(config):
+        settings: object = getattr(config, group.name)
+        if is_dataclass(settings) and group.name != "log":
+            found |= {f"{group.name}.{one.name}": getattr(settings, one.name) for one in fields(settings)}
+    return {key: _shown(value) for key, value in found.items()}
+
+
+def _shown(value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return str(value).lower()
+        case Secret() | Address():
+            return str(value)
+        case _:
+            return str(value)

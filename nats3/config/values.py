@@ -1,0 +1,159 @@
+"""The settings as values. A secret shows itself only to who asks for it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from typing_extensions import override
+
+Level = Literal["trace", "debug", "info", "warn", "error"]
+LogFormat = Literal["auto", "json", "console"]
+Addressing = Literal["auto", "path", "virtual"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that no log, message or repr may hold. `shown` is what stands in its place."""
+
+    _text: str
+    shown: str = "***"
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._text
+
+    @override
+    def __repr__(self) -> str:
+        return f"Secret({self.shown!r})"
+
+    @override
+    def __str__(self) -> str:
+        return self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host (name or IP without brackets) and a port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @override
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the API listens. `insecure_bind` allows other machines in although no token is asked for."""
+
+    addr: Address
+    insecure_bind: bool
+
+    @property
+    def host(self) -> str:
+        return self.addr.host
+
+    @property
+    def port(self) -> int:
+        return self.addr.port
+
+
+@dataclass(frozen=True, slots=True)
+class NatsSettings:
+    """How to reach NATS. `url` may list several servers by commas; each has its scheme here."""
+
+    url: Secret
+    user: str | None
+    password: Secret | None
+    token: Secret | None
+    creds: Path | None
+    nkey: Path | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_first: bool
+    tls_hostname: str | None
+    domain: str | None
+    api_prefix: str | None
+    inbox_prefix: str
+
+    @property
+    def servers(self) -> list[str]:
+        """The URLs in the clear, as a client takes them."""
+        return self.url.reveal().split(",")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    """`url` is for daily work; `migrate_url`, equal unless said otherwise, owns the tables. `migrate`: do so at start."""
+
+    url: Secret
+    migrate: bool
+    migrate_url: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """No `endpoint` means AWS itself; no `access` and `secret` mean the credential chain of AWS."""
+
+    endpoint: str | None
+    region: str
+    access: str | None
+    secret: Secret | None
+    session_token: Secret | None
+    addressing: Addressing
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`auto` writes for people on a terminal and JSON elsewhere."""
+
+    level: Level
+    format: LogFormat
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """`memory`: bytes that messages on their way may take, over all jobs of this node."""
+
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything nats3 was told, checked."""
+
+    server: ServerSettings
+    nats: NatsSettings
+    postgres: PostgresSettings
+    s3: S3Settings
+    log: LogSettings
+    limits: LimitSettings
+    node_name: str
+    failpoints: str
+    """Tests only: where the process must die; empty in every real life."""
+
+    def secrets(self) -> list[str]:
+        """Every text that no log line may hold: for the redactor, and for nothing else."""
+        whole = [self.nats.url, self.postgres.url, self.postgres.migrate_url]
+        plain = [self.nats.password, self.nats.token, self.s3.secret, self.s3.session_token]
+        texts = [secret.reveal() for secret in plain if secret is not None]
+        for url in whole:
+            texts += _passwords(url.reveal())
+        return sorted({text for text in texts if text}, key=len, reverse=True)
+
+
+def _passwords(urls: str) -> Iterator[str]:
+    """Passwords and tokens of the URLs, as they are written and decoded."""
+    for url in urls.split(","):
+        login, at, _ = url.partition("://")[2].rpartition("@")
+        queried = [value for name, value in parse_qsl(urlsplit(url).query) if name in {"password", "sslpassword"}]
+        user, colon, password = login.partition(":")
+        own = [password] if colon else [user] if at and not url.startswith("postgres") else []
+        yield from (form for text in own + queried for form in (text, unquote(text)))

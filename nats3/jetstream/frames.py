@@ -1,0 +1,237 @@
+"""Frames of the NATS protocol: a reader hooked into nats-py's connection, and builders for what nats3 writes.
+
+nats-py must not decode what is archived: a garbage header block or a subject that is no UTF-8 ends its read loop for
+good. So the frames of our own subscriptions never reach it; control lines (INFO, PING, PONG, -ERR) still do.
+"""
+
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.protocol.parser import Parser
+from typing_extensions import override
+
+from nats3.jetstream.errors import BadFrame
+
+HEADROOM = 64 * 1024
+"""Bytes that a frame may be larger than max_payload: the server adds headers of its own."""
+
+MAX_LINE = 256 * 1024
+"""Longest control line. INFO of a large cluster is the long one."""
+
+_MAX_DIGITS = 18
+"""Longer numbers are no sizes; Python refuses to read very long ones at all."""
+
+_CRLF = b"\r\n"
+_H = ord("H")
+_M = ord("M")
+_MESSAGES = (_H, _M)
+
+
+class Frames:
+    """Messages of one subscription in columns of equal length, as raw bytes, in the order of the wire.
+
+    `replies` holds b"" where there was none, `headers` None where the frame was a MSG.
+    """
+
+    __slots__ = ("headers", "payloads", "replies", "subjects")
+
+    def __init__(self) -> None:
+        self.subjects: list[bytes] = []
+        self.replies: list[bytes] = []
+        self.headers: list[bytes | None] = []
+        self.payloads: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+
+class Sink(Protocol):
+    """Where the frames of one subscription go."""
+
+    def take(self, frames: Frames) -> None:
+        """Called once for each stretch of bytes that held frames, with the columns; they are the sink's from then on."""
+        ...
+
+    def lost(self) -> None:
+        """Called once when the connection of this subscription is over; nothing is taken after it."""
+        ...
+
+
+class FrameParser(Parser):
+    """nats-py's parser, with the frames of registered subscriptions handed over in bulk.
+
+    Correct at any cut of the stream of bytes, because only whole lines and frames are ever looked at; what is not
+    whole yet is kept in pieces and joined once, when enough has come. `on_reset` is called whenever nats-py drops its
+    connection.
+    """
+
+    def __init__(self, client: Client, on_reset: Callable[[], None]) -> None:
+        self.sinks: dict[bytes, Sink] = {}
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._needed = 1
+        self._resets = 0
+        self._client = client
+        self._on_reset = on_reset
+        super().__init__(client)
+
+    @override
+    def reset(self) -> None:
+        super().reset()
+        self._pieces = []
+        self._held = 0
+        self._needed = 1
+        self._resets += 1
+        self._on_reset()
+
+    @override
+    async def parse(self, data: bytes = b"") -> None:
+        """Take the next bytes of the wire. Raises BadFrame, which makes nats-py close the connection."""
+        try:
+            await self._parse(data)
+        except BadFrame as fault:
+            await self._client._error_cb(fault)  # noqa: SLF001 - its read loop forgets what the protocol error was
+            raise
+        except Exception as fault:
+            # Anything but a protocol error would end nats-py's read loop while it still says that it is connected.
+            raise BadFrame(f"cannot read what the server sent: {fault!r}") from fault
+
+    async def _parse(self, data: bytes) -> None:
+        if self._pieces:
+            self._pieces.append(data)
+            self._held += len(data)
+            if self._held < self._needed:
+                return
+            data = b"".join(self._pieces)
+            self._pieces = []
+        taken: dict[bytes, Frames] = {}
+        position = 0
+        connection = self._resets
+        while position < len(data) and connection == self._resets:
+            stop, position, needed = self._frames(data, position, taken)
+            if needed:
+                self._keep(data, position, needed)
+                break
+            if stop > position:
+                self._deliver(taken)
+                await self._to_nats_py(data[position:stop])
+                position = stop
+        self._deliver(taken)
+
+    def _keep(self, data: bytes, position: int, needed: int) -> None:
+        rest = data[position:] if position else data
+        self._pieces = [rest]
+        self._held = len(rest)
+        self._needed = needed
+
+    def _deliver(self, taken: dict[bytes, Frames]) -> None:
+        """Give each sink what it was sent; a sink that is no longer registered gets nothing."""
+        for sid, frames in taken.items():
+            sink = self.sinks.get(sid)
+            if sink is not None:
+                sink.take(frames)
+        taken.clear()
+
+    async def _to_nats_py(self, whole: bytes) -> None:
+        """One whole line or frame for nats-py's own parser, which therefore never holds a part of one."""
+        await super().parse(whole)
+        if self.buf:
+            raise BadFrame(f"no operation of the protocol: {whole[:80]!r}")
+
+    def _frames(  # noqa: C901, PLR0912, PLR0915 - one loop: a call per message would cost a fifth of its time
+        self, data: bytes, position: int, taken: dict[bytes, Frames]
+    ) -> tuple[int, int, int]:
+        """Read frames of ours from `position` on: (stop, position, needed).
+
+        needed > 0: so many bytes from `position` on must be there before the next frame or line can be whole.
+        Otherwise data[position:stop] is one line or frame for nats-py, or nothing where stop == position.
+        """
+        find = data.find
+        size = len(data)
+        limit = self._client._max_payload + HEADROOM  # noqa: SLF001 - nats-py keeps the server's limit there
+        last_sid = b""
+        frames = Frames()
+        while position < size:
+            end = find(_CRLF, position)
+            if end < 0:
+                return 0, position, _line_needed(size - position)
+            kind = data[position]
+            start = end + 2
+            if kind not in _MESSAGES:
+                return start, position, 0
+            parts = data[position:end].split(b" ")
+            length, header = _sizes(parts, kind, limit)
+            stop = start + length
+            if stop + 2 > size:
+                return 0, position, stop + 2 - position
+            if not data.startswith(_CRLF, stop):
+                raise BadFrame(f"a frame does not end where it says: {data[position:end][:80]!r}")
+            sid = parts[2]
+            if sid != last_sid:
+                if sid not in self.sinks:
+                    if int(sid) in self._client._subs:  # noqa: SLF001 - a subscription that nats-py reads itself
+                        return stop + 2, position, 0
+                    position = stop + 2  # a late frame of a subscription that ended
+                    continue
+                frames = taken.setdefault(sid, Frames())
+                last_sid = sid
+            frames.subjects.append(parts[1])
+            frames.replies.append(parts[3] if len(parts) > (4 if kind == _M else 5) else b"")
+            if kind == _H:
+                frames.headers.append(data[start : start + header])
+                frames.payloads.append(data[start + header : stop])
+            else:
+                frames.headers.append(None)
+                frames.payloads.append(data[start:stop])
+            position = stop + 2
+        return position, position, 0
+
+
+def _line_needed(held: int) -> int:
+    """One byte more than is there, as no line ending has come. Raises BadFrame where no line is that long."""
+    if held > MAX_LINE:
+        raise BadFrame(f"a control line of more than {MAX_LINE} bytes")
+    return held + 1
+
+
+def _sizes(parts: list[bytes], kind: int, limit: int) -> tuple[int, int]:
+    """Bytes of header block and payload together, and of the header block, as a control line says. Raises BadFrame."""
+    count = len(parts)
+    least = 4 if kind == _M else 5
+    operation = b"MSG" if kind == _M else b"HMSG"
+    if parts[0] != operation or not least <= count <= least + 1 or not (_is_number(parts[-1]) and _is_number(parts[2])):
+        raise BadFrame(f"malformed control line: {b' '.join(parts)[:80]!r}")
+    length = int(parts[-1])
+    if length > limit:
+        raise BadFrame(f"a frame of {length} bytes is above the limit of {limit}")
+    if kind == _M:
+        return length, 0
+    if not _is_number(parts[-2]) or int(parts[-2]) > length:
+        raise BadFrame(f"malformed control line: {b' '.join(parts)[:80]!r}")
+    return length, int(parts[-2])
+
+
+def _is_number(token: bytes) -> bool:
+    return token.isdigit() and len(token) <= _MAX_DIGITS
+
+
+def publish_frame(subject: bytes, payload: bytes, reply: bytes = b"", block: bytes | None = None) -> bytes:
+    """One PUB, or one HPUB where there is a header block. The caller vouches for a subject without blanks."""
+    if block is None:
+        return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+    size = len(block) + len(payload)
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject, reply, len(block), size, block, payload)
+
+
+def publish_frames(
+    subjects: Iterable[bytes],
+    replies: Iterable[bytes],
+    blocks: Iterable[bytes | None],
+    payloads: Iterable[bytes],
+) -> list[bytes]:
+    """One frame for each message, in order; see publish_frame."""
+    return list(map(publish_frame, subjects, payloads, replies, blocks))

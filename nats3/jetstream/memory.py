@@ -1,0 +1,320 @@
+"""JetStream in memory: the same promises as the real one, for deterministic tests of whoever uses this room.
+
+Time moves by a millisecond with every message and as far as advance() says. Nothing is delivered by a task: a source
+is fed when it asks, and when something is published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+from typing_extensions import override
+
+from nats3.errors import Unavailable
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.frames import HEADROOM
+from nats3.jetstream.memory_source import MemorySource
+from nats3.jetstream.memory_stream import (
+    ACK_ALL_REFUSED,
+    MemoryStream,
+    Stored,
+    WrongLastSequence,
+)
+from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced, PubAcks
+from nats3.jetstream.publisher import Publisher, expecting
+from nats3.jetstream.server import JetStream
+from nats3.jetstream.streams import (
+    ConsumerInfo,
+    ConsumerRefused,
+    ConsumerSpec,
+    StreamInfo,
+    StreamMissing,
+    Streams,
+)
+from nats3.jetstream.tail import message_id
+from nats3.message import Message
+from nats3.subject import matches
+
+_START_NS = 1_700_000_000_123_456_789
+_STEP_NS = 1_000_000
+_DEFAULTS: dict[str, Any] = {"retention": "limits", "duplicate_window": 120_000_000_000}
+
+
+class MemoryJetStream(JetStream):
+    """A server that a test drives: it makes streams, publishes, and lets faults happen."""
+
+    def __init__(self, max_payload: int = 1024 * 1024) -> None:
+        self.now_ns = _START_NS
+        self.epoch = 0
+        self.all: dict[str, MemoryStream] = {}
+        self._max_payload = max_payload
+        self._up = asyncio.Event()
+        self._up.set()
+        self._sources: list[MemorySource] = []
+        self._publishers: list[MemoryPublisher] = []
+        self._streams = MemoryStreams(self)
+
+    @property
+    @override
+    def streams(self) -> MemoryStreams:
+        return self._streams
+
+    @property
+    @override
+    def max_payload(self) -> int:
+        return self._max_payload
+
+    @property
+    def connected(self) -> bool:
+        return self._up.is_set()
+
+    @override
+    async def wait_connected(self) -> None:
+        await self._up.wait()
+
+    @override
+    def source(self, stream: str, consumer: str, ack: Literal["all", "explicit"] = "all") -> MemorySource:
+        self.need_up()
+        source = MemorySource(self.find(stream), consumer, self._max_payload + HEADROOM)
+        self._sources.append(source)
+        return source
+
+    @override
+    def publisher(self, stream: str, expect_last: int | None = None) -> MemoryPublisher:
+        self.need_up()
+        publisher = MemoryPublisher(self, stream, expect_last)
+        self._publishers.append(publisher)
+        return publisher
+
+    def make_stream(self, name: str, subjects: Sequence[str], **config: Any) -> MemoryStream:  # noqa: ANN401 - raw JSON
+        """A new life of a stream, with a `created` of its own."""
+        self.now_ns += _STEP_NS
+        merged = {**_DEFAULTS, "name": name, "subjects": list(subjects), **config}
+        stream = self.all[name] = MemoryStream(name, self.now_ns, merged)
+        return stream
+
+    def delete_stream(self, name: str) -> None:
+        del self.all[name]
+        self._end_sources(name, None)
+
+    def publish(self, subject: str | bytes, payload: bytes = b"", block: bytes | None = None) -> Stored | None:
+        """Store a message in the stream that takes its subject; None when there is none. Raises WrongLastSequence."""
+        raw = subject.encode() if isinstance(subject, str) else subject
+        stream = self.taker(raw)
+        if stream is None:
+            return None
+        self.now_ns += _STEP_NS
+        stored = stream.store(raw, block, payload, self.now_ns)
+        self.feed()
+        return stored
+
+    def taker(self, subject: bytes) -> MemoryStream | None:
+        """The stream that takes what is published on `subject`."""
+        return next((stream for stream in self.all.values() if stream.takes(subject)), None)
+
+    def purge(self, name: str, below: int | None = None) -> None:
+        self.all[name].purge(below)
+
+    def delete_message(self, name: str, seq: int) -> None:
+        del self.all[name].messages[seq]
+
+    def roll_back(self, name: str, last: int) -> None:
+        """Lose every message above `last`, keeping `created`, as a server without power does."""
+        self.all[name].roll_back(last)
+
+    def restore(self, name: str) -> None:
+        """The stream comes back from a backup: the same messages under a new `created`, without its consumers."""
+        self.now_ns += _STEP_NS
+        self.all[name].created = self.now_ns
+        self.all[name].consumers.clear()
+        self._end_sources(name, None)
+
+    def advance(self, nanoseconds: int) -> None:
+        """Move the server's clock; what is too old goes."""
+        self.now_ns += nanoseconds
+        for stream in self.all.values():
+            stream.expire(self.now_ns)
+
+    def redeliver(self, name: str, consumer: str) -> None:
+        """The ack wait is over: what is not acknowledged is delivered again."""
+        for source in self._sources:
+            if source.of(name, consumer):
+                source.redeliver()
+
+    def disconnect(self) -> None:
+        """Every source and publisher loses its connection; requests are Unavailable until reconnect()."""
+        self.epoch += 1
+        self._up.clear()
+        for open_one in [*self._sources, *self._publishers]:
+            open_one.end(MustBind(Reason.CONNECTION_LOST))
+        self._sources.clear()
+        self._publishers.clear()
+
+    def reconnect(self) -> None:
+        self._up.set()
+
+    def need_up(self) -> None:
+        """Raises Unavailable while disconnected."""
+        if not self.connected:
+            raise Unavailable("nats", "disconnected")
+
+    def feed(self) -> None:
+        """Give every source what it asked for and may have."""
+        for source in list(self._sources):
+            source.feed()
+
+    def drop_consumer(self, name: str, consumer: str) -> None:
+        """Delete a consumer: its sources are told."""
+        self.all[name].remove_consumer(consumer)
+        self._end_sources(name, consumer)
+
+    def find(self, stream: str) -> MemoryStream:
+        """Raises Unavailable, StreamMissing."""
+        self.need_up()
+        found = self.all.get(stream)
+        if found is None:
+            raise StreamMissing(stream)
+        return found
+
+    def _end_sources(self, name: str, consumer: str | None) -> None:
+        for source in [one for one in self._sources if one.of(name, consumer)]:
+            source.end(MustBind(Reason.CONSUMER_DELETED))
+            self._sources.remove(source)
+
+
+class MemoryStreams(Streams):
+    """Streams over the memory server."""
+
+    def __init__(self, server: MemoryJetStream) -> None:
+        self._server = server
+
+    @override
+    async def info(self, stream: str) -> StreamInfo:
+        return self._server.find(stream).info()
+
+    @override
+    async def message(self, stream: str, seq: int, next_by_subject: str | None = None) -> Message | None:
+        messages = self._server.find(stream).messages
+        if next_by_subject is None:
+            return messages.get(seq)
+        found = (one for at, one in sorted(messages.items()) if at >= seq and matches(next_by_subject, one.subject))
+        return next(found, None)
+
+    @override
+    async def by_subject(self, subject: str) -> list[str]:
+        self._server.need_up()
+        return [name for name, stream in self._server.all.items() if stream.takes(subject.encode())]
+
+    @override
+    async def consumers(self, stream: str) -> list[ConsumerInfo]:
+        found = self._server.find(stream)
+        return [found.consumer_info(consumer) for consumer in found.consumers.values()]
+
+    @override
+    async def make_consumer(self, spec: ConsumerSpec) -> None:
+        self._server.find(spec.stream).add_consumer(spec)
+
+    @override
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        self._server.need_up()
+        if stream in self._server.all:
+            self._server.drop_consumer(stream, name)
+
+    @override
+    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+        found = self._server.find(stream)
+        if found.config["retention"] == "workqueue":
+            raise ConsumerRefused(stream, "tail", ACK_ALL_REFUSED, "a work queue wants explicit acks")
+        page = [(seq, message_id(one.header)) for seq, one in sorted(found.messages.items()) if seq >= from_seq]
+        if page:
+            yield page
+
+
+class MemoryPublisher(Publisher):
+    """Publisher over the memory server. Everything is acknowledged as it is sent."""
+
+    def __init__(self, server: MemoryJetStream, stream: str, expect_last: int | None) -> None:
+        self._server = server
+        self._stream = stream
+        self._expect_last = expect_last
+        self._sent = 0
+        self._acks = PubAcks(stream)
+        self._fault: MustBind | PublishRefused | None = None
+
+    @property
+    @override
+    def acked(self) -> int:
+        return self._acks.acked
+
+    @property
+    @override
+    def target_seq(self) -> int:
+        return self._acks.target_seq
+
+    @property
+    @override
+    def duplicates(self) -> int:
+        return self._acks.duplicates
+
+    @property
+    @override
+    def displaced(self) -> Sequence[Displaced]:
+        return self._acks.displaced
+
+    @property
+    @override
+    def displaced_count(self) -> int:
+        return self._acks.displaced_count
+
+    @override
+    async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        if self._expect_last is not None:
+            first = self._expect_last + self._sent
+            blocks = list(map(expecting, blocks, range(first, first + len(blocks))))
+        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
+            self._check()
+            self._sent += 1
+            self._answer(self._sent - 1, subject, block, payload)
+        await self.drain()
+
+    @override
+    async def wait_progress(self) -> int:
+        self._check()
+        return self.acked
+
+    @override
+    async def drain(self) -> None:
+        self._check()
+
+    @override
+    async def close(self) -> None:
+        self.end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
+
+    def end(self, fault: MustBind | PublishRefused) -> None:
+        if self._fault is None:
+            self._fault = fault
+
+    def _answer(self, index: int, subject: bytes, block: bytes | None, payload: bytes) -> None:
+        """Publish one message; what the server answers is read as the real publisher reads it."""
+        taker = self._server.taker(subject)
+        if taker is None:
+            self.end(PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes this subject"))
+            return
+        try:
+            stored = self._server.publish(subject, payload, block)
+        except WrongLastSequence:
+            self.end(TargetMoved(index, WRONG_LAST_SEQUENCE, f"wrong last sequence: {taker.last}"))
+            return
+        assert stored is not None
+        answer = {"stream": taker.name, "seq": stored.seq} | ({"duplicate": True} if stored.duplicate else {})
+        try:
+            self._acks.take(index, None, json.dumps(answer, separators=(",", ":")).encode())
+        except PublishRefused as fault:
+            self.end(fault)
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault

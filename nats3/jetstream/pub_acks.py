@@ -1,0 +1,87 @@
+"""PubAcks by index: how far everything sent is acknowledged, without a gap, and in which order it was stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.link import NO_RESPONDERS, status_of
+
+WRONG_LAST_SEQUENCE = 10071
+MOST_DISPLACED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """Messages first <= index <= last were stored below an earlier one, so their order in the target is another."""
+
+    first: int
+    last: int
+
+
+class PubAcks:
+    """What the target said to the messages 0, 1, 2, ... of one publisher. Answers may come in any order."""
+
+    def __init__(self, stream: str) -> None:
+        self.acked = 0
+        self.target_seq = 0
+        self.duplicates = 0
+        self.displaced_count = 0
+        self.displaced: list[Displaced] = []
+        self._stream = stream
+        self._head = b""
+        """What a plain PubAck begins with, up to its number; learned from the first."""
+        self._early: dict[int, tuple[int, bool]] = {}
+        self._highest = 0
+
+    def take(self, index: int, header: bytes | None, payload: bytes) -> None:
+        """The answer to message `index`. Raises PublishRefused and TargetMoved."""
+        head = self._head
+        number = payload[len(head) : -1]
+        plain = header is None and head and payload.startswith(head) and number.isdigit() and payload[-1:] == b"}"
+        answer = (int(number), False) if plain else self._read(index, header, payload)
+        if index != self.acked:
+            if index > self.acked:
+                self._early[index] = answer
+            return
+        self._settle(*answer)
+        while self._early and (later := self._early.pop(self.acked, None)) is not None:
+            self._settle(*later)
+
+    def _read(self, index: int, header: bytes | None, payload: bytes) -> tuple[int, bool]:
+        if status_of(header) == NO_RESPONDERS and not payload:
+            raise PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes this subject")
+        try:
+            answer = json.loads(payload)
+            error = answer.get("error")
+            stream, seq, duplicate = answer.get("stream"), int(answer.get("seq", 0)), bool(answer.get("duplicate"))
+        except (ValueError, AttributeError, TypeError) as fault:
+            raise PublishRefused(
+                index, PublishRefused.WRONG_STREAM, f"the answer is no PubAck: {payload[:80]!r}"
+            ) from fault
+        if error is not None:
+            code, reason = error.get("err_code", error.get("code", 0)), error.get("description", "")
+            raise (TargetMoved if code == WRONG_LAST_SEQUENCE else PublishRefused)(index, code, reason)
+        if stream != self._stream:
+            raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"stream {stream!r} took it, not {self._stream!r}")
+        if not duplicate and payload.endswith(b"}"):
+            self._head = payload[: payload.rindex(b":") + 1]
+        return seq, duplicate
+
+    def _settle(self, seq: int, duplicate: bool) -> None:  # noqa: FBT001 - two halves of one answer
+        if duplicate:
+            self.duplicates += 1
+        elif seq > self._highest:
+            self._highest = seq
+        else:
+            self._displace(self.acked)
+        self.acked += 1
+        self.target_seq = seq
+
+    def _displace(self, index: int) -> None:
+        self.displaced_count += 1
+        if self.displaced and self.displaced[-1].last == index - 1:
+            self.displaced[-1] = Displaced(self.displaced[-1].first, index)
+        elif len(self.displaced) < MOST_DISPLACED:
+            self.displaced.append(Displaced(index, index))

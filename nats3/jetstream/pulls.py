@@ -1,0 +1,77 @@
+"""How far a pull consumer may be asked: which requests are open, and how much they may still bring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_OPEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """One pull request: it ends after so many messages, or before a message that no longer fits."""
+
+    number: int
+    messages: int
+    max_bytes: int
+
+
+class Pulls:
+    """Keeps what is asked for within what was allowed.
+
+    The server deals messages to its open requests in turn, so only their sum is known; every request with a limit of
+    bytes ends in a status that says what it did not use, which keeps the sum exact. `least_bytes` is the smallest
+    request worth making: any smaller one could meet a message that never fits.
+    """
+
+    def __init__(self, least_bytes: int) -> None:
+        self.least_bytes = least_bytes
+        self.messages = 0
+        self.bytes = 0
+        self._room_messages = 0
+        self._room_bytes = 0
+        self._open: dict[int, Pull] = {}
+        self._made = 0
+
+    @property
+    def waiting(self) -> bool:
+        """True while a request is open, so that the server must let us hear from it."""
+        return bool(self._open)
+
+    def allow(self, messages: int, max_bytes: int) -> None:
+        """From now on no more than this may arrive."""
+        self._room_messages = messages
+        self._room_bytes = max_bytes
+
+    def next(self) -> Pull | None:
+        """The next request to make, None when enough is open. Small rests wait until they are a quarter of the room."""
+        messages = self._room_messages - self.messages
+        max_bytes = self._room_bytes - self.bytes
+        if len(self._open) >= MOST_OPEN or messages < 1 or max_bytes < self.least_bytes:
+            return None
+        if self._open and messages * MOST_OPEN < self._room_messages:
+            return None
+        self._made += 1
+        pull = Pull(self._made, messages, max_bytes)
+        self._open[pull.number] = pull
+        self.messages += messages
+        self.bytes += max_bytes
+        return pull
+
+    def arrived(self, messages: int, size: int) -> None:
+        """So many messages came; `size` as the server counts it: subject, reply, header block and payload."""
+        self.messages -= messages
+        self.bytes -= size
+        self._room_messages -= messages
+        self._room_bytes -= size
+
+    def ended(self, number: int, messages: int, size: int) -> Pull | None:
+        """Request `number` is over and did not use so much; returns it, None when it is not open."""
+        pull = self._open.pop(number, None)
+        if pull is None:
+            return None
+        self.messages -= messages
+        self.bytes -= size
+        if not self._open:
+            self.messages = self.bytes = 0
+        return pull

@@ -1,0 +1,69 @@
+"""JetStream as a job meets it: streams to ask, sources and publishers to open. `memory.py` has the same shape."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from typing_extensions import override
+
+from nats3.jetstream.connection import Connection
+from nats3.jetstream.publisher import DEFAULT_WINDOW, Publisher, Window, WindowPublisher
+from nats3.jetstream.source import DEFAULT_PATIENCE, Patience, PullSource, Source
+from nats3.jetstream.streams import JetStreams, Streams
+
+
+class JetStream(Protocol):
+    """One JetStream. What it opens belongs to the connection of now and raises MustBind once that is lost."""
+
+    @property
+    def streams(self) -> Streams: ...
+
+    @property
+    def max_payload(self) -> int: ...
+
+    async def wait_connected(self) -> None:
+        """Return as soon as the server is there."""
+        ...
+
+    def source(self, stream: str, consumer: str, ack: Literal["all", "explicit"] = "all") -> Source:
+        """Receive from a consumer that exists and has delivered nothing yet. Raises Unavailable."""
+        ...
+
+    def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
+        """Publish into `stream`; with `expect_last`, its last seq, in mode `exclusive`. Raises Unavailable."""
+        ...
+
+
+class NatsJetStream(JetStream):
+    """JetStream over a connection."""
+
+    def __init__(
+        self, connection: Connection, *, patience: Patience = DEFAULT_PATIENCE, window: Window = DEFAULT_WINDOW
+    ) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._window = window
+        self._streams = JetStreams(connection)
+
+    @property
+    @override
+    def streams(self) -> JetStreams:
+        return self._streams
+
+    @property
+    @override
+    def max_payload(self) -> int:
+        return self._connection.max_payload
+
+    @override
+    async def wait_connected(self) -> None:
+        await self._connection.wait_connected()
+
+    @override
+    def source(self, stream: str, consumer: str, ack: Literal["all", "explicit"] = "all") -> Source:
+        link, api = self._connection.link(), self._connection.settings.api
+        return PullSource(link, api, stream, consumer, ack=ack, patience=self._patience)
+
+    @override
+    def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
+        return WindowPublisher(self._connection.link(), stream, window=self._window, expect_last=expect_last)

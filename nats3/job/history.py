@@ -1,0 +1,52 @@
+"""The types of all events of a job, under the names they have in the log for ever, and the entities they stand on."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from eventstore.types import Registry
+from nats3.job.loading import LOADING_EVENTS
+from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
+from nats3.job.running import RUN_EVENTS
+from nats3.job.storing import STORING_EVENTS
+
+ORDERING_EVENTS = (JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
+EVENTS: tuple[type, ...] = (*ORDERING_EVENTS, *RUN_EVENTS, *STORING_EVENTS, *LOADING_EVENTS)
+
+
+def type_name(event: type) -> str:
+    """`ChunkFlushed` is `chunk_flushed` in the log."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
+
+
+def registry() -> Registry:
+    """A registry that knows every event of a job."""
+    known = Registry()
+    for event in EVENTS:
+        known.add(event, type_name(event))
+    return known
+
+
+HISTORY = registry()
+"""The one registry of the program; nothing is added to it while the program runs."""
+
+
+def types_of(*events: type) -> frozenset[str]:
+    """The names under which these events stand in the log."""
+    return frozenset(HISTORY.type_of(event) for event in events)
+
+
+def job_entity(job_id: UUID) -> str:
+    """Where commands write what is wanted."""
+    return f"job/{job_id}"
+
+
+def run_entity(job_id: UUID) -> str:
+    """Where the job's actor writes what happened."""
+    return f"run/{job_id}"
+
+
+def job_of(entity_id: str) -> UUID:
+    """The job that a `job/<id>` or `run/<id>` belongs to. Raises ValueError for any other entity."""
+    return UUID(entity_id.partition("/")[2])

@@ -1,0 +1,101 @@
+"""One S3 client that lives as long as the process, and the settings that make it. The vendor is loaded on first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Where the bucket is and how patient one request may be. Without keys the AWS credential chain is asked.
+
+    `connect_timeout` is short on purpose: while an endpoint is a black hole every attempt dies in it, and the first one
+    after its return starts within that time. `read_timeout` is the longest silence inside an answer; `deadline` bounds a
+    whole request, plus one second for each `slowest` bytes of its body. Times in seconds, sizes in bytes.
+    """
+
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    verify: Literal["probe", "checksum", "read_back"] = "probe"
+    in_flight: int = 32
+    connect_timeout: float = 2.0
+    read_timeout: float = 15.0
+    deadline: float = 60.0
+    slowest: int = MIB // 2
+    largest_put: int = 64 * MIB
+    page: int = 1000
+
+
+@asynccontextmanager
+async def open_client(settings: S3Settings) -> AsyncGenerator[Any]:
+    """Make the client without blocking the loop.
+
+    Making a client reads the vendor's model files, the AWS profile and perhaps a credential source. The session keeps
+    what it read, so a first client is made and dropped in a thread of its own, and the second finds everything there.
+    """
+    session = await asyncio.to_thread(_session, settings)
+    async with session.client("s3", **_arguments(settings)) as client:
+        client.meta.events.register_last("before-call.s3.PutObject", _send_at_once)
+        yield client
+
+
+def _session(settings: S3Settings) -> Any:  # noqa: ANN401 - the vendor has no types
+    import aioboto3  # noqa: PLC0415 - costs most of a second, and only servers that use S3 pay it
+
+    session = aioboto3.Session()
+    asyncio.run(_make_and_drop(session, settings))
+    return session
+
+
+async def _make_and_drop(session: Any, settings: S3Settings) -> None:  # noqa: ANN401 - the vendor has no types
+    async with session.client("s3", **_arguments(settings)):
+        pass
+
+
+def _arguments(settings: S3Settings) -> dict[str, Any]:
+    """What the vendor's client is made with.
+
+    One attempt, because an attempt that we do not see can answer 412 after its own success. The body is not hashed a
+    second time for the signature: our SHA-256 travels as a signed header. Plain HTTP loads no certificates.
+    """
+    from aiobotocore.config import AioConfig  # noqa: PLC0415 - see _session
+
+    config = AioConfig(
+        signature_version="s3v4",
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        max_pool_connections=settings.in_flight,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": _addressing(settings), "payload_signing_enabled": False},
+    )
+    return {
+        "endpoint_url": settings.endpoint,
+        "region_name": settings.region,
+        "aws_access_key_id": settings.access,
+        "aws_secret_access_key": settings.secret,
+        "aws_session_token": settings.session_token,
+        "verify": not (settings.endpoint or "").startswith("http://"),
+        "config": config,
+    }
+
+
+def _addressing(settings: S3Settings) -> str:
+    """Host names per bucket exist at AWS; an endpoint of one's own rarely has them."""
+    return "path" if settings.endpoint and settings.addressing == "auto" else settings.addressing
+
+
+def _send_at_once(params: dict[str, Any], **_: object) -> None:
+    """Ask no leave before the body: that would cost a round trip for each chunk."""
+    params["headers"].pop("Expect", None)

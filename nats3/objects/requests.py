@@ -1,0 +1,164 @@
+"""Single requests to S3: one attempt, in our words, counted, and never more in flight than allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from nats3.errors import Unavailable
+from nats3.objects.client import S3Settings
+from nats3.objects.store import Listed, Meter, ObjectMissing
+from nats3.objects.translate import Target, translate, vendor_errors
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+SAID_SHA256 = "nats3-sha256"
+"""Our metadata field: hex SHA-256 as the writer said it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One object on its way. `only_new` and `checksum` say which guards the store understands."""
+
+    bucket: str
+    key: str
+    body: bytes
+    sha256: str
+    only_new: bool = True
+    checksum: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a HEAD told. `checksum` is the store's own SHA-256 of the whole object, `said` the writer's; both hex."""
+
+    size: int
+    checksum: str | None
+    said: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of an object from `start` on, as the store says, and the size of the whole."""
+
+    body: bytes
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a listing."""
+
+    objects: list[Listed]
+    token: str | None
+
+
+class S3Requests:
+    """Each method sends one request. All raise what `translate` makes; `put` also Taken, `get` also OutOfRange."""
+
+    def __init__(self, client: Any, settings: S3Settings, meter: Meter) -> None:  # noqa: ANN401 - vendor without types
+        self._client = client
+        self._settings = settings
+        self._meter = meter
+        self._slots = asyncio.Semaphore(settings.in_flight)
+
+    async def put(self, upload: Upload) -> None:
+        guards: dict[str, str] = {}
+        if upload.only_new:
+            guards["IfNoneMatch"] = "*"
+        if upload.checksum:
+            guards["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
+        async with self._request(Target("put", upload.bucket, upload.key)) as limit:
+            self._allow(limit, len(upload.body))
+            await self._client.put_object(
+                Bucket=upload.bucket,
+                Key=upload.key,
+                Body=io.BytesIO(upload.body),
+                Metadata={SAID_SHA256: upload.sha256},
+                **guards,
+            )
+
+    async def get(self, bucket: str, key: str, wanted: str | None = None) -> Part:
+        """The object, or the range `wanted` of it as in the HTTP header."""
+        extra = {} if wanted is None else {"Range": wanted}
+        async with self._request(Target("get", bucket, key)) as limit:
+            answer = await self._client.get_object(Bucket=bucket, Key=key, **extra)
+            self._allow(limit, answer.get("ContentLength", 0))
+            body = await _read(answer["Body"])
+        return _part(key, body, answer)
+
+    async def head(self, bucket: str, key: str) -> Seen:
+        async with self._request(Target("head", bucket, key)):
+            answer = await self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        said = answer.get("Metadata", {}).get(SAID_SHA256)
+        return Seen(int(answer["ContentLength"]), _whole_checksum(answer), said)
+
+    async def page(self, bucket: str, prefix: str, after: str, token: str | None) -> Page:
+        where = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
+        async with self._request(Target("list", bucket, prefix)):
+            answer = await self._client.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, MaxKeys=self._settings.page, **where
+            )
+        objects = [Listed(item["Key"], int(item["Size"])) for item in answer.get("Contents", [])]
+        return Page(objects, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
+
+    async def delete(self, bucket: str, key: str) -> None:
+        async with self._request(Target("delete", bucket, key)):
+            await self._client.delete_object(Bucket=bucket, Key=key)
+
+    async def bucket_exists(self, bucket: str) -> bool:
+        try:
+            async with self._request(Target("head_bucket", bucket)):
+                await self._client.head_bucket(Bucket=bucket)
+        except ObjectMissing:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _request(self, target: Target) -> AsyncGenerator[asyncio.Timeout]:
+        async with self._slots:
+            self._meter.request(target.action)
+            try:
+                async with asyncio.timeout(self._settings.deadline) as limit:
+                    yield limit
+            except vendor_errors() as error:
+                raise translate(error, target) from error
+
+    def _allow(self, limit: asyncio.Timeout, size: int) -> None:
+        """A body of `size` bytes may take its time, but not for ever."""
+        seconds = self._settings.deadline + size / self._settings.slowest
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+async def _read(stream: Any) -> bytes:  # noqa: ANN401 - the vendor has no types
+    try:
+        return await stream.read()
+    finally:
+        stream.close()  # a read that was broken off must not go back to the pool
+
+
+def _part(key: str, body: bytes, answer: dict[str, Any]) -> Part:
+    """Refuses a body that is shorter or longer than the answer's own headers say."""
+    found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
+    start, end, size = map(int, found.groups()) if found else (0, len(body) - 1, len(body))
+    promised = answer.get("ContentLength", len(body))
+    if not len(body) == promised == end - start + 1:
+        raise Unavailable("s3", f"got {len(body)} of {promised} bytes of {key}")
+    return Part(body, start, size)
+
+
+def _whole_checksum(answer: dict[str, Any]) -> str | None:
+    """The store's SHA-256 in hex; None for that of a multipart object, which is no hash of its bytes."""
+    told: str | None = answer.get("ChecksumSHA256")
+    if not told or "-" in told or answer.get("ChecksumType") == "COMPOSITE":
+        return None
+    try:
+        return base64.b64decode(told, validate=True).hex()
+    except ValueError:
+        return None

@@ -1,0 +1,306 @@
+"""NATS subjects and names: which are valid, which match, which may be published to, and how one becomes another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from nats3.errors import Invalid
+
+MAX_NAME = 255
+MAX_SUBJECT = 4096
+"""Bytes. The server's control line is that long by default, so no longer subject arrives."""
+
+_FORBIDDEN_IN_NAME = re.compile(r"[.*>/\\\x00-\x20\x7f-\xa0\u2028\u2029]")
+_FORBIDDEN_IN_SUBJECT = re.compile(rb"[\x00-\x20\x7f]")
+
+
+def check_name(field: str, name: str) -> str:
+    """The name of a stream or consumer as ADR-6 has it, unchanged. Raises Invalid."""
+    if not name:
+        raise Invalid(field, "is empty", "give a name")
+    if len(name) > MAX_NAME:
+        raise Invalid(field, f"has {len(name)} characters", f"use at most {MAX_NAME}")
+    found = _FORBIDDEN_IN_NAME.search(name)
+    if found or not _encodable(name):
+        remedy = "leave out '.', '*', '>', '/', '\\', blanks and control characters"
+        raise Invalid(field, f"{name!r} is no name in NATS", remedy)
+    return name
+
+
+def check_filter(field: str, subject: str) -> str:
+    """A subject that may hold wildcards (`*` a token, `>` the rest), unchanged. Raises Invalid."""
+    fault = _fault(subject.encode(errors="surrogatepass"), wildcards=True) if _encodable(subject) else "is no UTF-8"
+    if fault:
+        raise Invalid(field, f"{subject!r} {fault}", "use tokens with a '.' between, such as orders.*.new or orders.>")
+    return subject
+
+
+def check_literal(field: str, subject: str) -> str:
+    """A subject without wildcards, unchanged. Raises Invalid."""
+    fault = _fault(subject.encode(errors="surrogatepass"), wildcards=False) if _encodable(subject) else "is no UTF-8"
+    if fault:
+        raise Invalid(field, f"{subject!r} {fault}", "use a subject such as orders.new, without wildcards")
+    return subject
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _fault(subject: bytes, *, wildcards: bool) -> str | None:
+    """What is wrong with a subject, as the end of a sentence."""
+    if not 0 < len(subject) <= MAX_SUBJECT:
+        return f"has {len(subject)} bytes and not 1 to {MAX_SUBJECT}"
+    if _FORBIDDEN_IN_SUBJECT.search(subject):
+        return "holds a blank or a control character"
+    tokens = subject.split(b".")
+    if b"" in tokens:
+        return "has an empty token"
+    if b">" in tokens[:-1]:
+        return "has tokens after '>'"
+    if not wildcards and (b"*" in tokens or b">" in tokens):
+        return "holds a wildcard"
+    return None
+
+
+class Filter:
+    """One or more subject filters, of which one must match. Answers are remembered per distinct subject."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._everything = ">" in patterns
+        self._expression = re.compile(b"|".join(_expression(pattern.encode()) for pattern in patterns), re.DOTALL)
+        self._known: dict[bytes, bool] = {}
+
+    def matches(self, subject: bytes) -> bool:
+        return self._everything or self._expression.fullmatch(subject) is not None
+
+    def mask(self, subjects: Sequence[bytes]) -> list[bool]:
+        """For each subject whether it matches; the cost is one look-up for each but the first of its kind."""
+        if self._everything:
+            return [True] * len(subjects)
+        known = self._known
+        new = set(subjects).difference(known)
+        if len(known) + len(new) > _REMEMBERED:
+            known = self._known = {}
+            new = set(subjects)
+        known.update((subject, self.matches(subject)) for subject in new)
+        return list(map(known.__getitem__, subjects))
+
+
+_REMEMBERED = 100_000
+
+
+def _expression(pattern: bytes) -> bytes:
+    *front, last = pattern.split(b".")
+    tokens = [rb"[^.]+" if token == b"*" else re.escape(token) for token in front]
+    tokens.append({b"*": rb"[^.]+", b">": rb".+"}.get(last) or re.escape(last))
+    return rb"\.".join(tokens)
+
+
+@lru_cache(maxsize=256)
+def compiled(patterns: tuple[str, ...]) -> Filter:
+    return Filter(patterns)
+
+
+def matches(pattern: str, subject: bytes) -> bool:
+    return compiled((pattern,)).matches(subject)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRule:
+    """Which system subjects an order opted in to publish to."""
+
+    key_value: bool = False
+    objects: bool = False
+
+
+def refusal(subject: bytes, rule: TargetRule = TargetRule()) -> str | None:
+    r"""Why nothing may be published to this subject, as the end of a sentence; None when it may.
+
+    An archived subject is input from outside: `x\r\nPUB $JS.API.STREAM.DELETE.Y` must never reach the wire.
+    """
+    fault = _fault(subject, wildcards=False)
+    if fault:
+        return fault
+    if subject.startswith(b"_INBOX.") or subject == b"_INBOX":
+        return "is an inbox"
+    if not subject.startswith(b"$"):
+        return None
+    if (rule.key_value and subject.startswith(b"$KV.")) or (rule.objects and subject.startswith(b"$O.")):
+        return None
+    return "is a system subject"
+
+
+def check_target(field: str, subject: str, rule: TargetRule = TargetRule()) -> str:
+    """A literal subject that an order may publish to, unchanged. Raises Invalid."""
+    check_literal(field, subject)
+    why = refusal(subject.encode(), rule)
+    if why:
+        remedy = "use another subject; $KV. and $O. must be allowed by the order"
+        raise Invalid(field, f"{subject!r} {why}", remedy)
+    return subject
+
+
+class Transform:
+    """A subject transform of NATS: `source -> destination`, as nats-server applies it to a stream's subjects.
+
+    The destination holds literal tokens, `{{wildcard(n)}}` or `$n`, `{{partition(buckets, n, ...)}}`,
+    `{{split(n, delimiter)}}`, `{{splitFromLeft(n, at)}}`, `{{splitFromRight(n, at)}}`, `{{sliceFromLeft(n, size)}}`,
+    `{{sliceFromRight(n, size)}}`, `{{left(n, length)}}`, `{{right(n, length)}}`, n being the n-th `*` of the source;
+    and `>` at its end exactly when the source has one.
+    """
+
+    def __init__(self, source: str, destination: str, field: str = "subject_transform") -> None:
+        self._filter = Filter([check_filter(field, source)])
+        tokens = source.encode().split(b".")
+        self._stars = [place for place, token in enumerate(tokens) if token == b"*"]
+        self._open_at = len(tokens) - 1 if tokens[-1] == b">" else None
+        self._pieces = [self._piece(field, token) for token in _DESTINATION_TOKEN.findall(destination)]
+        self._check_shape(field, destination)
+        self._known: dict[bytes, bytes | None] = {}
+
+    def apply(self, subject: bytes) -> bytes | None:
+        """What the subject becomes, None when the source does not match it."""
+        if not self._filter.matches(subject):
+            return None
+        tokens = subject.split(b".")
+        stars = [tokens[place] for place in self._stars]
+        rest = [] if self._open_at is None else [b".".join(tokens[self._open_at :])]
+        return b".".join([piece(stars) for piece in self._pieces] + rest)
+
+    def apply_all(self, subjects: Sequence[bytes]) -> list[bytes | None]:
+        """What each becomes; the cost is one look-up for each but the first of its kind."""
+        if len(self._known) > _REMEMBERED:
+            self._known = {}
+        known = self._known
+        known.update((subject, self.apply(subject)) for subject in set(subjects).difference(known))
+        return [known[subject] for subject in subjects]
+
+    def _piece(self, field: str, part: str) -> Piece:
+        """What one token of the destination becomes, given what the stars of the source stand for."""
+        if part == ">":
+            return _REST
+        call = _CALL.fullmatch(part) or _DOLLAR.fullmatch(part)
+        if call is None and "{{" not in part:
+            return _literal(check_literal(field, part).encode())
+        try:
+            piece = _function(call)
+            piece([b"x"] * len(self._stars))
+        except (ValueError, LookupError):
+            remedy = "use a function of NATS, such as {{wildcard(1)}}, with a '*' of the source for each number"
+            raise Invalid(field, f"{part!r} is no mapping", remedy) from None
+        return piece
+
+    def _check_shape(self, field: str, destination: str) -> None:
+        is_open = bool(self._pieces) and self._pieces[-1] is _REST
+        if _REST in self._pieces[:-1] or is_open != (self._open_at is not None):
+            raise Invalid(field, "'>' ends only one side", "end both source and destination with '>', or neither")
+        joined = ".".join(_DESTINATION_TOKEN.findall(destination))
+        if not self._pieces or joined != destination:
+            raise Invalid(field, f"{destination!r} is no destination", "use tokens with a '.' between")
+        if is_open:
+            self._pieces.pop()
+
+
+def transform(text: str, field: str = "subject_transform") -> Transform:
+    """Out of `source -> destination`. Raises Invalid."""
+    source, arrow, destination = text.partition("->")
+    if not arrow:
+        raise Invalid(field, f"{text!r} has no '->'", "write it as orders.> -> replay.>")
+    return Transform(source.strip(), destination.strip(), field)
+
+
+Piece = Callable[[list[bytes]], bytes]
+
+_DESTINATION_TOKEN = re.compile(r"\{\{[^}]*\}\}|[^.]+")
+_CALL = re.compile(r"\{\{\s*(?P<name>[a-zA-Z]+)\s*\((?P<arguments>[^()]*)\)\s*\}\}")
+_DOLLAR = re.compile(r"\$(?P<arguments>[0-9]+)")
+
+
+def _function(call: re.Match[str] | None) -> Piece:
+    """Raises ValueError or LookupError for what is no function of NATS."""
+    if call is None:
+        raise ValueError("braces that are no call")
+    name = call.groupdict().get("name") or "wildcard"
+    return _FUNCTIONS[name.lower()]([argument.strip() for argument in call["arguments"].split(",")])
+
+
+def _rest(_: list[bytes]) -> bytes:
+    return b">"
+
+
+_REST: Piece = _rest
+
+
+def _literal(token: bytes) -> Piece:
+    return lambda _: token
+
+
+def _star(number: str) -> int:
+    """Position of the n-th star; ValueError below 1."""
+    place = int(number) - 1
+    if place < 0:
+        raise ValueError(number)
+    return place
+
+
+def _wildcard(arguments: list[str]) -> Piece:
+    (number,) = arguments
+    place = _star(number)
+    return lambda stars: stars[place]
+
+
+def _partition(arguments: list[str]) -> Piece:
+    buckets, *numbers = arguments
+    count, places = int(buckets), [_star(number) for number in numbers]
+    if count < 1 or not places:
+        raise ValueError(buckets)
+    return lambda stars: b"%d" % (_fnv1a(b"".join(stars[place] for place in places)) % count)
+
+
+def _fnv1a(data: bytes) -> int:
+    """The 32-bit hash by which nats-server partitions."""
+    value = 0x811C9DC5
+    for byte in data:
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def _split(arguments: list[str]) -> Piece:
+    number, delimiter = arguments
+    place, cut = _star(number), delimiter.encode()
+    if not cut or b"." in cut or b" " in cut:
+        raise ValueError(delimiter)
+    return lambda stars: b".".join(filter(None, stars[place].split(cut)))
+
+
+def _sized(cut: Callable[[bytes, int], bytes]) -> Callable[[list[str]], Piece]:
+    """A function of a token and a size, which leaves the token as it is unless 0 < size < its length."""
+
+    def make(arguments: list[str]) -> Piece:
+        number, size_text = arguments
+        place, size = _star(number), int(size_text)
+        return lambda stars: cut(stars[place], size) if 0 < size < len(stars[place]) else stars[place]
+
+    return make
+
+
+def _slices(token: bytes, first: int, size: int) -> bytes:
+    starts = [0, *range(first, len(token), size)] if first else list(range(0, len(token), size))
+    return b".".join(token[start:stop] for start, stop in zip(starts, [*starts[1:], len(token)], strict=True))
+
+
+_FUNCTIONS: dict[str, Callable[[list[str]], Piece]] = {
+    "wildcard": _wildcard,
+    "partition": _partition,
+    "split": _split,
+    "splitfromleft": _sized(lambda token, at: token[:at] + b"." + token[at:]),
+    "splitfromright": _sized(lambda token, at: token[:-at] + b"." + token[-at:]),
+    "slicefromleft": _sized(lambda token, size: _slices(token, 0, size)),
+    "slicefromright": _sized(lambda token, size: _slices(token, len(token) % size, size)),
+    "left": _sized(lambda token, length: token[:length]),
+    "right": _sized(lambda token, length: token[-length:]),
+}

@@ -1,0 +1,19 @@
+"""What nats3 says about itself: a signal is one log line and one metric, and owns both."""
+
+from nats3.telemetry.listeners import ActorListener, DependencyListener, ObjectListener, WorkListener
+from nats3.telemetry.logs import Log, make_log, start_logging
+from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
+
+__all__ = [
+    "ActorListener",
+    "Dependency",
+    "DependencyListener",
+    "JobKind",
+    "JobState",
+    "Log",
+    "ObjectListener",
+    "Telemetry",
+    "WorkListener",
+    "make_log",
+    "start_logging",
+]

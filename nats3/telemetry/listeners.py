@@ -1,0 +1,128 @@
+"""What each room wants to tell, in the shape that it asks for, turned into signals. Wiring hands these out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.errors import Kind
+from actors.supervision import StopReason
+from nats3.telemetry.signals import Dependency, Telemetry
+
+
+class Origin(Protocol):
+    """Where a chunk's messages come from."""
+
+    @property
+    def stream(self) -> str: ...
+
+
+class Header(Protocol):
+    """Of a chunk's header, what a signal tells."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def raw_bytes(self) -> int: ...
+
+
+class Stored(Protocol):
+    """A chunk as it was stored; that of the chunk room has this shape."""
+
+    @property
+    def header(self) -> Header: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkListener:
+    """What workers tell, by the name of their job."""
+
+    telemetry: Telemetry
+
+    def chunk_stored(self, job: str, chunk: Stored, seconds: float) -> None:
+        header = chunk.header
+        self.telemetry.chunk_flushed(
+            job, header.origin.stream, header.count, header.raw_bytes, len(chunk.body), seconds
+        )
+
+    def archived(self, job: str, stream: str, count: int, raw_bytes: int, last_seq: int, last_time_ns: int) -> None:
+        self.telemetry.messages_archived(count, raw_bytes)
+        self.telemetry.archived_up_to(job, stream, last_seq, last_time_ns)
+
+    def published(self, job: str, count: int, raw_bytes: int) -> None:
+        del job
+        self.telemetry.messages_published(count, raw_bytes)
+
+    def gap(self, job: str, first: int, last: int, reason: str) -> None:
+        self.telemetry.gap(job, first, last, reason)
+
+    def enduring(self, job: str, state: str, reason: str, attempt: int) -> None:
+        self.telemetry.enduring(job, state, reason, attempt)
+
+    def bound(self, job: str, what: str) -> None:
+        self.telemetry.bound(job, what)
+
+    def redelivered(self, job: str, count: int) -> None:
+        self.telemetry.redelivered(job, count)
+
+    def ended(self, kind: str, status: str) -> None:
+        self.telemetry.job_ended(kind, status)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectListener:
+    """What the object store counts."""
+
+    telemetry: Telemetry
+
+    def put(self, size: int) -> None:
+        self.telemetry.object_stored(size)
+
+    def got(self, size: int) -> None:
+        self.telemetry.object_fetched(size)
+
+    def request(self, operation: str) -> None:
+        self.telemetry.s3_asked(operation)
+
+
+@dataclass(slots=True)
+class DependencyListener:
+    """What the event log, or whoever else goes away and comes back, tells."""
+
+    telemetry: Telemetry
+    name: Dependency
+    attempts: int = 0
+
+    def away(self, reason: str) -> None:
+        self.attempts += 1
+        self.telemetry.dependency_failed(self.name, "", reason, self.attempts)
+
+    def back(self) -> None:
+        self.attempts = 0
+        self.telemetry.dependency_back(self.name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class ActorListener:
+    """What supervision tells."""
+
+    telemetry: Telemetry
+
+    def on_restarted(self, name: str, error: BaseException, kind: Kind, delay: float) -> None:
+        self.telemetry.actor_restarted(name, f"{type(error).__name__}: {error}", kind.value, delay)
+
+    def on_failed(self, name: str, error: BaseException) -> None:
+        self.telemetry.actor_failed(name, error)
+
+    def on_stopped(self, name: str, reason: StopReason) -> None:
+        self.telemetry.actor_stopped(name, reason.value)
+
+    def on_noticed(self, name: str, error: BaseException) -> None:
+        self.telemetry.actor_noticed(name, f"{type(error).__name__}: {error}")

@@ -1,0 +1,261 @@
+"""The signals: every method writes one log line and moves the metrics that belong to it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from nats3 import __version__
+from nats3.telemetry.logs import Log
+from nats3.telemetry.metrics import MAX_JOBS, Metrics
+
+JobKind = Literal["store", "load"]
+JobState = Literal[
+    "created",
+    "running",
+    "degraded",
+    "repairing",
+    "blocked",
+    "paused",
+    "completed",
+    "completed_with_gaps",
+    "failed",
+    "deleted",
+]
+Dependency = Literal["nats", "postgres", "s3"]
+
+_ENDED: dict[JobState, str] = {"completed": "completed", "completed_with_gaps": "failed", "failed": "failed"}
+_AT_WORK: frozenset[JobState] = frozenset({"running", "degraded", "repairing"})
+_BAD: frozenset[JobState] = frozenset({"degraded", "blocked", "completed_with_gaps", "failed"})
+
+
+class Telemetry:
+    """Made once in wiring and handed down. `job` is always the job's name; bytes and counts are whole numbers."""
+
+    def __init__(self, log: Log, registry: CollectorRegistry) -> None:
+        self.log = log
+        self.metrics = Metrics(registry)
+        self.metrics.build.labels(__version__, platform.python_version()).set(1)
+        self._states: dict[str, tuple[str, JobKind, JobState]] = {}
+        self._jobs: set[str] = set()
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Body and content type for /metrics: OpenMetrics when `accept` asks for it, else the plain text format."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.metrics.registry), content_type
+
+    # --- a node -----------------------------------------------------------------------------------------------------
+
+    def node_started(self, node: str, addr: str) -> None:
+        self.log.info("node started", node=node, addr=addr, version=__version__)
+
+    def node_stopped(self, node: str) -> None:
+        self.log.info("node stopped", node=node)
+
+    def lease_renewed(self, age: float) -> None:
+        """`age`: seconds between this renewal and the one before."""
+        self.metrics.lease_age.set(age)
+        self.log.debug("lease renewed", age=age)
+
+    def loop_lagged(self, seconds: float) -> None:
+        self.metrics.loop_lag.set(seconds)
+        self.log.debug("loop lag", seconds=seconds)
+
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """`route` is the template (`/jobs/{id}`), never the path."""
+        self.metrics.requests.labels(method, route, str(status)).inc()
+        self.metrics.http_seconds.labels(method, route).observe(seconds)
+        self.log.debug("request answered", method=method, route=route, status=status, seconds=round(seconds, 6))
+
+    # --- jobs and actors --------------------------------------------------------------------------------------------
+
+    def job_state(self, job_id: str, job: str, kind: JobKind, state: JobState, reason: str = "") -> None:
+        """A job has come into a state; to say the same again changes nothing but the log. Names need not be unique."""
+        if self._states.get(job_id) != (job, kind, state):
+            self._leave(job_id)
+            self._enter(job_id, job, kind, state)
+        write = self.log.warning if state in _BAD else self.log.info
+        write("job state", job=job, job_id=job_id, kind=kind, state=state, **({"reason": reason} if reason else {}))
+
+    def _leave(self, job_id: str) -> None:
+        before = self._states.pop(job_id, None)
+        if before is None:
+            return
+        job, kind, state = before
+        self.metrics.state.labels(self._label(job), kind, state).dec()
+        if state in _AT_WORK:
+            self.metrics.jobs_current.labels(kind).dec()
+
+    def _enter(self, job_id: str, job: str, kind: JobKind, state: JobState) -> None:
+        if state == "deleted":
+            self._forget(job)
+            return
+        self._states[job_id] = (job, kind, state)
+        self.metrics.state.labels(self._label(job), kind, state).inc()
+        if state in _AT_WORK:
+            self.metrics.jobs_current.labels(kind).inc()
+        if word := _ENDED.get(state):
+            self.metrics.jobs.labels(kind, word).inc()
+
+    def _forget(self, job: str) -> None:
+        """The last job of a name leaves no gauges behind; its counters stay, as counters must."""
+        if any(name == job for name, _, _ in self._states.values()):
+            return
+        m = self.metrics
+        for gauge in (m.state, m.pending, m.oldest, m.last_seq, m.last_time, m.loaded, m.planned):
+            gauge.remove_by_labels({"job": job})
+        self._jobs.discard(job)
+
+    def _label(self, job: str) -> str:
+        """The job's name as a label; jobs beyond the bound share one, so that names cannot grow the answer for ever."""
+        if job not in self._jobs and len(self._jobs) >= MAX_JOBS:
+            return "other"
+        self._jobs.add(job)
+        return job
+
+    def job_ended(self, kind: str, status: str) -> None:
+        """A job has come to its end, `completed` or `failed`, where nobody tells its states."""
+        self.metrics.jobs.labels(kind, status).inc()
+        self.log.info("job ended", kind=kind, status=status)
+
+    def enduring(self, job: str, what: str, reason: str, attempt: int) -> None:
+        """A job waits out a fault; `what` is its kind, one of a closed set. Warned of as rarely as dependency_failed."""
+        self.metrics.retries.labels(what).inc()
+        self._now_and_then(attempt)("job waits out a fault", job=job, what=what, reason=reason, attempt=attempt)
+
+    def actor_restarted(self, actor: str, reason: str, kind: str, wait: float) -> None:
+        """`kind` is what supervision took the fault for; `wait`: seconds until the actor starts again."""
+        self.metrics.actor_restarts.inc()
+        self.log.warning("actor restarted", actor=actor, reason=reason, kind=kind, wait=wait)
+
+    def actor_failed(self, actor: str, error: BaseException) -> None:
+        """Supervision gave the actor up. This is our bug, so the traceback goes with it."""
+        self.metrics.actor_failures.inc()
+        self.log.error("actor failed", actor=actor, exc_info=error)
+
+    def actor_stopped(self, actor: str, reason: str) -> None:
+        self.log.debug("actor stopped", actor=actor, reason=reason)
+
+    def actor_noticed(self, actor: str, reason: str) -> None:
+        self.log.warning("actor noticed", actor=actor, reason=reason)
+
+    # --- store ------------------------------------------------------------------------------------------------------
+
+    def messages_archived(self, count: int, size: int) -> None:
+        """Messages that came out of NATS and are recorded; `size` is their bytes."""
+        self.metrics.nats_messages.labels("out").inc(count)
+        self.metrics.nats_bytes.labels("out").inc(size)
+        self.log.debug("messages archived", count=count, bytes=size)
+
+    def chunk_flushed(self, job: str, stream: str, count: int, raw: int, stored: int, seconds: float) -> None:
+        """A chunk is stored and recorded; `raw` and `stored` are bytes, `seconds` from the seal to the event."""
+        self.metrics.chunks.labels(self._label(job), stream).inc()
+        self.metrics.flush_seconds.observe(seconds)
+        self.metrics.chunk_bytes.observe(stored)
+        self.metrics.chunk_ratio.observe(raw / max(stored, 1))
+        self.log.debug(
+            "chunk flushed", job=job, stream=stream, count=count, raw=raw, stored=stored, seconds=round(seconds, 6)
+        )
+
+    def archived_up_to(self, job: str, stream: str, seq: int, time_ns: int) -> None:
+        """The last archived message: its seq and its server time."""
+        labels = (self._label(job), stream)
+        self.metrics.last_seq.labels(*labels).set(seq)
+        self.metrics.last_time.labels(*labels).set(time_ns / 1e9)
+        self.log.debug("archived up to", job=job, stream=stream, seq=seq)
+
+    def lag(self, job: str, stream: str, pending: int, oldest: float) -> None:
+        """`pending` messages are not archived, the oldest of them for `oldest` seconds."""
+        labels = (self._label(job), stream)
+        self.metrics.pending.labels(*labels).set(pending)
+        self.metrics.oldest.labels(*labels).set(oldest)
+        self.log.debug("lag", job=job, stream=stream, pending=pending, oldest=oldest)
+
+    def gap(self, job: str, first: int, last: int, reason: str) -> None:
+        """Seqs first..last could not be archived; `reason` is one of the event's closed set."""
+        labels = (self._label(job), reason)
+        self.metrics.gaps.labels(*labels).inc()
+        self.metrics.gap_messages.labels(*labels).inc(last - first + 1)
+        self.log.warning("gap", job=job, first=first, last=last, reason=reason)
+
+    def bound(self, job: str, what: str) -> None:
+        """A job found its place in its stream; `what` says how."""
+        self.log.info("job bound", job=job, what=what)
+
+    def redelivered(self, job: str, count: int) -> None:
+        self.metrics.redelivered.labels(self._label(job)).inc(count)
+        self.log.info("messages delivered again", job=job, count=count)
+
+    # --- load -------------------------------------------------------------------------------------------------------
+
+    def messages_published(self, count: int, size: int) -> None:
+        """Messages that NATS acknowledged; `size` is their bytes."""
+        self.metrics.nats_messages.labels("in").inc(count)
+        self.metrics.nats_bytes.labels("in").inc(size)
+        self.log.debug("messages published", count=count, bytes=size)
+
+    def load_progressed(self, job: str, loaded: int, planned: int) -> None:
+        """`loaded` of `planned` messages are acknowledged without a hole."""
+        self.metrics.loaded.labels(self._label(job)).set(loaded)
+        self.metrics.planned.labels(self._label(job)).set(planned)
+        self.log.debug("load progressed", job=job, loaded=loaded, planned=planned)
+
+    def duplicates(self, job: str, count: int) -> None:
+        """The target knew these messages already: published before, and not twice in effect."""
+        self.metrics.duplicates.labels(self._label(job)).inc(count)
+        self.log.info("duplicates dropped by NATS", job=job, count=count)
+
+    # --- dependencies -----------------------------------------------------------------------------------------------
+
+    def object_stored(self, size: int) -> None:
+        self.metrics.s3_objects.labels("in").inc()
+        self.metrics.s3_bytes.labels("in").inc(size)
+        self.log.debug("object stored", bytes=size)
+
+    def object_fetched(self, size: int) -> None:
+        self.metrics.s3_objects.labels("out").inc()
+        self.metrics.s3_bytes.labels("out").inc(size)
+        self.log.debug("object fetched", bytes=size)
+
+    def s3_asked(self, operation: str) -> None:
+        """A request is sent; `operation` is put, get, head, list, delete or head_bucket."""
+        self.metrics.s3_requests.labels(operation).inc()
+        self.log.debug("S3 asked", operation=operation)
+
+    def s3_answered(self, operation: str, seconds: float) -> None:
+        self.metrics.s3_seconds.labels(operation).observe(seconds)
+        self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6))
+
+    def dependency_failed(self, name: Dependency, job: str, reason: str, attempt: int) -> None:
+        """Try number `attempt` (from 1) failed. Warned of at 1, 2, 4, 8, ... so that a long outage fills no disk."""
+        self.metrics.dependency_up.labels(name).set(0)
+        self.metrics.retries.labels(name).inc()
+        self._now_and_then(attempt)("dependency failed", dependency=name, job=job, reason=reason, attempt=attempt)
+
+    def dependency_back(self, name: Dependency, job: str) -> None:
+        self.metrics.dependency_up.labels(name).set(1)
+        self.log.info("dependency back", dependency=name, job=job)
+
+    def _now_and_then(self, attempt: int) -> Callable[..., object]:
+        return self.log.warning if attempt & (attempt - 1) == 0 else self.log.debug
+
+    # --- the event log ----------------------------------------------------------------------------------------------
+
+    def events_appended(self, count: int, head: int, seconds: float) -> None:
+        """`head` is the highest position that this append took."""
+        self.metrics.events.inc(count)
+        self.metrics.log_head.set(head)
+        self.metrics.append_seconds.observe(seconds)
+        self.log.debug("events appended", count=count, head=head, seconds=round(seconds, 6))
+
+    def projected(self, projection: str, position: int, behind: int) -> None:
+        """A projection stands at `position`, `behind` events before the head."""
+        self.metrics.projection_lag.labels(projection).set(behind)
+        self.log.debug("projected", projection=projection, position=position, behind=behind)
+
+    def projection_stalled(self, projection: str, position: int, reason: str) -> None:
+        self.log.error("projection stalled", projection=projection, position=position, reason=reason)

@@ -1,0 +1,210 @@
+"""What is asked of the view `chunks`: plans of loads, single chunks, lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeAlias
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Executable,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from nats3.views.chunks import COLUMNS, ChunkRow
+from nats3.views.database import Database
+
+MAX_PAGE = 1000
+_KEYS_PER_QUESTION = 5000
+
+_TEXTS = frozenset(
+    {
+        "bucket",
+        "key",
+        "codec",
+        "stream",
+        "subject",
+        "consumer",
+        "prefix",
+        "life",
+        "sha256",
+        "content_sha256",
+        "previous_sha256",
+        "last_fingerprint",
+        "sealed_by",
+        "adopted_from",
+        "deletion",
+    }
+)
+_OTHERS = {"recorded_at": DateTime, "job_id": Uuid, "gaps": JSONB}
+CHUNKS = Table(
+    "chunks",
+    MetaData(),
+    *(Column(name, Text if name in _TEXTS else _OTHERS.get(name, BigInteger)) for name in COLUMNS),
+)
+
+Condition: TypeAlias = ColumnElement[bool]
+PlanKey: TypeAlias = tuple[int, int, int, int]
+"""created, ordinal, first, position: where a page of a plan goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which chunks a load reads: those still in the bucket that were recorded at or before `position`.
+
+    None is no bound; times are ns, half open; seqs are inclusive. A chunk counts when it overlaps both. Subjects are
+    selected later, message by message. `above` leaves out what was recorded at or before it.
+    """
+
+    bucket: str
+    stream: str
+    position: int
+    prefix: str | None = None
+    consumer: str | None = None
+    from_time: int | None = None
+    to_time: int | None = None
+    from_seq: int | None = None
+    to_seq: int | None = None
+    above: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRange:
+    """The chunks of one life by one job, within a scope, as a sum. `first` and `last` are seqs."""
+
+    job_id: UUID
+    life: str
+    created: int
+    ordinal: int
+    first: int
+    last: int
+    chunks: int
+    messages: int
+    raw_bytes: int
+    stored_bytes: int
+    first_time: int
+    last_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFilter:
+    """Which chunks to list: every field that is not None must be equal; `deleted` None means both."""
+
+    job_id: UUID | None = None
+    bucket: str | None = None
+    stream: str | None = None
+    deleted: bool | None = False
+
+
+class Chunks:
+    """Reads the view. Every method raises Unavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def planned(self, scope: Scope, limit: int = MAX_PAGE, after: PlanKey | None = None) -> list[ChunkRow]:
+        """A page in the order of replay: created, ordinal, first seq. `plan_key` of the last row is the next `after`."""
+        c = CHUNKS.c
+        order = (c.created, c.ordinal, c.first, c.position)
+        query = select(*c).where(*_within(scope)).order_by(*order).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(*order) > tuple_(*after))
+        return await self._rows(query)
+
+    async def all_planned(self, scope: Scope, page: int = MAX_PAGE) -> AsyncIterator[ChunkRow]:
+        """Every chunk of the scope in the order of replay, read page by page."""
+        rows = await self.planned(scope, page)
+        while rows:
+            for row in rows:
+                yield row
+            rows = await self.planned(scope, page, plan_key(rows[-1])) if len(rows) == page else []
+
+    async def summary(self, scope: Scope) -> list[ChunkRange]:
+        """The scope per job and life, in the order of replay."""
+        c = CHUNKS.c
+        life = (c.job_id, c.life, c.created, c.ordinal)
+        sums = [func.min(c.first), func.max(c.last), func.count()]
+        sums += [func.cast(func.sum(column), BigInteger) for column in (c.count, c.raw_bytes, c.stored_bytes)]
+        sums += [func.min(c.first_time), func.max(c.last_time)]
+        query = select(*life, *sums).where(*_within(scope)).group_by(*life)
+        query = query.order_by(c.created, c.ordinal, func.min(c.first), c.job_id)
+        return [ChunkRange(*row) for row in await self._database.fetch(query)]
+
+    async def covering(self, job_id: UUID, life: str, seq: int) -> ChunkRow | None:
+        """The chunk that settled this seq, None when none did. A seq in it may be one of its gaps."""
+        c = CHUNKS.c
+        query = select(*c).where(c.job_id == job_id, c.life == life, c.last >= seq).order_by(c.last).limit(1)
+        rows = await self._rows(query)
+        return rows[0] if rows and rows[0].previous_seq < seq else None
+
+    async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
+        """Which of these object keys some event refers to, deleted ones included."""
+        found: set[str] = set()
+        waiting = iter(keys)
+        while part := list(islice(waiting, _KEYS_PER_QUESTION)):
+            query = select(CHUNKS.c.key).where(CHUNKS.c.bucket == bucket, CHUNKS.c.key.in_(part))
+            found.update(row[0] for row in await self._database.fetch(query))
+        return found
+
+    async def page(self, wanted: ChunkFilter, limit: int = 100, after: int = 0) -> list[ChunkRow]:
+        """Up to `limit` chunks recorded after log position `after`, in the order of the log."""
+        query = select(*CHUNKS.c).where(CHUNKS.c.position > after, *_filtered(wanted))
+        return await self._rows(query.order_by(CHUNKS.c.position).limit(min(limit, MAX_PAGE)))
+
+    async def at(self, position: int) -> ChunkRow | None:
+        """The chunk whose event stands at this position of the log."""
+        rows = await self._rows(select(*CHUNKS.c).where(CHUNKS.c.position == position))
+        return rows[0] if rows else None
+
+    async def _rows(self, query: Executable) -> list[ChunkRow]:
+        return [_row(row) for row in await self._database.fetch(query)]
+
+
+def plan_key(row: ChunkRow) -> PlanKey:
+    """Where the page after this row begins."""
+    return row.created, row.ordinal, row.first, row.position
+
+
+def _row(values: Collection[object]) -> ChunkRow:
+    row = ChunkRow(*values)  # pyright: ignore[reportArgumentType] - the columns are those of the dataclass
+    return replace(row, gaps=tuple((first, last) for first, last in row.gaps)) if row.gaps else replace(row, gaps=())
+
+
+def _within(scope: Scope) -> Iterator[Condition]:
+    c = CHUNKS.c
+    yield from (c.bucket == scope.bucket, c.stream == scope.stream, c.deletion.is_(None))
+    yield from (c.position <= scope.position, c.position > scope.above)
+    bounds: tuple[tuple[object, Condition], ...] = (
+        (scope.prefix, c.prefix == scope.prefix),
+        (scope.consumer, c.consumer == scope.consumer),
+        (scope.from_time, c.last_time >= scope.from_time),
+        (scope.to_time, c.first_time < scope.to_time),
+        (scope.from_seq, c.last >= scope.from_seq),
+        (scope.to_seq, c.first <= scope.to_seq),
+    )
+    yield from (condition for bound, condition in bounds if bound is not None)
+
+
+def _filtered(wanted: ChunkFilter) -> Iterator[Condition]:
+    c = CHUNKS.c
+    equals: tuple[tuple[object, Condition], ...] = (
+        (wanted.job_id, c.job_id == wanted.job_id),
+        (wanted.bucket, c.bucket == wanted.bucket),
+        (wanted.stream, c.stream == wanted.stream),
+    )
+    yield from (condition for value, condition in equals if value is not None)
+    if wanted.deleted is not None:
+        yield c.deletion.is_not(None) if wanted.deleted else c.deletion.is_(None)

@@ -1,0 +1,153 @@
+"""The view `chunks`: the index of what lies in the buckets, one row per recorded chunk. Loads are planned from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from eventstore import Connection, Recorded, table_of
+from nats3.job.history import HISTORY, job_of, types_of
+from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
+from nats3.job.storing import ChunkFlushed
+from nats3.views.jobs import as_json
+
+Deletion = Literal["requested", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A recorded chunk: the fields of `ChunkFlushed`, and what became of it.
+
+    `position` and `recorded_at` are those of its event. `deletion` is None while the object is in the bucket.
+    """
+
+    position: int
+    recorded_at: datetime
+    job_id: UUID
+    bucket: str
+    key: str
+    codec: str
+    stream: str
+    subject: str
+    consumer: str | None
+    prefix: str
+    life: str
+    ordinal: int
+    created: int
+    previous_seq: int
+    first: int
+    last: int
+    count: int
+    first_time: int
+    last_time: int
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    content_sha256: str
+    previous_sha256: str
+    last_fingerprint: str
+    sealed_by: str
+    gaps: tuple[tuple[int, int], ...]
+    gap_count: int
+    adopted_from: str | None
+    deletion: Deletion | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(ChunkRow))
+_OF_EVENT = tuple(field.name for field in fields(ChunkFlushed))
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    position         bigint      PRIMARY KEY,
+    recorded_at      timestamptz NOT NULL,
+    job_id           uuid        NOT NULL,
+    bucket           text        NOT NULL,
+    key              text        NOT NULL,
+    codec            text        NOT NULL,
+    stream           text        NOT NULL,
+    subject          text        NOT NULL,
+    consumer         text,
+    prefix           text        NOT NULL,
+    life             text        NOT NULL,
+    ordinal          integer     NOT NULL,
+    created          bigint      NOT NULL,
+    previous_seq     bigint      NOT NULL,
+    first            bigint      NOT NULL,
+    last             bigint      NOT NULL,
+    count            bigint      NOT NULL,
+    first_time       bigint      NOT NULL,
+    last_time        bigint      NOT NULL,
+    raw_bytes        bigint      NOT NULL,
+    stored_bytes     bigint      NOT NULL,
+    sha256           text        NOT NULL,
+    content_sha256   text        NOT NULL,
+    previous_sha256  text        NOT NULL,
+    last_fingerprint text        NOT NULL,
+    sealed_by        text        NOT NULL,
+    gaps             jsonb       NOT NULL,
+    gap_count        bigint      NOT NULL,
+    adopted_from     text,
+    deletion         text,
+    UNIQUE (job_id, life, previous_seq)
+);
+CREATE INDEX IF NOT EXISTS {table}_planned ON {table} (bucket, stream, created, ordinal, first, position)
+    WHERE deletion IS NULL;
+CREATE INDEX IF NOT EXISTS {table}_key ON {table} (bucket, key);
+CREATE INDEX IF NOT EXISTS {table}_job ON {table} (job_id, position);
+CREATE INDEX IF NOT EXISTS {table}_covering ON {table} (job_id, life, last);
+"""
+
+_INSERT = """
+INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)
+"""
+
+_DELETE = """
+UPDATE {table} c SET deletion = d.deletion
+FROM (SELECT bucket, key, min(deletion) AS deletion
+      FROM unnest(%s::text[], %s::text[], %s::text[]) AS said (bucket, key, deletion) GROUP BY bucket, key) d
+WHERE c.bucket = d.bucket AND c.key = d.key AND c.deletion IS DISTINCT FROM 'done'
+"""
+
+
+@dataclass(frozen=True)
+class ChunksView:
+    """Chunks of a page are inserted first, then what the page says of deletions: a chunk is recorded before either."""
+
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        return "chunks"
+
+    @property
+    def types(self) -> frozenset[str]:
+        return types_of(ChunkFlushed, ChunkDeleteRequested, ChunkDeleted)
+
+    async def create(self, connection: Connection) -> None:
+        await connection.execute(_TABLE.format(table=table_of(self)).encode())
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        decoded = [(event, HISTORY.decode(event)) for event in events]
+        flushed = [row_of(event, said) for event, said in decoded if isinstance(said, ChunkFlushed)]
+        gone = [deletion_of(said) for _, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)]
+        if flushed:
+            query = _INSERT.format(table=table_of(self), columns=", ".join(COLUMNS))
+            await connection.execute(query.encode(), (as_json([asdict(row) for row in flushed]),))
+        if gone:
+            # 'done' sorts before 'requested': the least of a page is its last word.
+            columns = [list(column) for column in zip(*gone, strict=True)]
+            await connection.execute(_DELETE.format(table=table_of(self)).encode(), columns)
+
+
+def row_of(event: Recorded, chunk: ChunkFlushed) -> ChunkRow:
+    """The row of a chunk that was recorded just now."""
+    said = {name: getattr(chunk, name) for name in _OF_EVENT}
+    return ChunkRow(event.position, event.recorded_at, job_of(event.entity_id), **said)
+
+
+def deletion_of(event: ChunkDeleteRequested | ChunkDeleted) -> tuple[str, str, Deletion]:
+    """Bucket, key and how far the deletion is."""
+    return event.bucket, event.key, "done" if isinstance(event, ChunkDeleted) else "requested"

@@ -1,0 +1,77 @@
+"""Where views are read: a small pool on the log's database. Whatever hinders an answer comes out as Unavailable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from eventstore.connection import parameters
+from nats3.errors import Unavailable
+
+Rows: TypeAlias = Sequence[tuple[Any, ...]]
+
+_SETTINGS: Mapping[str, str] = {"statement_timeout": "10s", "TimeZone": "UTC", "default_transaction_read_only": "on"}
+_NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000, "application_name": "nats3 views"}
+
+
+class Database:
+    """Reads only. `url` is what psycopg takes, an encoded socket directory included."""
+
+    def __init__(self, url: str, connections: int = 5) -> None:
+        self._engine = _engine(url, connections)
+
+    async def fetch(self, query: Executable) -> Rows:
+        """The rows of one statement; a connection that went stale is replaced once without a word."""
+        try:
+            return await self._fetch(query)
+        except DBAPIError as fault:
+            if not fault.connection_invalidated:
+                raise _translated(fault) from fault
+        except (PoolTimeout, OSError) as fault:
+            raise Unavailable("postgres", _reason(fault)) from fault
+        try:
+            return await self._fetch(query)
+        except (DBAPIError, PoolTimeout, OSError) as fault:
+            raise _translated(fault) from fault
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def _fetch(self, query: Executable) -> Rows:
+        async with self._engine.connect() as connection:
+            return [tuple(row) for row in await connection.execute(query)]
+
+
+def _engine(url: str, connections: int) -> AsyncEngine:
+    """Built from the parts of the URL, because SQLAlchemy does not decode an encoded host."""
+    asked = parameters(url)
+    options = " ".join(f"-c {key}={value}" for key, value in _SETTINGS.items())
+    asked["options"] = f"{options} {asked.get('options') or ''}".strip()
+    return create_async_engine(
+        "postgresql+psycopg://",
+        connect_args={**_NETWORK, **asked},
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_use_lifo=True,
+        isolation_level="AUTOCOMMIT",
+    )
+
+
+def _translated(fault: Exception) -> Exception:
+    """A view that was never made is away as well: its projection has not begun. Any other wrong SQL is our bug."""
+    if isinstance(fault, ProgrammingError) and getattr(fault.orig, "sqlstate", "") != "42P01":
+        return fault
+    return Unavailable("postgres", _reason(fault))
+
+
+def _reason(fault: Exception) -> str:
+    """One line without SQL and parameters."""
+    origin = getattr(fault, "orig", None) or fault
+    return " ".join(str(origin).split()) or type(origin).__name__

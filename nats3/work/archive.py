@@ -1,0 +1,74 @@
+"""Reads what is archived, and believes nothing that it has not verified against the recorded event."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable
+
+from nats3.chunk.decode import Decoded, decode
+from nats3.chunk.layout import DecodeError
+from nats3.errors import Blocked
+from nats3.job.storing import ChunkFlushed
+from nats3.message import Message
+from nats3.objects.store import ObjectMissing, ObjectStore
+from nats3.work.tools import ChunkIndex, InThread
+
+CONFIRMATIONS = 3
+"""How often a missing or corrupt object is looked at before it is believed."""
+
+
+class Archive:
+    """The chunks of a bucket, by what the index says of them."""
+
+    def __init__(self, objects: ObjectStore, index: ChunkIndex, in_thread: InThread) -> None:
+        self._objects = objects
+        self._index = index
+        self._in_thread = in_thread
+        self._latest: tuple[str, Decoded] | None = None
+
+    async def message(self, life: str, seq: int) -> Message | None:
+        """The message archived at `seq` of the life; None when there is none, or its chunk was deleted by order."""
+        await self._index.fresh()
+        indexed = await self._index.covering(life, seq)
+        if indexed is None:
+            return None
+        batch = (await self._chunk_kept(indexed.flushed)).batch
+        at = bisect_left(batch.seqs, seq)
+        return batch[at] if at < len(batch) and batch.seqs[at] == seq else None
+
+    async def _chunk_kept(self, flushed: ChunkFlushed) -> Decoded:
+        """The chunk, kept for the next question: neighbours are asked for one after the other."""
+        if self._latest is None or self._latest[0] != flushed.key:
+            self._latest = (flushed.key, await self.chunk(flushed))
+        return self._latest[1]
+
+    async def chunk(self, flushed: ChunkFlushed) -> Decoded:
+        """One attempt to read the recorded chunk whole. Raises ObjectMissing, DecodeError."""
+        body = await self._objects.get(flushed.bucket, flushed.key)
+        decoded = await self._in_thread(lambda: decode(body, flushed.sha256))
+        require_recorded(decoded, flushed)
+        return decoded
+
+    async def confirmed(self, flushed: ChunkFlushed, sleep: Callable[[float], Awaitable[None]]) -> Decoded:
+        """The chunk, or Blocked once it was found missing or corrupt several times in a row."""
+        for attempt in range(1, CONFIRMATIONS + 1):
+            try:
+                return await self.chunk(flushed)
+            except ObjectMissing as fault:
+                blocked = Blocked("chunk_missing", f"{flushed.key}: {fault}; put the object back, then resume")
+            except DecodeError as fault:
+                blocked = Blocked("chunk_corrupt", f"{flushed.key}: {fault}; put the original bytes back, then resume")
+            if attempt == CONFIRMATIONS:
+                raise blocked
+            await sleep(float(attempt))
+        raise AssertionError
+
+
+def require_recorded(decoded: Decoded, flushed: ChunkFlushed) -> None:
+    """The object is the chunk that the event recorded, not another one in its place."""
+    header = decoded.header
+    found = (header.origin.opening.uuid, header.first, header.last, header.count, header.origin.previous_seq)
+    recorded = (flushed.life, flushed.first, flushed.last, flushed.count, flushed.previous_seq)
+    if found != recorded:
+        message = f"the object holds {found}, the log recorded {recorded} (life, first, last, count, previous seq)"
+        raise DecodeError(message)

@@ -1,0 +1,30 @@
+"""This node's right to act, by its own monotonic clock: shorter than what the database grants, so that it ends first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+LEASE_S = 10.0
+"""What the database grants at each renewal."""
+
+RENEW_S = 3.0
+MARGIN_S = 2.0
+"""How much sooner the node stops believing in its lease than the database does."""
+
+
+class NodeLease:
+    """Valid for LEASE_S - MARGIN_S seconds from the moment at which the last successful renewal was begun."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until = float("-inf")
+
+    def renewed(self, begun: float) -> None:
+        """A renewal that was begun at monotonic time `begun` has succeeded."""
+        self._until = begun + LEASE_S - MARGIN_S
+
+    def valid(self) -> bool:
+        return self._monotonic() < self._until
+
+    def left_s(self) -> float:
+        return max(0.0, self._until - self._monotonic())

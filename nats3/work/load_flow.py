@@ -1,0 +1,220 @@
+"""From verified chunks to acknowledged publishes, for as long as one link to the target lasts.
+
+Read runs ahead through a bounded queue, publish fills the publisher's window, settle records what is acknowledged.
+Progress is the unbroken acknowledged prefix and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+
+from nats3.errors import Blocked, Unavailable
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.publisher import Publisher
+from nats3.job.loading import (
+    ChunkDeleteRequested,
+    ChunkLoaded,
+    ChunkSkipped,
+    LoadingEvent,
+    LoadProgressed,
+)
+from nats3.job.order import LoadOrder
+from nats3.job.storing import ChunkFlushed
+from nats3.work.endure import sole
+from nats3.work.outgoing import Dresser, Limits
+from nats3.work.pieces import Piece, Reader
+from nats3.work.run import LoadingRun
+from nats3.work.tools import Tools
+
+_AHEAD = 2
+"""Pieces that are read and verified while one is published."""
+
+_CHECKPOINT_S = 1.0
+_CHECKPOINT_MESSAGES = 10_000
+
+_SLICE = 1000
+"""Messages handed to the publisher between two looks at the lease."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A piece that was handed to the publisher: its messages have the indexes start <= i < start + len(seqs)."""
+
+    start: int
+    rank: int
+    seqs: list[int]
+    finishes: tuple[ChunkFlushed, ...]
+    whole: tuple[ChunkFlushed, ...]
+    skipped: ChunkSkipped | None
+    message_bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.seqs)
+
+    @property
+    def reaches(self) -> int:
+        """Up to which seq nothing is left: to the end of the chunk, although its last messages were not selected."""
+        return max([*self.seqs[-1:], *(chunk.last for chunk in self.finishes)])
+
+
+class LoadFlow:
+    """One link's worth of publishing."""
+
+    def __init__(
+        self,
+        order: LoadOrder,
+        run: LoadingRun,
+        reader: Reader,
+        dresser: Dresser,
+        publisher: Publisher,
+        tools: Tools,
+        *,
+        limits: Limits,
+        progressed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._order = order
+        self._run = run
+        self._reader = reader
+        self._dresser = dresser
+        self._publisher = publisher
+        self._tools = tools
+        self._limits = limits
+        self._progressed = progressed
+        self._read: asyncio.Queue[Piece | None] = asyncio.Queue(_AHEAD)
+        self._line: deque[Sent] = deque()
+        self._sent = 0
+        self._base = (run.state.published, run.state.duplicates)
+        self._recorded = 0
+        self._ending = False
+        self._finished = False
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until everything planned is acknowledged and recorded, or `finish` was asked for and what was sent is."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._fill())
+                tasks.create_task(self._checkpoints())
+                await self._publish_all()
+                reading.cancel()
+                await self._publisher.drain()
+                self._finished = True
+                self._wake.set()
+        except BaseExceptionGroup as group:
+            fault = sole(group)
+            if isinstance(fault, MustBind | PublishRefused):
+                await self._settle()
+            raise _translated(fault) from None
+        finally:
+            await self._publisher.close()
+
+    def finish(self) -> None:
+        """Publish nothing more."""
+        self._ending = True
+
+    async def _fill(self) -> None:
+        state = self._run.state
+        pieces = self._reader.pieces(state.ranges, state.position, state.rank, state.seq)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                await self._read.put(piece)
+        await self._read.put(None)
+
+    async def _publish_all(self) -> None:
+        while not self._ending and (piece := await self._read.get()) is not None:
+            await self._publish(piece)
+
+    async def _publish(self, piece: Piece) -> None:
+        """Hand the whole piece to the publisher, unless told to end in between."""
+        outgoing = await self._tools.in_thread(lambda: self._dresser.dress(piece, self._limits))
+        for start in range(0, len(outgoing.payloads), _SLICE):
+            if self._ending:
+                return
+            self._require_lease()
+            part = slice(start, start + _SLICE)
+            last = start + _SLICE >= len(outgoing.payloads)
+            self._note(piece, piece.batch.seqs[part], outgoing.message_bytes if last else 0, last=last)
+            await self._publisher.send(outgoing.subjects[part], outgoing.blocks[part], outgoing.payloads[part])
+        if not outgoing.payloads:
+            self._note(piece, [], 0, last=True)
+
+    def _require_lease(self) -> None:
+        """A node that was frozen must not publish for a job that another one has taken over."""
+        if not self._tools.lease.valid():
+            raise MustBind(Reason.CONNECTION_LOST, "the lease of this node has run out")
+
+    def _note(self, piece: Piece, seqs: list[int], message_bytes: int, *, last: bool) -> None:
+        ends = (piece.finishes, piece.whole, piece.skipped) if last else ((), (), None)
+        self._line.append(Sent(self._sent, piece.rank, seqs, *ends, message_bytes))
+        self._sent += len(seqs)
+        if self._publisher.acked - self._recorded >= _CHECKPOINT_MESSAGES:
+            self._wake.set()
+
+    # --- settle
+
+    async def _checkpoints(self) -> None:
+        """Record progress every second, or sooner when much was acknowledged."""
+        while not self._finished:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CHECKPOINT_S):
+                    await self._wake.wait()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Record the acknowledged prefix, and the chunks that lie in it as a whole."""
+        acked = self._publisher.acked
+        settled, reached = self._take_acknowledged(acked)
+        if reached is None:
+            return
+        await self._run.emit(self._progress(acked, reached), *(event for sent in settled for event in self._ends(sent)))
+        size = sum(sent.message_bytes for sent in settled)
+        self._tools.signals.published(self._order.name, acked - self._recorded, size)
+        self._recorded = acked
+        await self._progressed()
+
+    def _take_acknowledged(self, acked: int) -> tuple[list[Sent], tuple[int, int] | None]:
+        """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new."""
+        settled: list[Sent] = []
+        while self._line and self._line[0].end <= acked:
+            settled.append(self._line.popleft())
+        if self._line and self._line[0].start < acked and acked > self._recorded:
+            part = self._line[0]
+            return settled, (part.rank, part.seqs[acked - part.start - 1])
+        return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
+
+    def _progress(self, acked: int, reached: tuple[int, int]) -> LoadProgressed:
+        published, duplicates = self._base
+        rank, seq = reached
+        return LoadProgressed(
+            rank=rank,
+            seq=seq,
+            published=published + acked,
+            duplicates=duplicates + self._publisher.duplicates,
+            target_seq=self._publisher.target_seq or self._run.state.target_seq,
+        )
+
+    def _ends(self, sent: Sent) -> list[LoadingEvent]:
+        """What there is to say once the last message of a chunk is acknowledged."""
+        events: list[LoadingEvent] = [ChunkLoaded(chunk.bucket, chunk.key, chunk.count) for chunk in sent.finishes]
+        if sent.skipped is not None:
+            events = [sent.skipped]
+        if self._order.delete_chunks:
+            events += [ChunkDeleteRequested(chunk.bucket, chunk.key) for chunk in sent.whole]
+        return events
+
+
+def _translated(fault: BaseException) -> BaseException:
+    """What a refusal of the target means for the run."""
+    if not isinstance(fault, PublishRefused):
+        return fault
+    if isinstance(fault, TargetMoved):
+        return MustBind(Reason.STREAM_CHANGED, fault.reason)
+    if fault.code == PublishRefused.NO_RESPONDERS:
+        return Unavailable("nats", "nobody takes the subject just now")
+    return Blocked("target_refuses", f"{fault}: change the target stream, then resume")

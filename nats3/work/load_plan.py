@@ -1,0 +1,98 @@
+"""What a load reads: frozen when it is planned, extended when it polls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from nats3.errors import Blocked
+from nats3.job.loading import LoadExtended, Loading, LoadPlanned, PlannedRange
+from nats3.job.order import LoadOrder
+from nats3.work.tools import Archived, ChunkIndex
+
+
+class Planner:
+    """Plans one load order against the index."""
+
+    def __init__(self, order: LoadOrder, index: ChunkIndex) -> None:
+        self._order = order
+        self._index = index
+
+    async def plan(self, generation: int, attempt: int) -> LoadPlanned:
+        """Freeze what the index holds now."""
+        position = await self._index.fresh()
+        archived = await self._index.archived(self._order, 0, position)
+        return LoadPlanned(
+            ranges=ranked(archived, 0),
+            position=position,
+            chunks=sum(each.chunks for each in archived),
+            messages=sum(each.messages for each in archived),
+            generation=generation,
+            attempt=attempt,
+        )
+
+    async def extension(self, state: Loading) -> LoadExtended | None:
+        """What was archived since the plan, above what was planned; None when that is nothing."""
+        position = await self._index.fresh()
+        archived = await self._index.archived(self._order, state.position, position)
+        planned = {(each.job_id, each.life): each.last for each in state.ranges}
+        fresh = [each for each in archived if each.last > planned.get((each.job_id, each.life), 0)]
+        if not fresh:
+            return None
+        return LoadExtended(
+            ranges=_above(ranked(fresh, _next_rank(state.ranges)), planned),
+            position=position,
+            chunks=sum(each.chunks for each in fresh),
+            messages=sum(each.messages for each in fresh),
+        )
+
+
+def ranked(archived: Sequence[Archived], first_rank: int) -> tuple[PlannedRange, ...]:
+    """Ranges in the order in which they are published; the n-th life that several jobs saw of one `created` shares a rank.
+
+    `archived` comes by (created, ordinal, job): a life is older when its stream was made earlier, or, in one stream,
+    when it was opened earlier.
+    """
+    ranges: list[PlannedRange] = []
+    rank = first_rank
+    for _, of_stream in groupby(sorted(archived, key=lambda each: each.created), key=lambda each: each.created):
+        nth = _nth_lives(list(of_stream))
+        for generation in nth:
+            ranges += [PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last) for e in generation]
+            rank += 1
+    return tuple(ranges)
+
+
+def _nth_lives(archived: list[Archived]) -> list[list[Archived]]:
+    """For n = 1, 2, ...: each job's n-th life of this stream."""
+    by_job: dict[str, list[Archived]] = {}
+    for each in sorted(archived, key=lambda each: (each.ordinal, each.job_id)):
+        by_job.setdefault(each.job_id, []).append(each)
+    most = max(map(len, by_job.values()))
+    return [[lives[n] for lives in by_job.values() if n < len(lives)] for n in range(most)]
+
+
+def _next_rank(ranges: Sequence[PlannedRange]) -> int:
+    return max((each.rank for each in ranges), default=-1) + 1
+
+
+def _above(ranges: Sequence[PlannedRange], planned: dict[tuple[str, str], int]) -> tuple[PlannedRange, ...]:
+    """The parts of the ranges that were not planned before."""
+    return tuple(
+        PlannedRange(
+            each.rank,
+            each.job_id,
+            each.life,
+            each.created,
+            max(each.first, planned.get((each.job_id, each.life), 0) + 1),
+            each.last,
+        )
+        for each in ranges
+    )
+
+
+def require_no_loop(order: LoadOrder, target: str) -> None:
+    """A load that feeds the stream it polls would never end."""
+    if order.poll_interval_s is not None and target == order.read_stream:
+        reason = f"the target stream {target} is the one that is read: a polling load would feed itself"
+        raise Blocked("target_feeds_source", reason)

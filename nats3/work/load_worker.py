@@ -1,0 +1,150 @@
+"""The actor of a load job: plans, binds its target, publishes what is planned, and ends when it is all there."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from actors.journal import Journal
+from nats3.jetstream.streams import StreamInfo
+from nats3.job.loading import ChunkDeleted, LoadCompleted, Loading, LoadingEvent, LoadProgressed, TargetBound, evolve
+from nats3.job.order import LoadOrder
+from nats3.job.running import Condition, RunEvent
+from nats3.work.archive import Archive
+from nats3.work.load_flow import LoadFlow
+from nats3.work.load_plan import Planner, require_no_loop
+from nats3.work.outgoing import Dresser, Limits
+from nats3.work.pieces import Reader
+from nats3.work.run import Claimed
+from nats3.work.target import Target
+from nats3.work.tools import Tools
+from nats3.work.worker import Trouble, Worker
+
+
+class LoadWorker(Worker[Loading, LoadingEvent]):
+    """One activation of a load job's run. `generation` and `attempt` are those that the job was ordered to be in."""
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        order: LoadOrder,
+        journal: Journal[LoadingEvent],
+        tools: Tools,
+        *,
+        generation: int,
+        attempt: int,
+    ) -> None:
+        super().__init__(claimed, journal, tools)
+        self._order = order
+        self._generation = generation
+        self._attempt = attempt
+        self._objects = tools.objects(Trouble("s3", self.tell_myself, self.retried))
+        self._archive = Archive(self._objects, tools.index, tools.in_thread)
+        self._planner = Planner(order, tools.index)
+        self._target = Target(claimed.job_id, order, tools.nats)
+        self._flow: LoadFlow | None = None
+
+    @override
+    def initial(self) -> Loading:
+        return Loading()
+
+    @override
+    def evolve(self, state: Loading, event: LoadingEvent) -> Loading:
+        return evolve(state, event)
+
+    @override
+    def condition(self) -> Condition:
+        return self.state.condition
+
+    @override
+    async def say(self, event: RunEvent) -> None:
+        await self.emit(event)
+
+    @override
+    async def round(self) -> bool:
+        """Plan once, publish what is left of it; a polling load then looks for more, any other one is complete."""
+        await self._plan()
+        await self._delete_requested()
+        await self._publish_rest()
+        if self.ending:
+            return False
+        if self._order.poll_interval_s is None:
+            await self.emit(LoadCompleted(self.state.published, self.state.skipped))
+            self.tools.signals.ended("load", "completed" if not self.state.skipped else "failed")
+            return True
+        await self.progressed()
+        await self.wait(self._order.poll_interval_s)
+        extension = None if self.ending else await self._planner.extension(self.state)
+        if extension is not None:
+            await self.emit(extension)
+        return False
+
+    @override
+    def finish(self) -> bool:
+        if self._flow is not None:
+            self._flow.finish()
+        return self._flow is not None
+
+    @override
+    async def progressed(self) -> None:
+        await super().progressed()
+        await self._delete_requested()
+
+    async def _plan(self) -> None:
+        planned = self.state.planned and self.state.generation == self._generation
+        if not planned or (self.state.completed and self.state.attempt < self._attempt):
+            await self.emit(await self._planner.plan(self._generation, self._attempt))
+
+    async def _publish_rest(self) -> None:
+        """Nothing is published, and no target asked for, when nothing that is planned is left."""
+        reader = Reader(self._order, self._archive, self.tools)
+        subject = await reader.first_subject(self.state)
+        if subject is None:
+            return
+        await self.tools.nats.connected()
+        info = await self._bind(subject)
+        assert self.state.target is not None
+        publisher = await self.tools.nats.publisher(info.name, self.state.target.mode, info.last)
+        dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
+        limits = Limits.of(info, self.tools.nats.max_payload)
+        self._flow = LoadFlow(
+            self._order, self, reader, dresser, publisher, self.tools, limits=limits, progressed=self.progressed
+        )
+        try:
+            await self._flow.run()
+        finally:
+            self._flow = None
+
+    async def _bind(self, subject: str) -> StreamInfo:
+        """Find the target, make sure that it is still the same, and believe what it has of ours."""
+        info = await self._target.find(subject)
+        require_no_loop(self._order, info.name)
+        bound = self.state.target
+        if bound is None or (bound.created != info.created and not self.state.published):
+            await self.emit(TargetBound(info.name, info.created, info.last, self._target.mode(info)))
+        else:
+            self._target.recognise(bound, info)
+        await self._correct(info)
+        return info
+
+    async def _correct(self, info: StreamInfo) -> None:
+        """Where the target has more, or less, of ours than is recorded, the target is right."""
+        assert self.state.target is not None
+        stand = await self._target.stand(self.state, self.state.target, info)
+        if stand is None:
+            return
+        rank = next((each.rank for each in self.state.ranges if each.life == stand.life), self.state.rank)
+        await self.emit(
+            LoadProgressed(
+                rank=rank,
+                seq=stand.seq,
+                published=self.state.published + stand.count,
+                duplicates=self.state.duplicates,
+                target_seq=stand.target_seq,
+            )
+        )
+
+    async def _delete_requested(self) -> None:
+        """The second step of a deletion: the event that asked for it is in the log, and outlives any crash."""
+        for bucket, key in sorted(self.state.to_delete):
+            await self._objects.delete(bucket, key)
+            await self.emit(ChunkDeleted(bucket, key))

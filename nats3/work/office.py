@@ -1,0 +1,311 @@
+"""Claims runnable jobs for this node and starts their actors; stops what is no longer wanted; lets go what has ended.
+
+Commands reach it through the log alone. What it decides it decides again every two seconds from the views, so that a
+missed word of the log delays and never loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from math import ceil
+from typing import Protocol
+
+from typing_extensions import override
+
+from actors import errors as actor_errors
+from actors.actor import Actor
+from actors.errors import Kind
+from actors.supervision import StopReason
+from actors.system import ActorSystem, Observer
+from eventstore import Claim, Fence, LogRewound, LogUnavailable, Node, Recorded, Tail
+from nats3.errors import Unavailable
+from nats3.job.history import HISTORY, types_of
+from nats3.job.order import Order
+from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
+from nats3.work.lease import LEASE_S, RENEW_S, NodeLease
+from nats3.work.messages import Ending, LookNow, Why
+from nats3.work.run import Claimed
+
+PLACE_S = 2.0
+"""How often the office looks for work without being told to."""
+
+STOP_S = 20.0
+"""How long a stopping actor may take to settle what it holds."""
+
+_RENEW_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """A job that some node should run. `generation` and `attempt` say which of a load's runs is wanted."""
+
+    job_id: str
+    name: str
+    order: Order
+    generation: int
+    attempt: int
+
+
+class Desk(Protocol):
+    """What is wanted of jobs, as the views have it. Raises Unavailable when Postgres is away."""
+
+    async def runnable(self) -> list[Runnable]: ...
+
+    async def wanted(self, job_id: str) -> Wanted | None: ...
+
+    async def reached(self, position: int) -> None:
+        """Wait, a little, until the views hold the event at `position`."""
+        ...
+
+
+class Claimant(Protocol):
+    """This node's lease and claims."""
+
+    async def register(self, name: str, lease: float = LEASE_S) -> object: ...
+
+    async def renew(self) -> bool: ...
+
+    async def leave(self) -> None: ...
+
+    async def nodes(self) -> list[Node]: ...
+
+    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
+
+    async def release(self, entity_id: str, fence: Fence) -> bool: ...
+
+
+class Staff(Protocol):
+    """Makes the actors, and does what is left to do for a job without one."""
+
+    def actor(self, runnable: Runnable, claimed: Claimed) -> Callable[[], Actor]: ...
+
+    async def failed(self, claimed: Claimed, reason: str) -> None:
+        """Record that the restart law gave the run up."""
+        ...
+
+    async def forget(self, job_id: str) -> None:
+        """The job is deleted and runs nowhere: leave nothing of it in NATS."""
+        ...
+
+
+@dataclass(slots=True)
+class _Post:
+    """A run that this node owns."""
+
+    claimed: Claimed
+    stopping: bool = False
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class Office(Observer):
+    """One per node. `signal` hears of restarts and failures."""
+
+    node: str
+    claims: Claimant
+    desk: Desk
+    staff: Staff
+    system: ActorSystem
+    tail: Tail
+    lease: NodeLease
+    monotonic: Callable[[], float]
+    note: Callable[[str, str, str], None]
+    _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
+    _closing: bool = False
+
+    async def run(self) -> None:
+        """Until cancelled; then call `close`."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_lease(), name="lease")
+            tasks.create_task(self._follow(tasks), name="commands")
+            tasks.create_task(self._let_go(), name="ended runs")
+            tasks.create_task(self._place_for_ever(tasks), name="placement")
+
+    async def close(self) -> None:
+        """Take nothing more, settle and stop every actor, give all claims back."""
+        self._closing = True
+        for post in self._posts.values():
+            self._tell(post, Ending("shutdown"))
+        await self.system.stop_all(STOP_S)
+        with suppress(LogUnavailable):
+            async with asyncio.timeout(1):
+                await self.claims.leave()
+
+    # --- lease
+
+    async def _keep_lease(self) -> None:
+        registered = False
+        while True:
+            begun = self.monotonic()
+            try:
+                if not registered:
+                    await self.claims.register(self.node, LEASE_S)
+                    registered = True
+                else:
+                    await self.claims.renew()
+                self.lease.renewed(begun)
+                self._wake.set()
+            except LogUnavailable:
+                await self._stop_when_over()
+                await asyncio.sleep(_RENEW_AGAIN_S)
+                continue
+            await asyncio.sleep(RENEW_S)
+
+    async def _stop_when_over(self) -> None:
+        """Politeness: a node that cannot renew stops what it runs. The fence is the guarantee."""
+        if self.lease.valid():
+            return
+        for post in list(self._posts.values()):
+            post.stopping = True
+            self.note(post.claimed.name, "stopped", "the lease of this node has run out")
+            await self.system.stop(self._actor_name(post.claimed.job_id), 0)
+
+    # --- commands
+
+    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        wanted = types_of(JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
+        while True:
+            with suppress(LogRewound):
+                async for page in self.tail.follow(self.tail.position):
+                    for event in page:
+                        if event.type in wanted:
+                            self._hear(event, tasks)
+
+    def _hear(self, event: Recorded, tasks: asyncio.TaskGroup) -> None:
+        job_id = event.entity_id.partition("/")[2]
+        match HISTORY.decode(event):
+            case JobPaused():
+                self._begin_stop(job_id, "paused", tasks)
+            case JobDeleted() if job_id in self._posts:
+                self._begin_stop(job_id, "deleted", tasks)
+            case JobDeleted():
+                tasks.create_task(self._forget(job_id))
+            case JobResumed() if job_id in self._posts:
+                self._tell(self._posts[job_id], LookNow())
+            case _:
+                pass
+        tasks.create_task(self._wake_once_seen(event.position))
+
+    async def _wake_once_seen(self, position: int) -> None:
+        with suppress(Unavailable):
+            await self.desk.reached(position)
+        self._wake.set()
+
+    def _begin_stop(self, job_id: str, why: Why, tasks: asyncio.TaskGroup) -> None:
+        post = self._posts.get(job_id)
+        if post is not None and not post.stopping:
+            post.stopping = True
+            tasks.create_task(self._stop(post, why))
+
+    async def _stop(self, post: _Post, why: Why) -> None:
+        self._tell(post, Ending(why))
+        await self.system.stop(self._actor_name(post.claimed.job_id), STOP_S)
+
+    def _tell(self, post: _Post, message: object) -> None:
+        ref = self.system.find(self._actor_name(post.claimed.job_id))
+        if ref is not None:
+            with suppress(actor_errors.MailboxClosed):
+                ref.tell(message)
+
+    # --- placement
+
+    async def _place_for_ever(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self._wake.clear()
+            with suppress(Unavailable, LogUnavailable):
+                if self.lease.valid() and not self._closing:
+                    await self._place(tasks)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PLACE_S):
+                    await self._wake.wait()
+
+    async def _place(self, tasks: asyncio.TaskGroup) -> None:
+        """Stop what is no longer wanted, then take what nobody runs, up to this node's fair share."""
+        runnable = {each.job_id: each for each in await self.desk.runnable()}
+        for job_id in [job_id for job_id in self._posts if job_id not in runnable]:
+            await self._stop_unwanted(job_id, tasks)
+        missing = [each for job_id, each in runnable.items() if job_id not in self._posts]
+        if not missing:
+            return
+        alive = sum(node.alive for node in await self.claims.nodes())
+        share = ceil(len(runnable) / max(1, alive))
+        taken = await self.claims.take([f"run/{each.job_id}" for each in missing], share - len(self._posts))
+        for claim in taken:
+            await self._start(runnable[claim.entity_id.partition("/")[2]], claim)
+
+    async def _stop_unwanted(self, job_id: str, tasks: asyncio.TaskGroup) -> None:
+        """A word of the log that was missed: the job was paused or deleted. One that has ended stops by itself."""
+        match await self.desk.wanted(job_id):
+            case "paused":
+                self._begin_stop(job_id, "paused", tasks)
+            case "deleted":
+                self._begin_stop(job_id, "deleted", tasks)
+            case _:
+                pass
+
+    async def _start(self, runnable: Runnable, claim: Claim) -> None:
+        claimed = Claimed(runnable.job_id, runnable.name, claim.fence, count(1))
+        self._posts[runnable.job_id] = _Post(claimed)
+        await self.system.start(self._actor_name(runnable.job_id), self.staff.actor(runnable, claimed))
+
+    def _actor_name(self, job_id: str) -> str:
+        return f"run/{job_id}"
+
+    # --- what has ended
+
+    async def _let_go(self) -> None:
+        """Give a claim back once its actor has ended, so that any node may take the run when it is wanted again."""
+        while True:
+            job_id = await self._ended.get()
+            post = self._posts.get(job_id)
+            if post is None:
+                continue
+            if post.failure is not None:
+                await self.staff.failed(post.claimed, post.failure)
+            await self._release(f"run/{job_id}", post.claimed.fence)
+            del self._posts[job_id]
+            self._wake.set()
+
+    async def _release(self, entity_id: str, fence: int) -> None:
+        """However long Postgres is away: a claim that is not given back would keep the run from every node."""
+        while True:
+            with suppress(LogUnavailable):
+                await self.claims.release(entity_id, Fence(fence))
+                return
+            await asyncio.sleep(_RENEW_AGAIN_S)
+
+    async def _forget(self, job_id: str) -> None:
+        """A job that runs nowhere was deleted: whoever gets its claim tidies up."""
+        with suppress(LogUnavailable, Unavailable):
+            for claim in await self.claims.take([f"run/{job_id}"], 1):
+                try:
+                    await self.staff.forget(job_id)
+                finally:
+                    await self._release(claim.entity_id, claim.fence)
+
+    @override
+    def on_restarted(self, name: str, error: BaseException, kind: Kind, delay: float) -> None:
+        self.note(name, f"restarted in {delay:.1f} s", f"{kind.value}: {error!r}")
+
+    @override
+    def on_failed(self, name: str, error: BaseException) -> None:
+        self.note(name, "failed", repr(error))
+        post = self._posts.get(name.partition("/")[2])
+        if post is not None:
+            post.failure = repr(error)
+        self._ended.put_nowait(name.partition("/")[2])
+
+    @override
+    def on_stopped(self, name: str, reason: StopReason) -> None:
+        self.note(name, "stopped", reason.value)
+        self._ended.put_nowait(name.partition("/")[2])
+
+    @override
+    def on_noticed(self, name: str, error: BaseException) -> None:
+        self.note(name, "noticed", repr(error))

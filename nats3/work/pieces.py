@@ -1,0 +1,183 @@
+"""The archived messages of a plan, chunk by chunk, verified, selected, and merged where several jobs kept the same life."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from nats3.errors import Blocked
+from nats3.job.loading import ChunkSkipped, Loading, PlannedRange
+from nats3.job.order import LoadOrder
+from nats3.job.storing import ChunkFlushed
+from nats3.message import Batch
+from nats3.selection import Selection
+from nats3.work.archive import Archive
+from nats3.work.tools import IndexedChunk, Tools
+
+_PAGE = 500
+"""Index rows read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Messages of one rank to be published one after the other; `lives` names the life of each.
+
+    `finishes` are the chunks of which nothing follows, `whole` those of them of which every message was selected,
+    `skipped` one that was passed over by order.
+    """
+
+    rank: int
+    batch: Batch
+    lives: Sequence[str]
+    finishes: tuple[ChunkFlushed, ...] = ()
+    whole: tuple[ChunkFlushed, ...] = ()
+    skipped: ChunkSkipped | None = None
+
+
+@dataclass(slots=True)
+class _Read:
+    """A chunk that was read, as far as it is selected; `skipped` when it was bad."""
+
+    chunk: ChunkFlushed
+    batch: Batch = field(default_factory=Batch)
+    whole: tuple[ChunkFlushed, ...] = ()
+    skipped: ChunkSkipped | None = None
+
+
+class Reader:
+    """Reads what is left of a plan, in the order in which it is to be published."""
+
+    def __init__(self, order: LoadOrder, archive: Archive, tools: Tools) -> None:
+        self._order = order
+        self._archive = archive
+        self._tools = tools
+        self._selection = selection_of(order)
+
+    async def pieces(
+        self, ranges: Sequence[PlannedRange], position: int, rank: int, after_seq: int
+    ) -> AsyncGenerator[Piece]:
+        """Everything above (rank, after_seq). Raises Blocked at a bad chunk, unless the order says to pass it over."""
+        left = [each for each in ranges if each.rank >= rank]
+        for current, same in groupby(left, key=lambda each: each.rank):
+            after = after_seq if current == rank else 0
+            sources = list(same)
+            pieces = (
+                self._single(sources[0], position, after)
+                if len(sources) == 1
+                else self._merged(sources, position, after)
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
+    async def first_subject(self, state: Loading) -> str | None:
+        """On which subject the first message that is left will be published; None when none is left."""
+        pieces = self.pieces(state.ranges, state.position, state.rank, state.seq)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if len(piece.batch):
+                    return self._order.write_subject or piece.batch.subjects[0].decode(errors="replace")
+        return None
+
+    async def _single(self, planned: PlannedRange, position: int, after: int) -> AsyncGenerator[Piece]:
+        async with aclosing(self._reads(planned, position, after)) as reads:
+            async for read in reads:
+                lives = [planned.life] * len(read.batch)
+                yield Piece(planned.rank, read.batch, lives, (read.chunk,), read.whole, read.skipped)
+
+    async def _merged(self, sources: list[PlannedRange], position: int, after: int) -> AsyncGenerator[Piece]:
+        """Several jobs archived the same life: each message comes once, from the first job that has it."""
+        heads = [_Head(source, self._reads(source, position, after)) for source in sources]
+        try:
+            for head in heads:
+                await head.advance()
+            while live := [head for head in heads if head.read is not None]:
+                limit = min(head.last for head in live)
+                yield _union(sources[0].rank, live, limit)
+                for head in live:
+                    await head.pass_by(limit)
+        finally:
+            for head in heads:
+                await head.reads.aclose()
+
+    async def _reads(self, planned: PlannedRange, position: int, after: int) -> AsyncGenerator[_Read]:
+        """The chunks of a range in seq order, read one by one; the queue behind keeps some ahead of need."""
+        async for indexed in self._index_rows(planned, position, after):
+            yield await self._read(indexed.flushed, planned, after)
+
+    async def _index_rows(self, planned: PlannedRange, position: int, after: int) -> AsyncIterator[IndexedChunk]:
+        after = max(after, planned.first - 1)
+        while page := await self._tools.index.page(self._order, planned, position, after, _PAGE):
+            for indexed in page:
+                yield indexed
+            after = page[-1].flushed.last
+
+    async def _read(self, chunk: ChunkFlushed, planned: PlannedRange, after: int) -> _Read:
+        try:
+            decoded = await self._archive.confirmed(chunk, self._tools.sleep)
+        except Blocked as blocked:
+            if self._order.on_bad_chunk == "halt":
+                raise
+            return _Read(chunk, skipped=ChunkSkipped(chunk.key, chunk.first, chunk.last, chunk.count, str(blocked)))
+        selected = self._selection.select(decoded.batch)
+        start = bisect_right(selected.seqs, max(after, planned.first - 1))
+        stop = bisect_right(selected.seqs, planned.last)
+        return _Read(chunk, selected.slice(start, stop), (chunk,) if len(selected) == chunk.count else ())
+
+
+@dataclass(slots=True)
+class _Head:
+    """Where a merge stands in one source."""
+
+    source: PlannedRange
+    reads: AsyncGenerator[_Read]
+    read: _Read | None = None
+
+    @property
+    def last(self) -> int:
+        """Up to which seq this source is known."""
+        assert self.read is not None
+        return self.read.chunk.last
+
+    async def advance(self) -> None:
+        self.read = await anext(self.reads, None)
+
+    async def pass_by(self, limit: int) -> None:
+        """Nothing up to `limit` is needed any more."""
+        assert self.read is not None
+        if self.read.chunk.last <= limit:
+            await self.advance()
+        else:
+            batch = self.read.batch
+            self.read.batch = batch.slice(bisect_right(batch.seqs, limit), len(batch))
+
+
+def _union(rank: int, heads: list[_Head], limit: int) -> Piece:
+    """All messages up to `limit`, each once, by seq; equal seq and time is the same message."""
+    union: dict[tuple[int, int], tuple[str, Batch, int]] = {}
+    for head in heads:
+        assert head.read is not None
+        batch = head.read.batch
+        for at in range(bisect_left(batch.seqs, limit + 1)):
+            union.setdefault((batch.seqs[at], batch.times[at]), (head.source.life, batch, at))
+    merged, lives = Batch(), []
+    for _, (life, batch, at) in sorted(union.items(), key=lambda item: item[0]):
+        merged.extend(batch.slice(at, at + 1))
+        lives.append(life)
+    finished = [head.read for head in heads if head.read is not None and head.last <= limit]
+    skipped = next((read.skipped for read in finished if read.skipped), None)
+    whole = tuple(chunk for read in finished for chunk in read.whole)
+    return Piece(rank, merged, lives, tuple(read.chunk for read in finished), whole, skipped)
+
+
+def selection_of(order: LoadOrder) -> Selection:
+    return Selection(
+        subjects=() if order.read_subject in {"", ">"} else (order.read_subject,),
+        from_time=order.from_time,
+        to_time=order.to_time,
+        first_seq=order.from_seq,
+        last_seq=order.to_seq,
+    )

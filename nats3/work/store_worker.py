@@ -1,0 +1,68 @@
+"""The actor of a store job: binds, lets the messages flow, and ends with everything settled."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from actors.journal import Journal
+from nats3.buffer import Seal
+from nats3.job.order import StoreOrder
+from nats3.job.running import Condition, RunEvent
+from nats3.job.storing import Storing, StoringEvent, evolve
+from nats3.work.bind import Binder
+from nats3.work.run import Claimed
+from nats3.work.store_flow import StoreFlow
+from nats3.work.tools import Tools
+from nats3.work.worker import Trouble, Worker
+
+
+class StoreWorker(Worker[Storing, StoringEvent]):
+    """One activation of a store job's run."""
+
+    def __init__(self, claimed: Claimed, order: StoreOrder, journal: Journal[StoringEvent], tools: Tools) -> None:
+        super().__init__(claimed, journal, tools)
+        self._order = order
+        self._objects = tools.objects(Trouble("s3", self.tell_myself, self.retried))
+        self._binder = Binder(claimed, order, self, tools, self._objects)
+        self._flow: StoreFlow | None = None
+
+    @override
+    def initial(self) -> Storing:
+        return Storing()
+
+    @override
+    def evolve(self, state: Storing, event: StoringEvent) -> Storing:
+        return evolve(state, event)
+
+    @override
+    def condition(self) -> Condition:
+        return self.state.condition
+
+    @override
+    async def say(self, event: RunEvent) -> None:
+        await self.emit(event)
+
+    @override
+    async def round(self) -> bool:
+        bound = await self._binder.bind()
+        await self.progressed()
+        self._flow = StoreFlow(
+            self.claimed, self._order, bound, self, self.tools, self._objects, progressed=self.progressed
+        )
+        if self.ending:
+            self.finish()
+        try:
+            await self._flow.run()
+        finally:
+            self._flow = None
+        return False
+
+    @override
+    def finish(self) -> bool:
+        if self._flow is not None:
+            self._flow.finish(Seal.PAUSE if self.why == "paused" else Seal.STOP)
+        return self._flow is not None
+
+    @override
+    async def forget(self) -> None:
+        await self._binder.forget()

@@ -1,0 +1,95 @@
+"""The stream that a load publishes into: found, recognised after every interruption, and read for what it has of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nats3.errors import Blocked
+from nats3.jetstream.streams import StreamInfo
+from nats3.job.loading import Loading, TargetBound, message_id_prefix
+from nats3.job.order import LoadOrder, PublishMode
+from nats3.message import Message
+from nats3.work.tools import NatsSide
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How far the target's own messages prove that a load has come: life and seq of the last of ours, and where it is.
+
+    `count` is how many of ours it has more than is recorded, negative where it has less.
+    """
+
+    life: str
+    seq: int
+    target_seq: int
+    count: int
+
+
+class Target:
+    """One load's view of its target."""
+
+    def __init__(self, job_id: str, order: LoadOrder, nats: NatsSide) -> None:
+        self._job_id = job_id
+        self._order = order
+        self._nats = nats
+
+    async def find(self, subject: str) -> StreamInfo:
+        """The one stream that takes `subject`. Raises Blocked when none or several do."""
+        names = await self._nats.streams.by_subject(subject)
+        if len(names) != 1:
+            found = f"the streams {', '.join(names)} all take" if names else "no stream takes"
+            raise Blocked("target_missing", f"{found} subject {subject}: let exactly one stream take it, then resume")
+        return await self._nats.streams.info(names[0])
+
+    def mode(self, info: StreamInfo) -> PublishMode:
+        """The mode of the order; `auto` is dedupe wherever the target remembers message ids."""
+        if self._order.mode != "auto":
+            return self._order.mode
+        return "dedupe" if int(info.config.get("duplicate_window") or 0) > 0 else "at_least_once"
+
+    def recognise(self, bound: TargetBound, info: StreamInfo) -> None:
+        """The target is still the one that was bound. Raises Blocked."""
+        if info.created != bound.created:
+            reason = (
+                f"the target stream {info.name} was deleted and made again since the load began;"
+                " retry the job with restart to publish everything again"
+            )
+            raise Blocked("target_recreated", reason)
+
+    async def stand(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand | None:
+        """What the target has of ours beyond, or short of, what is recorded; None when the record needs no correction."""
+        if state.target_seq and await self._lost(state, info):
+            return await self._short_of_record(state, bound, info)
+        return await self._last_of_ours(state, max(state.target_seq, bound.last) + 1)
+
+    async def _lost(self, state: Loading, info: StreamInfo) -> bool:
+        """Whether the target no longer has, at the recorded place, a message that it had acknowledged."""
+        if info.last < state.target_seq:
+            return True
+        message = await self._nats.streams.message(info.name, state.target_seq)
+        return message is not None and not self._is_ours(message, state.generation)
+
+    def _is_ours(self, message: Message, generation: int) -> bool:
+        return b"\r\nNats-Msg-Id: " + message_id_prefix(self._job_id, generation).encode() in (message.header or b"")
+
+    async def _last_of_ours(self, state: Loading, from_seq: int) -> Stand | None:
+        prefix = message_id_prefix(self._job_id, state.generation)
+        assert state.target is not None
+        last: Stand | None = None
+        count = 0
+        for target_seq, message_id in await self._nats.tail(state.target.stream, from_seq):
+            if message_id is not None and message_id.startswith(prefix):
+                life, _, seq = message_id.removeprefix(prefix).rpartition(":")
+                count += 1
+                last = Stand(life, int(seq), target_seq, count)
+        return last
+
+    async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:
+        last = await self._last_of_ours(state, bound.last + 1)
+        if last is not None:
+            return replace(last, count=last.count - state.published)
+        reason = (
+            f"the target stream {info.name} has lost messages that it had acknowledged;"
+            " retry the job with restart to publish everything again"
+        )
+        raise Blocked("target_lost_messages", reason)

@@ -1,0 +1,141 @@
+"""What a worker is given to work with. Each Protocol says what workers need of a neighbour; wiring hands it over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from nats3.chunk.layout import Encoded
+from nats3.jetstream.publisher import Publisher
+from nats3.jetstream.source import Source
+from nats3.jetstream.streams import Streams
+from nats3.job.loading import PlannedRange
+from nats3.job.order import LoadOrder
+from nats3.job.storing import ChunkFlushed
+from nats3.objects.patient import FaultSignal
+from nats3.objects.store import ObjectStore
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedChunk:
+    """A chunk that the index knows: the event that recorded it, of which job, at which log position."""
+
+    job_id: str
+    position: int
+    flushed: ChunkFlushed
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What one store job has archived of one life, as far as a load may read it: seqs, chunks and messages in all."""
+
+    job_id: str
+    life: str
+    ordinal: int
+    created: int
+    first: int
+    last: int
+    chunks: int
+    messages: int
+
+
+class ChunkIndex(Protocol):
+    """The index of all chunks: the projection of the log. Every method raises Unavailable when Postgres is away."""
+
+    async def fresh(self) -> int:
+        """Wait until the index holds what the log holds now; the log position that it has reached."""
+        ...
+
+    async def covering(self, life: str, seq: int) -> IndexedChunk | None:
+        """The chunk with previous_seq < seq <= last."""
+        ...
+
+    async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
+        """Those of the object keys that an event refers to, deleted chunks included."""
+        ...
+
+    async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
+        """What a load order reads, by (created, ordinal, job), from chunks recorded at after < log position <= position."""
+        ...
+
+    async def page(
+        self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
+    ) -> list[IndexedChunk]:
+        """The next chunks of a planned range in seq order with last > after_seq, that may hold selected messages."""
+        ...
+
+
+class NatsSide(Protocol):
+    """The connection to NATS."""
+
+    @property
+    def streams(self) -> Streams: ...
+
+    async def connected(self) -> None:
+        """Wait until the connection stands."""
+        ...
+
+    async def source(self, stream: str, consumer: str) -> Source: ...
+
+    async def publisher(self, stream: str, mode: str, expected_last: int) -> Publisher: ...
+
+    async def tail(self, stream: str, from_seq: int) -> list[tuple[int, str | None]]:
+        """Seq and `Nats-Msg-Id` of everything that the stream holds from `from_seq` on."""
+        ...
+
+    @property
+    def max_payload(self) -> int: ...
+
+
+class Lease(Protocol):
+    """Whether this node may still act for the jobs that it claimed, by its own monotonic clock."""
+
+    def valid(self) -> bool: ...
+
+
+class Signals(Protocol):
+    """What workers say about themselves, to logs and metrics. Per chunk at most, never per message."""
+
+    def chunk_stored(self, job: str, chunk: Encoded, seconds: float) -> None: ...
+
+    def archived(self, job: str, stream: str, count: int, raw_bytes: int, last_seq: int, last_time_ns: int) -> None: ...
+
+    def published(self, job: str, count: int, raw_bytes: int) -> None: ...
+
+    def gap(self, job: str, first: int, last: int, reason: str) -> None: ...
+
+    def enduring(self, job: str, state: str, reason: str, attempt: int) -> None: ...
+
+    def bound(self, job: str, what: str) -> None: ...
+
+    def redelivered(self, job: str, count: int) -> None: ...
+
+    def ended(self, kind: str, status: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything that a worker touches."""
+
+    nats: NatsSide
+    objects: Callable[[FaultSignal], ObjectStore]
+    bucket_exists: Callable[[str], Awaitable[bool]]
+    index: ChunkIndex
+    in_thread: InThread
+    signals: Signals
+    lease: Lease
+    log_id: str
+    node: str
+    uuid: Callable[[], str]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    share_bytes: Callable[[], int]
+
+
+class InThread(Protocol):
+    """Runs a function that holds no GIL for long in a thread of the pool, one of a few at a time."""
+
+    async def __call__(self, work: Callable[[], T]) -> T: ...

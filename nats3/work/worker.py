@@ -1,0 +1,174 @@
+"""What every worker does: one round after the other, enduring what fails, saying how it is, ending when told."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from typing_extensions import override
+
+from actors.durable import DurableActor
+from actors.journal import Journal
+from nats3.job.running import (
+    Condition,
+    Dependency,
+    RunActivated,
+    RunBlocked,
+    RunDegraded,
+    RunEvent,
+    RunPaused,
+    RunRecovered,
+    RunStopped,
+)
+from nats3.work.endure import judge
+from nats3.work.messages import Away, Back, Ending, LookNow, Why
+from nats3.work.run import Claimed
+from nats3.work.tools import Tools
+
+S = TypeVar("S")
+E = TypeVar("E")
+
+_SAID_FROM_ATTEMPT = 2
+"""A fault that the first repetition cures is not worth an event."""
+
+
+class Worker(DurableActor[S, E]):
+    """One activation of `run/<job id>`, whatever its kind."""
+
+    def __init__(self, claimed: Claimed, journal: Journal[Any], tools: Tools) -> None:
+        super().__init__(journal)
+        self.claimed = claimed
+        self.tools = tools
+        self.why: Why = "shutdown"
+        self.ending = False
+        self._faults = 0
+        self._look = asyncio.Event()
+        self._done = asyncio.Event()
+
+    @abstractmethod
+    async def round(self) -> bool:
+        """Bind, and work until there is no more to do (True) or until told to finish. Raises what must be endured."""
+
+    @abstractmethod
+    def finish(self) -> bool:
+        """Let the round end soon, with everything settled that was begun; False when nothing was begun."""
+
+    @abstractmethod
+    def condition(self) -> Condition: ...
+
+    @abstractmethod
+    async def say(self, event: RunEvent) -> None:
+        """Record how the run is."""
+
+    @override
+    async def on_start(self) -> None:
+        await self.say(RunActivated(self.claimed.fence, self.tools.node))
+        self._task = self.context.spawn(self._rounds, "rounds")
+
+    @override
+    async def receive(self, message: object) -> object:
+        match message:
+            case LookNow():
+                self._look.set()
+            case Ending(why=why):
+                self.why = why
+            case Away(dependency=dependency, reason=reason):
+                await self._say_once(RunDegraded(dependency, reason))
+            case Back(dependency=dependency):
+                await self._say_recovered(dependency)
+            case _:
+                raise TypeError(message)
+        return None
+
+    @override
+    async def on_stop(self) -> None:
+        """Settle what was begun, then say why the run rests."""
+        self.ending = True
+        self._look.set()
+        if not self.finish():
+            self._task.cancel()
+        await self._done.wait()
+        if self.why == "deleted":
+            await self.forget()
+        await self.say(RunPaused() if self.why == "paused" else RunStopped(self.why))
+
+    async def forget(self) -> None:
+        """The job is deleted: leave nothing of it in NATS."""
+
+    async def _rounds(self) -> None:
+        try:
+            while not self.ending and not await self._one_round():
+                pass
+        finally:
+            self._done.set()
+        if not self.ending:
+            self.context.stop()
+
+    async def _one_round(self) -> bool:
+        try:
+            return await self.round()
+        except Exception as fault:
+            self._faults += 1
+            verdict = judge(fault, self._faults)
+            if verdict is None:
+                raise
+            self.tools.signals.enduring(self.claimed.name, type(fault).__name__, str(fault), self._faults)
+            if verdict.says is not None:
+                await self._say_once(verdict.says)
+            await self.wait(verdict.delay_s)
+            return False
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, unless somebody says to look now."""
+        self._look.clear()
+        if self.ending:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._look.wait()
+        except TimeoutError:
+            return
+
+    async def progressed(self) -> None:
+        """Work flows: whatever was said to be wrong is over."""
+        self._faults = 0
+        if self.condition().name in {"degraded", "blocked"}:
+            await self.say(RunRecovered(self.condition().reason))
+
+    async def _say_once(self, event: RunDegraded | RunBlocked) -> None:
+        name = "degraded" if isinstance(event, RunDegraded) else "blocked"
+        if self.condition().name != name:
+            await self.say(event)
+
+    async def _say_recovered(self, dependency: Dependency) -> None:
+        condition = self.condition()
+        if condition.name == "degraded" and condition.reason.startswith(dependency):
+            await self.say(RunRecovered(condition.reason))
+
+    def tell_myself(self, message: object) -> None:
+        self.context.ref.tell(message)
+
+    def retried(self, reason: str, attempt: int) -> None:
+        self.tools.signals.enduring(self.claimed.name, "s3", reason, attempt)
+
+
+class Trouble:
+    """Hears from a patient store that calls fail, and tells the worker once it is worth saying."""
+
+    def __init__(
+        self, dependency: Dependency, tell: Callable[[object], None], retried: Callable[[str, int], None]
+    ) -> None:
+        self._dependency: Dependency = dependency
+        self._tell = tell
+        self._retry = retried
+
+    def failed(self, operation: str, reason: str, attempt: int) -> None:
+        self._retry(f"{operation}: {reason}", attempt)
+        if attempt == _SAID_FROM_ATTEMPT:
+            self._tell(Away(self._dependency, f"{operation}: {reason}", attempt))
+
+    def recovered(self, operation: str) -> None:
+        del operation
+        self._tell(Back(self._dependency))

@@ -1,0 +1,95 @@
+"""A migrated database, and a way to it that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from eventstore import PostgresStore, migrate
+
+
+@pytest.fixture
+def log_url(postgres_url: str) -> str:
+    """URL of a database of this test with the schema of the log."""
+    migrate.migrate(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture
+async def store(log_url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(log_url)
+    yield store
+    await store.close()
+
+
+class Way:
+    """A TCP proxy before Postgres. `swallow` loses the next answer and the connection with it."""
+
+    def __init__(self, url: str) -> None:
+        self._target = conninfo_to_dict(url)
+        self.url = ""
+        self.open = True
+        self.swallowing = asyncio.Event()
+        self.swallowed = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = make_conninfo("", **{**self._target, "host": "127.0.0.1", "port": port})
+
+    def swallow(self) -> None:
+        """The next answer of the server is received and thrown away; what it answers to is done."""
+        self.swallowing.set()
+
+    def cut(self) -> None:
+        """End every connection and take no new one."""
+        self.open = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self.open = True
+
+    async def stop(self) -> None:
+        self.cut()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.open:
+            writer.transport.abort()
+            return
+        there_reader, there_writer = await asyncio.open_connection(self._target["host"], int(self._target["port"]))
+        self._writers |= {writer, there_writer}
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._pump(reader, there_writer, answers=False))
+            tasks.create_task(self._pump(there_reader, writer, answers=True))
+        self._writers -= {writer, there_writer}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                if answers and self.swallowing.is_set():
+                    self.swallowing.clear()
+                    self.swallowed += 1
+                    for open_ in self._writers:
+                        open_.transport.abort()
+                    return
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
+@pytest.fixture
+async def way(log_url: str) -> AsyncIterator[Way]:
+    way = Way(log_url)
+    await way.start()
+    yield way
+    await way.stop()

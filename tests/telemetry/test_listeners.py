@@ -1,0 +1,83 @@
+"""The listeners have the shape that each room asks for, and turn what they hear into signals."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.errors import Kind
+from actors.supervision import StopReason
+from actors.system import Observer
+from eventstore import Signal
+from nats3.objects.store import Meter
+from nats3.telemetry import ActorListener, DependencyListener, ObjectListener, WorkListener
+from nats3.work.tools import Signals
+
+
+def methods(protocol: type) -> set[str]:
+    return {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "listener"),
+    [(Observer, ActorListener), (Signal, DependencyListener), (Meter, ObjectListener), (Signals, WorkListener)],
+)
+def test_a_listener_hears_all_that_its_room_says(protocol, listener):
+    assert methods(protocol) <= methods(listener)
+
+
+def test_what_workers_tell_moves_the_metrics(heard):
+    listener = WorkListener(heard.telemetry)
+    listener.archived("a", "s", 5, 500, 7, 2_000_000_000)
+    listener.published("b", 3, 300)
+    listener.redelivered("a", 2)
+    listener.ended("load", "completed")
+    listener.enduring("a", "Unavailable", "NATS is away", 1)
+    assert {
+        'nats3_nats_messages_total{direction="out"}': 5,
+        'nats3_nats_bytes_total{direction="out"}': 500,
+        'nats3_nats_messages_total{direction="in"}': 3,
+        'nats3_last_archived_seq{job="a",stream="s"}': 7,
+        'nats3_last_archived_timestamp_seconds{job="a",stream="s"}': 2,
+        'nats3_redeliveries_total{job="a"}': 2,
+        'nats3_jobs_total{job_type="load",status="completed"}': 1,
+        'nats3_retries_total{cause="Unavailable"}': 1,
+    }.items() <= heard.samples().items()
+
+
+def test_what_the_object_store_counts_is_in_and_out(heard):
+    listener = ObjectListener(heard.telemetry)
+    listener.put(10)
+    listener.got(7)
+    listener.request("head")
+    assert {
+        'nats3_s3_objects_total{direction="in"}': 1,
+        'nats3_s3_bytes_total{direction="in"}': 10,
+        'nats3_s3_bytes_total{direction="out"}': 7,
+        'nats3_s3_requests_total{operation="head"}': 1,
+    }.items() <= heard.samples().items()
+
+
+def test_an_actor_that_is_given_up_leaves_its_traceback(heard):
+    listener = ActorListener(heard.telemetry)
+    try:
+        int("x")
+    except ValueError as error:
+        listener.on_restarted("run/1", error, Kind.BUG, 0.5)
+        listener.on_failed("run/1", error)
+    listener.on_stopped("run/1", StopReason.ASKED)
+    restarted, failed, stopped = heard.lines()
+    assert (restarted["reason"], restarted["kind"]) == (
+        "ValueError: invalid literal for int() with base 10: 'x'",
+        "bug",
+    )
+    assert "Traceback" in str(failed["exception"])
+    assert stopped["reason"] == "asked"
+
+
+def test_a_dependency_counts_its_own_attempts_anew_after_each_outage(heard):
+    listener = DependencyListener(heard.telemetry, "postgres")
+    for _ in range(3):
+        listener.away("connection refused")
+    listener.back()
+    listener.away("connection refused")
+    assert [line["attempt"] for line in heard.lines() if "attempt" in line] == [1, 2, 3, 1]

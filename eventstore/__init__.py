@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventstore.audit import Audit, Page, Question
 from eventstore.backoff import Backoff
 from eventstore.batcher import Batcher, Limits, Signal
 from eventstore.claims import Claim, Claims, Node
@@ -37,17 +38,22 @@ from eventstore.event import (
 from eventstore.listener import Listener
 from eventstore.memory import MemoryClaims, MemoryStore
 from eventstore.postgres import PostgresStore
-from eventstore.projection import ProjectionStatus, View, at_version, table_of
+from eventstore.projection import Poisoned, ProjectionStatus, View, at_version, table_of
 from eventstore.projector import Projector
+from eventstore.rebuild import NothingBefore, Progress, Rebuild, Verdict
+from eventstore.snapshots import Snapshot, Snapshots
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 from eventstore.types import Registry
+from eventstore.verify import Broken, Verified, verify
 
 __all__ = [
     "Append",
     "Appended",
+    "Audit",
     "Backoff",
     "Batcher",
+    "Broken",
     "Claim",
     "Claims",
     "Conflict",
@@ -65,17 +71,25 @@ __all__ = [
     "NewEvent",
     "Node",
     "NodeId",
+    "NothingBefore",
     "Outcome",
+    "Page",
+    "Poisoned",
     "Position",
     "PostgresStore",
+    "Progress",
     "ProjectionStatus",
     "Projector",
+    "Question",
+    "Rebuild",
     "Recorded",
     "Refused",
     "Registry",
     "SchemaMissing",
     "SchemaNewer",
     "Signal",
+    "Snapshot",
+    "Snapshots",
     "Stopped",
     "Superseded",
     "Tail",
@@ -83,9 +97,12 @@ __all__ = [
     "UnknownProjection",
     "UnknownType",
     "Unstorable",
+    "Verdict",
+    "Verified",
     "Version",
     "VersionConflict",
     "View",
     "at_version",
     "table_of",
+    "verify",
 ]

@@ -53,7 +53,7 @@ class Claims:
 
     def __init__(self, url: str, node: NodeId | None = None) -> None:
         self.node = node or NodeId(uuid4())
-        self._link = Link(url, "eventstore claims")
+        self._link = Link(url, "eventstore claims", deadline=5.0)
         self._name = ""
         self._lease = 10.0
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import os
+import socket
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString, TypeAlias
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
 from eventstore.errors import LogUnavailable
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 """What a view is handed: psycopg's connection with rows as tuples."""
+
+AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError)
+"""Faults of the way to a Postgres that takes writes: it is gone, starting, full, busy, or was made a replica."""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -62,9 +68,10 @@ class Link:
         """The connection, for at most the deadline; after a fault the next user gets a new one."""
         async with self._turn:
             try:
-                async with asyncio.timeout(self._deadline):
-                    yield await self._ready()
-            except (OperationalError, InterfaceError, OSError) as fault:
+                connection = await self._ready()
+                with _hanging_up(connection, self._deadline):
+                    yield connection
+            except AWAY as fault:
                 await self.drop()
                 raise LogUnavailable(_reason(fault)) from fault
             except BaseException:
@@ -106,6 +113,25 @@ class Link:
         connection = self._connection
         if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
             await self.drop()
+
+
+@contextmanager
+def _hanging_up(connection: Connection, deadline: float | None) -> Generator[None]:
+    """Shut the socket when the deadline passes: a frozen server would not answer a polite cancel either."""
+    if deadline is None:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(deadline, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    if not connection.closed:
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(fault: BaseException) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from psycopg import InterfaceError, OperationalError
-
 from eventstore.backoff import Backoff
-from eventstore.connection import connect
+from eventstore.connection import AWAY, connect
 
 CHANNEL = "es_log"
 _SETTINGS = {"TimeZone": "UTC"}
@@ -26,7 +24,7 @@ class Listener:
         while True:
             try:
                 await self._listen(heard)
-            except (OperationalError, InterfaceError, OSError):
+            except AWAY:
                 await asyncio.sleep(self._backoff.next())
 
     async def _listen(self, heard: Callable[[], None]) -> None:

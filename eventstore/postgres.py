@@ -42,7 +42,8 @@ _HASHES_KEPT = 10_000
 class PostgresStore:
     """A log in a database that was migrated. Each method is one attempt and raises LogUnavailable when it is away.
 
-    `node` stands in every event that is written here. Appends and reads have a connection each.
+    `node` stands in every event that is written here. Appends, entities and the log have a connection each, so that
+    who recovers many entities does not hold up who follows the log.
     """
 
     def __init__(self, url: str, node: NodeId | None = None) -> None:
@@ -50,6 +51,7 @@ class PostgresStore:
         self.node = node or NodeId(uuid4())
         self._writing = Link(url, "eventstore append")
         self._reading = Link(url, "eventstore read")
+        self._following = Link(url, "eventstore log")
         self._hashes: OrderedDict[str, tuple[Version, bytes]] = OrderedDict()
         self._room_until = 0
 
@@ -66,11 +68,11 @@ class PostgresStore:
 
     async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
         if types is None:
-            return _recorded(await self._reading.fetch(_READ_LOG, (after, limit)))
-        return _recorded(await self._reading.fetch(_READ_TYPES, (after, list(types), limit)))
+            return _recorded(await self._following.fetch(_READ_LOG, (after, limit)))
+        return _recorded(await self._following.fetch(_READ_TYPES, (after, list(types), limit)))
 
     async def head(self) -> Position:
-        rows = await self._reading.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
+        rows = await self._following.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
         return Position(rows[0][0] if rows else 0)
 
     async def log_id(self) -> UUID:
@@ -87,9 +89,9 @@ class PostgresStore:
         migrate.judge(found)
 
     async def close(self) -> None:
-        """Close both connections."""
-        await self._writing.drop()
-        await self._reading.drop()
+        """Close the connections."""
+        for link in (self._writing, self._reading, self._following):
+            await link.drop()
 
     async def _append(self, part: Sequence[Append]) -> list[Outcome]:
         outcomes = await self._attempt(part)
@@ -110,7 +112,7 @@ class PostgresStore:
         try:
             rows = await self._writing.call(_APPEND, values)
         except CheckViolation:
-            await self._make_room()
+            await self._make_room(sum(len(append.events) for append in part))
             rows = await self._writing.call(_APPEND, values)
         outcomes = [_outcome(append, row) for append, row in zip(part, rows, strict=True)]
         self._learn(outcomes, part, hashes)
@@ -146,8 +148,8 @@ class PostgresStore:
         if last >= self._room_until:
             await self._make_room()
 
-    async def _make_room(self) -> None:
-        rows = await self._writing.call("SELECT es.make_partitions()")
+    async def _make_room(self, events: int = 0) -> None:
+        rows = await self._writing.call("SELECT es.make_partitions(%s)", (events,))
         self._room_until = rows[0][0]
 
 

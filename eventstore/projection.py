@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from psycopg import InterfaceError, OperationalError, ProgrammingError
+from psycopg import ProgrammingError
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
-from eventstore.connection import Connection, Link
+from eventstore.connection import AWAY, Connection, Link
 from eventstore.errors import EventStoreError, LogUnavailable, Superseded
 from eventstore.event import NodeId, Position, Recorded, Version
 from eventstore.store import EventStore
@@ -21,7 +21,7 @@ from eventstore.store import EventStore
 SKIPPED = "projection_event_skipped"
 REBUILT = "projection_rebuilt"
 
-TRANSIENT = (LogUnavailable, OperationalError, InterfaceError, OSError)
+TRANSIENT = (LogUnavailable, *AWAY)
 """Faults of the way to Postgres: wait and begin again."""
 
 SETTINGS = {

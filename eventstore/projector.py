@@ -55,6 +55,9 @@ class Keeper:
             await self._own()
         except (Superseded, LogRewound, *TRANSIENT):
             await asyncio.sleep(self._backoff.next())
+        except Poisoned:
+            # Met by the rebuild that a newer program began; it is told in the status and goes on after a skip.
+            await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
         finally:
             self.at = None
 

@@ -13,6 +13,7 @@ from eventstore import projection
 from eventstore.connection import Connection, Link
 from eventstore.errors import EventStoreError, Superseded
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Version
+from eventstore.postgres import PostgresStore
 from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, entity_of, table_of, tables_of
 from eventstore.store import EventStore
 
@@ -51,7 +52,8 @@ class NothingBefore(EventStoreError):
 class Rebuild:
     """A fresh fold of the whole log into new tables of one view, while the old ones are read and written.
 
-    It can be cancelled at any time and goes on where it stopped when it is run again, on any node.
+    It can be cancelled at any time and goes on where it stopped when it is run again, on any node. It reads the log
+    on a connection of its own; decisions are recorded in `store`.
     Raises Poisoned where the view cannot take an event, Superseded when someone else rebuilds the same view.
     """
 
@@ -66,6 +68,7 @@ class Rebuild:
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._link = Link(url, f"eventstore rebuild {view.name}", projection.SETTINGS, deadline=None)
+        self._log = PostgresStore(url)
         self._store = store
         self._code = view
         self._node = node or NodeId(uuid4())
@@ -77,11 +80,12 @@ class Rebuild:
         try:
             view, at = await self._catch_up()
             at = await self._swap(view, at)
+            await self._drop_older(view)
             said = {"version": view.version, "position": at.position}
             await record(self._store, view.name, NewEvent(REBUILT, said), actor)
             return Progress(view.name, view.version, at.position, at.position)
         finally:
-            await self._link.drop()
+            await self._close()
 
     async def verify(self) -> Verdict:
         """Fold everything into new tables, compare them with those that readers see, drop them."""
@@ -91,7 +95,7 @@ class Rebuild:
             await self._discard(view)
             return verdict
         finally:
-            await self._link.drop()
+            await self._close()
 
     async def discard(self) -> None:
         """Drop what an unfinished rebuild left."""
@@ -100,7 +104,7 @@ class Rebuild:
             if version is not None:
                 await self._discard(at_version(self._code, version))
         finally:
-            await self._link.drop()
+            await self._close()
 
     async def return_to_before(self, actor: str = "") -> int:
         """Show readers the version before, at once; it catches up from where it was left. Raises NothingBefore."""
@@ -112,7 +116,7 @@ class Rebuild:
             await record(self._store, self._code.name, NewEvent(REBUILT, {"version": version}), actor)
             return version
         finally:
-            await self._link.drop()
+            await self._close()
 
     async def _catch_up(self) -> tuple[View, Checkpoint]:
         """New tables, folded up to (nearly) the end of the log."""
@@ -122,23 +126,25 @@ class Rebuild:
             raise Superseded(view.name, view.version)
         await projection.prepare(self._link, view)
         skipped = await projection.skips(self._store, view.name)
-        head = Position(-1)
-        while at.position != head:
-            head = await self._store.head()
-            at = await self._fold_page(view, at, head, skipped)
+        more = True
+        while more:
+            at, more = await self._fold_page(view, at, skipped)
         return view, at
 
-    async def _fold_page(self, view: View, at: Checkpoint, head: Position, skipped: set[int]) -> Checkpoint:
-        """One transaction; a short page means that nothing of ours is left up to the head that was seen before it."""
-        page = await self._store.read_log(at.position, self._page, view.types)
-        to = page[-1].position if len(page) == self._page else max(head, page[-1].position if page else head)
+    async def _fold_page(self, view: View, at: Checkpoint, skipped: set[int]) -> tuple[Checkpoint, bool]:
+        """One transaction, and whether there is more. After a short page nothing is left up to the head before it."""
+        head = await self._log.head()
+        page = await self._log.read_log(at.position, self._page, view.types)
+        more = len(page) == self._page
+        last = page[-1].position if page else at.position
+        to = last if more else max(head, last)
         try:
             at = await projection.fold(self._link, view, at, page, to, skipped)
         except Poisoned as poisoned:
             await projection.stall(self._link, view, poisoned)
             raise
         self._progress(Progress(view.name, view.version, at.position, max(head, at.position)))
-        return at
+        return at, more
 
     async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
         """In one transaction: be as far as the old version, which waits meanwhile, and take its place."""
@@ -148,6 +154,16 @@ class Rebuild:
             at = await self._level(connection, view, at)
             await projection.activate(connection, view)
         return at
+
+    async def _drop_older(self, view: View) -> None:
+        """Keep the version before, for a quick return, and none before that."""
+        rows = await self._link.fetch(
+            "SELECT version FROM es.projection WHERE name = %s AND version < %s AND status = 'retired'"
+            " ORDER BY version DESC OFFSET 1",
+            (view.name, view.version),
+        )
+        for (version,) in rows:
+            await self._discard(at_version(self._code, version))
 
     async def _compare(self, view: View, at: Checkpoint) -> Verdict:
         async with self._link.lend() as connection, connection.transaction():
@@ -170,7 +186,7 @@ class Rebuild:
         goal = Position(row[0]) if row else at.position
         skipped = await projection.skips(self._store, view.name)
         while at.position < goal:
-            page = await self._store.read_log(at.position, self._page)
+            page = await self._log.read_log(at.position, self._page)
             due = [event for event in page if event.position <= goal]
             wanted = [event for event in due if event.type in view.types and event.position not in skipped]
             to = due[-1].position if len(due) == self._page else goal
@@ -212,6 +228,10 @@ class Rebuild:
         if row is None or row[0] is None:
             raise NothingBefore(self._code.name)
         return row[0]
+
+    async def _close(self) -> None:
+        await self._link.drop()
+        await self._log.close()
 
     async def _discard(self, view: View) -> None:
         async with self._link.lend() as connection, connection.transaction():

@@ -20,7 +20,7 @@ from eventstore.store import EventStore
 PAGE = 1000
 """Events per read."""
 
-WINDOW = 8 * PAGE
+WINDOW = 2 * PAGE
 """Events kept for followers; who falls farther behind reads the store by himself."""
 
 INTERVAL = 1.0

@@ -40,7 +40,9 @@ class HeaderPolicy(Enum):
 
 def is_well_formed(block: bytes) -> bool:
     """Whether lines can be added before its end and be read there: a status line, and the first empty line is its end."""
-    return block.find(b"\r\n\r\n") == len(block) - 4 and block[:8] == b"NATS/1.0" and _STATUS.match(block) is not None
+    if block.find(b"\r\n\r\n") != len(block) - 4:
+        return False
+    return block.startswith(b"NATS/1.0\r\n") or _STATUS.match(block) is not None
 
 
 def replayed(block: bytes | None, policy: HeaderPolicy, added: bytes, *, key_value: bool = False) -> bytes | None:
@@ -52,6 +54,8 @@ def replayed(block: bytes | None, policy: HeaderPolicy, added: bytes, *, key_val
     """
     if block is None:
         return b"NATS/1.0\r\n" + added + b"\r\n" if added else None
+    if policy is not HeaderPolicy.NONE and b"\r\nNats" not in block and is_well_formed(block) and block != EMPTY:
+        return block[:-2] + added + b"\r\n"
     if not is_well_formed(block):
         return block if policy is HeaderPolicy.VERBATIM and not added else _carried(block, added)
     match policy:

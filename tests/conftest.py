@@ -28,6 +28,7 @@ from typing import TypeVar
 
 import psycopg
 import pytest
+from blockbuster import BlockBuster
 
 from nats3.dev.nats_server import NatsServer
 from nats3.dev.postgres_server import PostgresServer
@@ -48,6 +49,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.pure)
+
+
+@pytest.fixture(scope="session")
+def loop_guard() -> BlockBuster:
+    """Calls that would hold up the event loop raise, when they come out of the product.
+
+    | exception | reason |
+    |---|---|
+    | nats3.dev | starts servers and reads their logs for a developer; no job runs in its process |
+    """
+    return BlockBuster(["actors", "eventstore", "nats3"], excluded_modules=["nats3.dev"])
+
+
+@pytest.fixture(autouse=True)
+def unblocked_loop(request: pytest.FixtureRequest, loop_guard: BlockBuster) -> Iterator[None]:
+    if not os.environ.get("NATS3_LOOP_GUARD") or not asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
+        yield
+        return
+    loop_guard.activate()
+    yield
+    loop_guard.deactivate()
 
 
 class Keeper:

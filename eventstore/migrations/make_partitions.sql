@@ -1,6 +1,7 @@
--- Makes sure that two partitions lie ahead of the last position; answers from which position on to call it again.
+-- Makes sure that two partitions lie ahead of the last position and of p_room events behind it; answers from which
+-- position on to call it again.
 -- The trigger stands on each partition, because a statement on a partition does not fire its parent's.
-CREATE FUNCTION es.make_partitions() RETURNS bigint
+CREATE FUNCTION es.make_partitions(p_room bigint DEFAULT 0) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = es, pg_temp AS $$
 DECLARE
     size   bigint := coalesce(nullif(current_setting('es.partition_size', true), '')::bigint, 10000000);
@@ -11,7 +12,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(7405, 2);
     SELECT last_value INTO reached FROM es.position;
     SELECT coalesce(max(to_position), 1) INTO upper_ FROM es.partition;
-    WHILE upper_ < reached + 2 * size LOOP
+    WHILE upper_ < reached + p_room + 2 * size LOOP
         made := 'event_' || lpad(upper_::text, 19, '0');
         EXECUTE format('CREATE TABLE es.%I (LIKE es.event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', made);
         EXECUTE format('ALTER TABLE es.%I ADD CHECK (position >= %s AND position < %s)', made, upper_, upper_ + size);

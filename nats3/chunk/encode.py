@@ -42,7 +42,6 @@ class Pressed:
     count: int
     raw_bytes: int
     message_bytes: int
-    first_message_time: int
     content_sha256: str
     last_fingerprint: str
 
@@ -78,7 +77,6 @@ def press(batch: Batch, codec: Codec = Codec.BINARY, level: int = 3, frame_bytes
         count=len(batch),
         raw_bytes=sum(entry.raw_bytes for entry in entries),
         message_bytes=ends[-1],
-        first_message_time=batch.times[0],
         content_sha256=content.hexdigest(),
         last_fingerprint=fingerprint(batch[-1]),
     )
@@ -93,7 +91,7 @@ def seal(pressed: Pressed, origin: Origin) -> Encoded:
     entries = tuple(replace(entry, offset=entry.offset + len(start)) for entry in pressed.entries)
     body = b"".join((start, *pressed.frames, index.to_bytes(len(start), entries)))
     digest = sha256(body).hexdigest()
-    span = Span(header.first, header.last, header.count, pressed.first_message_time)
+    span = Span(header.first, header.last, header.count, header.first_time)
     return Encoded(build_key(origin, span, digest, pressed.codec), body, digest, header, entries)
 
 

@@ -10,8 +10,6 @@ from nats3.chunk.layout import DecodeError
 from nats3.chunk.packed import whole
 from nats3.message import Batch
 
-LEAST_MESSAGE = len('{"seq":1,"time":0,"subject":"","data":""}\n')
-
 _STATUS_LINE = b"NATS/1.0\r\n"
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
@@ -22,7 +20,7 @@ def to_raw(batch: Batch) -> bytes:
 
 def from_raw(raw: bytes, count: int) -> Batch:
     """The `count` messages of a frame. Raises DecodeError."""
-    if count * LEAST_MESSAGE > len(raw) or raw.count(b"\n") != count or not raw.endswith(b"\n"):
+    if raw.count(b"\n") != count or not raw.endswith(b"\n"):
         raise DecodeError(f"a frame of {len(raw)} bytes does not hold {count} lines")
     batch = Batch()
     try:
@@ -44,14 +42,21 @@ def _line(seq: int, time: int, subject: bytes, header: bytes | None, payload: by
 
 
 def _text_or_base64(name: str, data: bytes) -> dict[str, object]:
-    """As text where it is UTF-8 and not mostly control characters, each of which would take six bytes."""
+    """As text where that gives every byte back and is no longer than base64 would be."""
     text = _text(data)
-    if text is not None and sum(map(text.count, _CONTROLS)) * 16 <= len(data):
+    if text is not None and _escapes(data) * 3 <= len(data):
         return {name: text}
     return {name + "_b64": _base64(data)}
 
 
-_CONTROLS = tuple(map(chr, range(0x20)))
+def _escapes(data: bytes) -> int:
+    """How many bytes JSON adds: one for a character with a short escape, five for any other control character."""
+    without_short = data.translate(None, _SHORT_ESCAPES)
+    return len(data) - len(without_short) + 5 * (len(without_short) - len(without_short.translate(None, _CONTROLS)))
+
+
+_SHORT_ESCAPES = b'"\\\b\t\n\f\r'
+_CONTROLS = bytes(range(0x20))
 
 
 def _text(data: bytes) -> str | None:

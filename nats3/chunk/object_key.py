@@ -49,7 +49,7 @@ class ParsedKey:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The messages that a key names."""
+    """The messages that a key names: first and last seq, count, least time."""
 
     first: int
     last: int

@@ -11,12 +11,13 @@ from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
 from nats3 import __version__
 from nats3.cli.exits import Exit, Refused
-from nats3.cli.output import Form, standard
+from nats3.cli.output import FORMS, Form, standard
 from nats3.cli.session import Session
-from nats3.config import Misconfigured
 from nats3.errors import Nats3Error
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
+SERVER_HELP = f"URL of the server; else NATS3_URL, else {DEFAULT_SERVER}."
+OUTPUT_HELP = "Form of data; else NATS3_OUTPUT, else table."
 HELP = "Keep NATS JetStream messages in S3 for good, and play them back exactly."
 
 # Loaded by name: the help and the commands that speak HTTP import no server code.
@@ -36,6 +37,7 @@ app = App(
     name="nats3",
     help=HELP,
     version=__version__,
+    help_format="plaintext",
     print_error=False,
     exit_on_error=False,
 )
@@ -47,14 +49,23 @@ for _name, _path, _help in COMMANDS:
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    server: Annotated[str, Parameter(env_var="NATS3_URL", help="URL of the server.")] = DEFAULT_SERVER,
-    output: Annotated[Form, Parameter(name=("--output", "-o"), env_var="NATS3_OUTPUT", help="Form of data.")] = "table",
+    server: Annotated[str | None, Parameter(help=SERVER_HELP)] = None,
+    output: Annotated[Form | None, Parameter(name=("--output", "-o"), help=OUTPUT_HELP)] = None,
 ) -> int:
     """Find the command, give it the session, run it."""
     command, bound, ignored = app.parse_args(tokens)
-    given = {name: Session(server, standard(output)) for name in ignored}
+    if not ignored and (server or output):
+        raise Refused(Exit.USAGE, "--server and --output mean nothing to this command")
+    given = {name: _session(server, output) for name in ignored}
     result: object = command(*bound.args, **bound.kwargs, **given)
     return result if isinstance(result, int) else Exit.OK
+
+
+def _session(server: str | None, output: str | None) -> Session:
+    form = output or os.environ.get("NATS3_OUTPUT") or "table"
+    if form not in FORMS:
+        raise Refused(Exit.USAGE, f"NATS3_OUTPUT: {form} is none of {', '.join(FORMS)}")
+    return Session(server or os.environ.get("NATS3_URL") or DEFAULT_SERVER, standard(form))
 
 
 def main() -> int:
@@ -74,6 +85,8 @@ def main() -> int:
 
 
 def _verdict(error: CycloptsError | Nats3Error) -> tuple[Exit, str]:
+    from nats3.config import Misconfigured  # noqa: PLC0415 - `--help` and most calls read no settings
+
     match error:
         case UnknownCommandError() if error.app is app and error.unused_tokens:
             return Exit.USAGE, _unknown(error.unused_tokens[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -45,8 +45,8 @@ def ls(
     session: Given,
 ) -> None:
     """Events in the order of the log."""
-    query = {"entity": entity, "type": event_type, "after": _text(after), "limit": str(limit)}
-    _show_list(session, "/api/v2/events", EVENT, query)
+    query = {"entity": entity, "type": event_type, "after": _text(after)}
+    _show(session, EVENT, session.api.items("/api/v2/events", limit, **query))
 
 
 @events.command
@@ -73,18 +73,17 @@ def history(
     session: Given,
 ) -> None:
     """What happened to a job: its orders and its runs."""
-    _show_list(session, f"/api/v2/jobs/{job_id}/events", EVENT, {"limit": str(limit)})
+    _show(session, EVENT, session.api.items(f"/api/v2/jobs/{job_id}/events", limit))
 
 
 @projections.command(name=("ls", "list"))
 def list_projections(*, session: Given) -> None:
     """The tables made from the log, and how far they are."""
-    _show_list(session, "/api/v2/projections", PROJECTION, {})
+    _show(session, PROJECTION, session.api.items("/api/v2/projections", 1000))
 
 
-def _show_list(session: Session, path: str, columns: Columns, query: dict[str, str | None]) -> None:
-    answer = session.api.get(path, **query)
-    session.output.show(answer, cast("list[dict[str, Any]]", answer["items"]), columns)
+def _show(session: Session, columns: Columns, items: list[dict[str, Any]]) -> None:
+    session.output.show({"items": items}, items, columns)
 
 
 def _text(number: int | None) -> str | None:

@@ -30,6 +30,17 @@ class Api:
     def get(self, path: str, **query: str | None) -> Any:  # noqa: ANN401 - JSON is what it is
         return self._decoded(self._send("GET", path, query))
 
+    def items(self, path: str, most: int, **query: str | None) -> list[dict[str, Any]]:
+        """At most `most` items of a list, page after page as the server links them."""
+        items: list[dict[str, Any]] = []
+        answer = self._send("GET", path, {**query, "limit": str(most)})
+        while True:
+            items += self._decoded(answer)["items"]
+            following = answer.links.get("next", {}).get("url")
+            if following is None or len(items) >= most:
+                return items[:most]
+            answer = self._send("GET", following, None)
+
     def post(self, path: str, body: object = None, **query: str | None) -> Any:  # noqa: ANN401 - see get
         return self._decoded(self._send("POST", path, query, body))
 
@@ -49,7 +60,9 @@ class Api:
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
 
-    def _send(self, method: str, path: str, query: Mapping[str, str | None], body: object = None) -> httpx2.Response:
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str | None] | None, body: object = None
+    ) -> httpx2.Response:
         try:
             answer = self._client.request(method, path, params=_given(query), json=body)
         except httpx2.TimeoutException as error:
@@ -74,8 +87,8 @@ class Api:
         )
 
 
-def _given(query: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in query.items() if value is not None}
+def _given(query: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    return None if query is None else {key: value for key, value in query.items() if value is not None}
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ BY_STATUS = {
     404: Exit.NOT_FOUND,
     409: Exit.CONFLICT,
     412: Exit.CONFLICT,
+    413: Exit.USAGE,
     415: Exit.USAGE,
     422: Exit.USAGE,
     503: Exit.UNREACHABLE,

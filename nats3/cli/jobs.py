@@ -33,16 +33,18 @@ class Jobs:
         jobs = self._all(session)
         session.output.show(jobs, jobs, self.columns)
 
-    def get(self, session: Session, job: str | None, job_id: str | None) -> None:
-        found = session.api.get(f"/api/v1/{self.kind}/job", job_id=self.identify(session, job, job_id))
+    def get(self, session: Session, identity: str) -> None:
+        found = session.api.get(f"/api/v1/{self.kind}/job", job_id=identity)
         self._show(session, found)
 
-    def create(self, session: Session, body: dict[str, Any]) -> None:
+    def create(self, session: Session, body: dict[str, Any]) -> str:
+        """Order the job and print it; its id."""
         made = session.api.post(f"/api/v1/{self.kind}/job", body)
         session.output.say(f"{self.kind} job {made.get('name')} created")
         for warning in made.get("warnings") or []:
             session.output.say(f"warning: {warning}")
         self._show(session, made)
+        return made["id"]
 
     def steer(self, session: Session, verb: Literal["pause", "resume"], job: str | None, job_id: str | None) -> None:
         found = session.api.post(f"/api/v1/{self.kind}/job/{verb}", job_id=self.identify(session, job, job_id))

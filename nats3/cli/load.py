@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from nats3.cli.exits import Exit
 from nats3.cli.jobs import FromJson, Job, JobId, Jobs, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
+from nats3.cli.waiting import Clock, Timeout, Wait, until_ended
+
+CLOCK = Clock(time.monotonic, time.sleep)
 
 JOBS = Jobs(
     "load",
@@ -44,9 +49,14 @@ def list_(*, session: Given) -> None:
 
 
 @app.command
-def get(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+def get(
+    job: Job = None, /, *, job_id: JobId = None, wait: Wait = False, timeout: Timeout = None, session: Given
+) -> int:
     """One load job."""
-    JOBS.get(session, job, job_id)
+    identity = JOBS.identify(session, job, job_id)
+    code = until_ended(session, identity, timeout, CLOCK) if wait else Exit.OK
+    JOBS.get(session, identity)
+    return code
 
 
 @app.command
@@ -64,14 +74,18 @@ def create(
     from_time: Annotated[str | None, Parameter(help="First time, RFC 3339.")] = None,
     to_time: Annotated[str | None, Parameter(help="Time to end before, RFC 3339.")] = None,
     from_json: FromJson = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
     session: Given,
-) -> None:
+) -> int:
     """Order a load job."""
     given: dict[str, object] = {"name": name, "bucket": bucket, "prefix": prefix, "read_stream": read_stream}
     given |= {"read_consumer": read_consumer, "read_subject": read_subject, "write_subject": write_subject}
     given |= {"poll_interval": poll_interval, "delete_chunks": delete_chunks}
     given |= {"from_time": from_time, "to_time": to_time}
-    JOBS.create(session, body_of(from_json, given, ("bucket", "read_stream", "read_subject", "write_subject")))
+    body = body_of(from_json, given, ("bucket", "read_stream", "read_subject", "write_subject"))
+    made = JOBS.create(session, body)
+    return until_ended(session, made, timeout, CLOCK) if wait else Exit.OK
 
 
 @app.command

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO, assert_never, cast
+from typing import Any, Literal, TextIO, assert_never, cast, get_args
 
 Form = Literal["table", "wide", "json", "jsonl", "yaml", "name"]
+FORMS: tuple[Form, ...] = get_args(Form)
 Row = Mapping[str, Any]
 
 # The original's table: round corners, a double line under the header, a line between rows.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from cyclopts import App, Parameter
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 from nats3.config.load import load_with_sources
+from nats3.config.show import schema as schema_of_settings
 from nats3.config.show import shown
 
 COLUMNS = Columns(
@@ -35,3 +38,9 @@ def check(*, config: ConfigFile = None, session: Given) -> None:
     """Say whether a server could start with these settings; nothing is contacted."""
     load_with_sources(os.environ, file=config)
     session.output.say("the configuration fits")
+
+
+@app.command
+def schema() -> None:
+    """The JSON Schema of the file, for editors and for checks before it is put in place."""
+    sys.stdout.write(json.dumps(schema_of_settings(), indent=2) + "\n")

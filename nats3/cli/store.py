@@ -45,7 +45,7 @@ def list_(*, session: Given) -> None:
 @app.command
 def get(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
     """One store job."""
-    JOBS.get(session, job, job_id)
+    JOBS.get(session, JOBS.identify(session, job, job_id))
 
 
 @app.command

@@ -134,11 +134,11 @@ def _hear_file(reading: _Reading, file: Path | None, environ: Mapping[str, str])
         _hear_key(reading, path, key, value)
 
 
-def _decode(path: Path) -> Mapping[str, object]:
+def _decode(path: Path) -> Mapping[object, object]:
     raw = path.read_bytes()
     try:
         if path.suffix == ".toml":
-            return tomllib.loads(raw.decode())
+            return cast("dict[object, object]", tomllib.loads(raw.decode()))
         if path.suffix in {".yaml", ".yml"}:
             return _decode_yaml(raw)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -146,7 +146,7 @@ def _decode(path: Path) -> Mapping[str, object]:
     raise Wrong("ends neither in .toml nor in .yaml")
 
 
-def _decode_yaml(raw: bytes) -> Mapping[str, object]:
+def _decode_yaml(raw: bytes) -> Mapping[object, object]:
     import yaml  # noqa: PLC0415 - most starts read no YAML
 
     try:
@@ -155,15 +155,16 @@ def _decode_yaml(raw: bytes) -> Mapping[str, object]:
         raise Wrong(f"is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict | None):
         raise Wrong("is no mapping of keys to values")
-    return cast("dict[str, object]", content or {})
+    return cast("dict[object, object]", content or {})
 
 
-def _flat(content: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+def _flat(content: Mapping[object, object], above: str = "") -> Iterator[tuple[str, object]]:
     for key, value in content.items():
-        if isinstance(value, dict) and above + key not in BY_KEY:
-            yield from _flat(cast("dict[str, object]", value), f"{above}{key}.")
-        else:
-            yield above + key, value
+        path = f"{above}{key}"
+        if isinstance(value, dict) and path not in BY_KEY:
+            yield from _flat(cast("dict[object, object]", value), f"{path}.")
+        elif value is not None:  # in YAML, a section whose lines are all comments
+            yield path, value
 
 
 def _hear_key(reading: _Reading, path: Path, key: str, value: object) -> None:
@@ -175,8 +176,12 @@ def _hear_key(reading: _Reading, path: Path, key: str, value: object) -> None:
         reading.told[key] = Told(str(value).lower(), name)
     elif isinstance(value, str | int):
         reading.told[key] = Told(str(value), name)
-    elif value is not None:
-        reading.fault(name, "is no text, number or truth value", f'for example {key} = "{setting.example}"')
+    elif isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value)):
+        reading.told[key] = Told(",".join(cast("list[str]", value)), name)
+    else:
+        reading.fault(
+            name, "is no text, number, truth value or list of texts", f'for example {key} = "{setting.example}"'
+        )
 
 
 def _key_remedy(key: str) -> str:
@@ -247,7 +252,7 @@ def _is_loopback(host: str) -> bool:
 def _build(reading: _Reading) -> Config:
     value = reading.value
     return Config(
-        server=ServerSettings(value(known.SERVER_ADDR), value(known.SERVER_INSECURE_BIND)),
+        server=ServerSettings(value(known.SERVER_ADDR), value(known.SERVER_INSECURE_BIND), value(known.SERVER_HOSTS)),
         nats=_nats(reading),
         postgres=PostgresSettings(
             value(known.POSTGRES_URL),

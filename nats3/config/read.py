@@ -104,6 +104,17 @@ def address(raw: str) -> Address:
     return Address(host, int(port))
 
 
+def hosts(raw: str) -> tuple[str, ...]:
+    """Names by commas, as they stand in a Host header without port and brackets; `*` lets every name in."""
+    names = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if not names:
+        raise Wrong("names no host")
+    for name in names:
+        if not re.fullmatch(r"\*|[a-z0-9._-]+|[0-9a-f:.]*::[0-9a-f:.]*", name):
+            raise Wrong("holds what is no host name; leave scheme and port out")
+    return names
+
+
 def http_url(raw: str) -> str:
     parts = _split(raw)
     if parts.scheme not in {"http", "https"}:

@@ -64,6 +64,14 @@ SERVER_INSECURE_BIND: Setting[bool] = Setting(
     "server.insecure_bind", read.switch, False, "true", "listen beyond loopback although no token is asked for"
 )
 
+SERVER_HOSTS: Setting[tuple[str, ...]] = Setting(
+    "server.hosts",
+    read.hosts,
+    (),
+    "nats3.example.org",
+    "names, by commas, that a Host header may hold beside our own; * for any",
+)
+
 NATS_URL: Setting[Secret] = Setting(
     "nats.url", read.nats_url, Need.REQUIRED, "nats://127.0.0.1:4222", "NATS servers, by commas", secret=True
 )

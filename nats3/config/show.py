@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any, cast
 
 from nats3.config.load import Told
 from nats3.config.settings import SETTINGS
 from nats3.config.values import Address, Config, Secret
+
+_TYPES: dict[type, str | list[str]] = {bool: "boolean", int: ["integer", "string"]}
+"""JSON types by that of the default; a size may be a number or a text with a unit."""
 
 
 def shown(config: Config, told: Mapping[str, Told]) -> list[dict[str, str | None]]:
@@ -23,6 +27,23 @@ def shown(config: Config, told: Mapping[str, Told]) -> list[dict[str, str | None
         }
         for setting in SETTINGS
     ]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a settings file. Texts are checked further by nats3 itself (`nats3 config check`)."""
+    top: dict[str, Any] = {}
+    for setting in SETTINGS:
+        group, dot, name = setting.key.rpartition(".")
+        if not setting.in_file:
+            continue
+        place = top.setdefault(group, _object({}))["properties"] if dot else top
+        place[name] = {"type": _TYPES.get(type(setting.default), "string"), "description": setting.about}
+        place[name]["examples"] = [setting.example]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nats3", **_object(top)}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _by_key(config: Config) -> dict[str, str | None]:
@@ -44,5 +65,7 @@ def _shown(value: object) -> str | None:
             return str(value).lower()
         case Secret() | Address():
             return str(value)
+        case tuple():
+            return ",".join(cast("tuple[str, ...]", value))
         case _:
             return str(value)

@@ -49,10 +49,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the API listens. `insecure_bind` allows other machines in although no token is asked for."""
+    """Where the API listens. `insecure_bind` allows other machines in although no token is asked for.
+
+    `hosts` are names that a Host header may hold beside those of loopback and of the bind; lower case, without port.
+    """
 
     addr: Address
     insecure_bind: bool
+    hosts: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:

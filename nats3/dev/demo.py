@@ -8,18 +8,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from time import perf_counter
+from typing import Any
 
 from rich.progress import Progress, TaskID
 
 from nats3.dev.demo_api import Api
 from nats3.dev.demo_data import Data
-from nats3.dev.demo_report import Archived, Outcome, archived
-from nats3.dev.natswire import NatsRefused, Said, Wire
+from nats3.dev.demo_report import Archived, Outcome
+from nats3.dev.natswire import Said, Wire
 from nats3.errors import Nats3Error
 from nats3.headers import restored
 
 BUCKET = "nats3-demo"
 BATCH = {"max_bytes": 16_000_000, "max_count": 20_000}
+Job = dict[str, Any]
+
+SEALED_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.05
 STALLED_AFTER_S = 120.0
 SHOWN = 5
@@ -89,12 +93,24 @@ class Demo:
                 "encoding": {"codec": "binary"},
             }
         )
-        await self._watch("store", task, total, self._settled, lambda done, _: done >= total)
+        await self._watch("store", task, total, self._delivered, _all_of(total))
+        await self._seal(task, total)
+
+    async def _seal(self, task: TaskID, total: int) -> None:
+        """The last chunk is not full and would wait for its age: a pause seals it at once."""
+        await self.api.pause_store(self.store_id)
+        try:
+            async with asyncio.timeout(SEALED_WITHIN_S):
+                await self._watch("store", task, total, _archived, _all_of(total))
+        except TimeoutError:  # the pause came before the last messages did: let them come
+            await self.api.resume_store(self.store_id)
+            await self._watch("store", task, total, _archived, _all_of(total))
 
     async def _empty(self, total: int) -> Archived:
-        """Pause the job, lest it archives what comes back; make sure that the log has all; purge."""
+        """Make sure that all is recorded; purge. The job is paused, lest it archives what comes back."""
         await self.api.pause_store(self.store_id)
-        kept = archived(await self.api.history(self.store_id))
+        progress = (await self.api.job(self.store_id))["progress"]
+        kept = Archived(*(progress[name] for name in ("chunks", "messages", "raw_bytes", "stored_bytes")))
         if kept.messages != total:
             raise NotArchived(kept, total)
         await self.wire.api(f"STREAM.PURGE.{self.data.stream}")
@@ -109,7 +125,7 @@ class Demo:
                 "read_subject": self.data.subjects,
             }
         )
-        await self._watch("load", task, total, self._held, lambda _, state: state == "completed")
+        await self._watch("load", task, total, _published, lambda job, _: job["state"] == "completed")
 
     async def _compare(self, task: TaskID) -> tuple[list[str], int]:
         """The first differences as sentences, and how many there are."""
@@ -129,32 +145,39 @@ class Demo:
         phase: str,
         task: TaskID,
         total: int,
-        measure: Callable[[], Awaitable[int]],
-        is_over: Callable[[int, str], bool],
+        measure: Callable[[Job], Awaitable[int]],
+        is_over: Callable[[Job, int], bool],
     ) -> None:
         """Show how far a job is until it is over. Raises JobStuck, Stalled."""
-        job, seen, since = self.load_id or self.store_id, -1, perf_counter()
+        seen, since = -1, perf_counter()
         while True:
-            state, done = await self.api.state(job), await measure()
-            self.progress.update(task, completed=done)
-            if is_over(done, state):
+            job = await self.api.job(self.load_id or self.store_id)
+            done = await measure(job)
+            if is_over(job, done):
                 return
+            self.progress.update(task, completed=done)
             if done != seen:
                 seen, since = done, perf_counter()
             if perf_counter() - since > STALLED_AFTER_S:
                 raise Stalled(phase, done, total)
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def _settled(self) -> int:
-        """Up to where the job acknowledged: it does so only once a chunk is stored and recorded."""
-        try:
-            answer = await self.wire.api(f"CONSUMER.LIST.{self.data.stream}", {"offset": 0})
-        except NatsRefused:
-            return 0
-        return max((consumer["ack_floor"]["stream_seq"] for consumer in answer["consumers"]), default=0)
+    async def _delivered(self, _: Job) -> int:
+        """Up to where the job's consumer was handed messages."""
+        answer = await self.wire.api(f"CONSUMER.LIST.{self.data.stream}", {"offset": 0})
+        return max((consumer["delivered"]["stream_seq"] for consumer in answer["consumers"]), default=0)
 
-    async def _held(self) -> int:
-        return (await self.wire.api(f"STREAM.INFO.{self.data.stream}"))["state"]["messages"]
+
+def _all_of(total: int) -> Callable[[Job, int], bool]:
+    return lambda _, done: done >= total
+
+
+async def _archived(job: Job) -> int:
+    return job["progress"]["messages"]
+
+
+async def _published(job: Job) -> int:
+    return job["progress"]["published"]
 
 
 def difference(published: Said | None, came: Said) -> str:

@@ -25,7 +25,7 @@ class JobStuck(Nats3Error):
     """A job of the demo will not go on by itself."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        super().__init__(f"job {job.get('name')} is {job.get('state')}: {job}")
+        super().__init__(f"job {job['name']} is {job['state']}: {job.get('reason') or job}")
 
 
 class Api:
@@ -54,12 +54,15 @@ class Api:
         """Order a load job by version 2, where the original subjects are to be had; its id."""
         return (await self._ask("POST", "/api/v2/jobs", {"kind": "load", **order}))["id"]
 
-    async def state(self, job_id: str) -> str:
-        """The state's word. Raises JobStuck when it is one that does not go on."""
+    async def resume_store(self, job_id: str) -> None:
+        await self._ask("POST", f"/api/v1/store/job/resume?job_id={job_id}")
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """The job with `state` and `progress`. Raises JobStuck when it will not go on by itself."""
         job = await self._ask("GET", f"/api/v2/jobs/{job_id}")
         if job["state"] in ENDED_BADLY:
             raise JobStuck(job)
-        return job["state"]
+        return job
 
     async def history(self, job_id: str) -> list[dict[str, Any]]:
         """All events of the job's run, oldest first."""

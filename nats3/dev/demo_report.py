@@ -40,7 +40,7 @@ def bars(console: Console) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """Sums over the chunks that the log recorded."""
+    """Sums over the chunks that are recorded."""
 
     chunks: int
     messages: int
@@ -58,12 +58,6 @@ class Outcome:
     seconds: dict[str, float]
     differences: Sequence[str]
     difference_count: int
-
-
-def archived(history: Sequence[dict[str, Any]]) -> Archived:
-    chunks = [event["data"] for event in history if event["type"] == "ChunkFlushed"]
-    messages, raw, stored = (sum(chunk[key] for chunk in chunks) for key in ("count", "raw_bytes", "stored_bytes"))
-    return Archived(len(chunks), messages, raw, stored)
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -18,7 +18,8 @@ from nats3.dev.server import Server, own_secret
 
 REGION = "us-east-1"
 ACCESS = "nats3"
-PARTS = ("master", "volume", "filer")
+PARTS = ("master", "volume", "filer", "admin")
+"""The admin part listens for gRPC even when its pages are off."""
 OFF = ("-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
 """Parts that nobody asked for; the telemetry would tell its makers of every start."""
 

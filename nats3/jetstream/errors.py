@@ -58,4 +58,4 @@ class PublishRefused(Nats3Error):
 
 
 class TargetMoved(PublishRefused):
-    """Somebody else wrote to the target, or an own write is unknown: read the target's state again (code 10071)."""
+    """Somebody else wrote to the target, or an own write is unknown: read the target's state again (10071, 10070)."""

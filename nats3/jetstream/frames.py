@@ -94,11 +94,17 @@ class FrameParser(Parser):
         try:
             await self._parse(data)
         except BadFrame as fault:
-            await self._client._error_cb(fault)  # noqa: SLF001 - its read loop forgets what the protocol error was
+            await self._tell(fault)
             raise
-        except Exception as fault:
+        except Exception as cause:
             # Anything but a protocol error would end nats-py's read loop while it still says that it is connected.
-            raise BadFrame(f"cannot read what the server sent: {fault!r}") from fault
+            fault = BadFrame(f"cannot read what the server sent: {cause!r}")
+            await self._tell(fault)
+            raise fault from cause
+
+    async def _tell(self, fault: BadFrame) -> None:
+        """Its own read loop forgets which protocol error it was."""
+        await self._client._error_cb(fault)  # noqa: SLF001 - where nats-py reports what goes wrong
 
     async def _parse(self, data: bytes) -> None:
         if self._pieces:
@@ -203,7 +209,8 @@ def _sizes(parts: list[bytes], kind: int, limit: int) -> tuple[int, int]:
     count = len(parts)
     least = 4 if kind == _M else 5
     operation = b"MSG" if kind == _M else b"HMSG"
-    if parts[0] != operation or not least <= count <= least + 1 or not (_is_number(parts[-1]) and _is_number(parts[2])):
+    shaped = parts[0] == operation and least <= count <= least + 1 and parts[1] != b""
+    if not (shaped and _is_number(parts[-1]) and _is_number(parts[2])):
         raise BadFrame(f"malformed control line: {b' '.join(parts)[:80]!r}")
     length = int(parts[-1])
     if length > limit:

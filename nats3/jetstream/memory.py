@@ -7,24 +7,22 @@ is fed when it asks, and when something is published.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from typing_extensions import override
 
 from nats3.errors import Unavailable
-from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.atomic import Marker
+from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import HEADROOM
+from nats3.jetstream.memory_publisher import MemoryAtomicPublisher, MemoryPublisher
 from nats3.jetstream.memory_source import MemorySource
 from nats3.jetstream.memory_stream import (
     ACK_ALL_REFUSED,
     MemoryStream,
     Stored,
-    WrongLastSequence,
 )
-from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced, PubAcks
-from nats3.jetstream.publisher import Publisher, expecting
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import (
     ConsumerInfo,
@@ -86,6 +84,13 @@ class MemoryJetStream(JetStream):
     def publisher(self, stream: str, expect_last: int | None = None) -> MemoryPublisher:
         self.need_up()
         publisher = MemoryPublisher(self, stream, expect_last)
+        self._publishers.append(publisher)
+        return publisher
+
+    @override
+    def atomic_publisher(self, stream: str, marker: Marker) -> MemoryAtomicPublisher:
+        self.need_up()
+        publisher = MemoryAtomicPublisher(self, stream, marker)
         self._publishers.append(publisher)
         return publisher
 
@@ -231,90 +236,3 @@ class MemoryStreams(Streams):
         page = [(seq, message_id(one.header)) for seq, one in sorted(found.messages.items()) if seq >= from_seq]
         if page:
             yield page
-
-
-class MemoryPublisher(Publisher):
-    """Publisher over the memory server. Everything is acknowledged as it is sent."""
-
-    def __init__(self, server: MemoryJetStream, stream: str, expect_last: int | None) -> None:
-        self._server = server
-        self._stream = stream
-        self._expect_last = expect_last
-        self._sent = 0
-        self._acks = PubAcks(stream)
-        self._fault: MustBind | PublishRefused | None = None
-
-    @property
-    @override
-    def acked(self) -> int:
-        return self._acks.acked
-
-    @property
-    @override
-    def target_seq(self) -> int:
-        return self._acks.target_seq
-
-    @property
-    @override
-    def duplicates(self) -> int:
-        return self._acks.duplicates
-
-    @property
-    @override
-    def displaced(self) -> Sequence[Displaced]:
-        return self._acks.displaced
-
-    @property
-    @override
-    def displaced_count(self) -> int:
-        return self._acks.displaced_count
-
-    @override
-    async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
-        if self._expect_last is not None:
-            first = self._expect_last + self._sent
-            blocks = list(map(expecting, blocks, range(first, first + len(blocks))))
-        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
-            self._check()
-            self._sent += 1
-            self._answer(self._sent - 1, subject, block, payload)
-        await self.drain()
-
-    @override
-    async def wait_progress(self) -> int:
-        self._check()
-        return self.acked
-
-    @override
-    async def drain(self) -> None:
-        self._check()
-
-    @override
-    async def close(self) -> None:
-        self.end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
-
-    def end(self, fault: MustBind | PublishRefused) -> None:
-        if self._fault is None:
-            self._fault = fault
-
-    def _answer(self, index: int, subject: bytes, block: bytes | None, payload: bytes) -> None:
-        """Publish one message; what the server answers is read as the real publisher reads it."""
-        taker = self._server.taker(subject)
-        if taker is None:
-            self.end(PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes this subject"))
-            return
-        try:
-            stored = self._server.publish(subject, payload, block)
-        except WrongLastSequence:
-            self.end(TargetMoved(index, WRONG_LAST_SEQUENCE, f"wrong last sequence: {taker.last}"))
-            return
-        assert stored is not None
-        answer = {"stream": taker.name, "seq": stored.seq} | ({"duplicate": True} if stored.duplicate else {})
-        try:
-            self._acks.take(index, None, json.dumps(answer, separators=(",", ":")).encode())
-        except PublishRefused as fault:
-            self.end(fault)
-
-    def _check(self) -> None:
-        if self._fault is not None:
-            raise self._fault

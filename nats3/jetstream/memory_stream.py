@@ -12,7 +12,8 @@ from nats3.jetstream.tail import message_id
 from nats3.message import Message, Seq, TimeNs
 from nats3.subject import matches
 
-_EXPECTED = re.compile(rb"\r\nnats-expected-last-sequence:[ \t]*(\d+)", re.IGNORECASE)
+_EXPECTED_SEQ = re.compile(rb"\r\nnats-expected-last-sequence:[ \t]*(\d+)", re.IGNORECASE)
+_EXPECTED_ID = re.compile(rb"\r\nnats-expected-last-msg-id:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 ACK_ALL_REFUSED = 10098
 NOT_UNIQUE = 10100
@@ -56,7 +57,7 @@ class Stored:
 
 
 class WrongLastSequence(Exception):
-    """Expected-Last-Sequence did not hold."""
+    """Expected-Last-Sequence or Expected-Last-Msg-Id did not hold."""
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class MemoryStream:
     config: Mapping[str, Any]
     messages: dict[int, Message] = field(default_factory=dict[int, Message])
     last: int = 0
+    last_id: bytes | None = None
     consumers: dict[str, MemoryConsumer] = field(default_factory=dict[str, MemoryConsumer])
     ids: dict[bytes, tuple[int, int]] = field(default_factory=dict[bytes, tuple[int, int]])
 
@@ -92,8 +94,9 @@ class MemoryStream:
 
     def store(self, subject: bytes, block: bytes | None, payload: bytes, now_ns: int) -> Stored:
         """Keep a message. The expected last seq is checked before its id. Raises WrongLastSequence."""
-        expected = _EXPECTED.search(block or b"")
-        if expected is not None and int(expected[1]) != self.last:
+        expected = _EXPECTED_SEQ.search(block or b"")
+        expected_id = _EXPECTED_ID.search(block or b"")
+        if (expected and int(expected[1]) != self.last) or (expected_id and expected_id[1] != self.last_id):
             raise WrongLastSequence
         found = message_id(block)
         if found is not None:
@@ -102,6 +105,7 @@ class MemoryStream:
                 return Stored(seq, duplicate=True)
         self.last += 1
         self.messages[self.last] = Message(Seq(self.last), TimeNs(now_ns), subject, block, payload)
+        self.last_id = found
         if found is not None:
             self.ids[found] = (self.last, now_ns)
         self.expire(now_ns)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from nats3.jetstream.errors import PublishRefused, TargetMoved
 from nats3.jetstream.link import NO_RESPONDERS, status_of
 
+WRONG_LAST_ID = 10070
 WRONG_LAST_SEQUENCE = 10071
+_MOVED = (WRONG_LAST_ID, WRONG_LAST_SEQUENCE)
 MOST_DISPLACED = 1000
 
 
@@ -34,20 +36,36 @@ class PubAcks:
         """What a plain PubAck begins with, up to its number; learned from the first."""
         self._early: dict[int, tuple[int, bool]] = {}
         self._highest = 0
+        self._refusal: PublishRefused | None = None
 
     def take(self, index: int, header: bytes | None, payload: bytes) -> None:
-        """The answer to message `index`. Raises PublishRefused and TargetMoved."""
+        """The answer to message `index`.
+
+        Raises PublishRefused or TargetMoved once everything before the refused message is acknowledged: the refusal of
+        a subject that nobody takes overtakes the acks of a stream.
+        """
         head = self._head
         number = payload[len(head) : -1]
         plain = header is None and head and payload.startswith(head) and number.isdigit() and payload[-1:] == b"}"
-        answer = (int(number), False) if plain else self._read(index, header, payload)
-        if index != self.acked:
-            if index > self.acked:
+        answer = (int(number), False) if plain else self._judge(index, header, payload)
+        if index != self.acked or answer is None:
+            if answer is not None and index > self.acked:
                 self._early[index] = answer
-            return
-        self._settle(*answer)
-        while self._early and (later := self._early.pop(self.acked, None)) is not None:
-            self._settle(*later)
+        else:
+            self._settle(*answer)
+            while self._early and (later := self._early.pop(self.acked, None)) is not None:
+                self._settle(*later)
+        if self._refusal is not None and self._refusal.index == self.acked:
+            raise self._refusal
+
+    def _judge(self, index: int, header: bytes | None, payload: bytes) -> tuple[int, bool] | None:
+        """Seq and duplicate of an answer, None for a refusal; the first refused message is remembered."""
+        try:
+            return self._read(index, header, payload)
+        except PublishRefused as refusal:
+            if self._refusal is None or index < self._refusal.index:
+                self._refusal = refusal
+            return None
 
     def _read(self, index: int, header: bytes | None, payload: bytes) -> tuple[int, bool]:
         if status_of(header) == NO_RESPONDERS and not payload:
@@ -62,7 +80,7 @@ class PubAcks:
             ) from fault
         if error is not None:
             code, reason = error.get("err_code", error.get("code", 0)), error.get("description", "")
-            raise (TargetMoved if code == WRONG_LAST_SEQUENCE else PublishRefused)(index, code, reason)
+            raise (TargetMoved if code in _MOVED else PublishRefused)(index, code, reason)
         if stream != self._stream:
             raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"stream {stream!r} took it, not {self._stream!r}")
         if not duplicate and payload.endswith(b"}"):

@@ -13,6 +13,7 @@ from nats3.jetstream.errors import MustBind, PublishRefused, Reason
 from nats3.jetstream.frames import Frames, Sink, publish_frames
 from nats3.jetstream.link import Link
 from nats3.jetstream.pub_acks import Displaced, PubAcks
+from nats3.jetstream.tail import message_id
 
 EMPTY_BLOCK = b"NATS/1.0\r\n\r\n"
 
@@ -81,7 +82,7 @@ class Publisher(Protocol):
 class WindowPublisher(Publisher, Sink):
     """Modes `dedupe` (ids are in the blocks) and `at_least_once`; with `expect_last` mode `exclusive`.
 
-    `expect_last` is the target's last seq: every message then demands to be stored right after the one before it.
+    `expect_last` is the target's last seq; see Chain.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class WindowPublisher(Publisher, Sink):
     ) -> None:
         self._link = link
         self._window = window
-        self._expect_last = expect_last
+        self._chain = None if expect_last is None else Chain(expect_last)
         self._acks = PubAcks(stream)
         self._sent = 0
         self._told = 0
@@ -222,8 +223,8 @@ class WindowPublisher(Publisher, Sink):
         stop = start + len(payloads)
         inbox = self._inbox
         replies = [b"%b%d" % (inbox, index) for index in range(start, stop)]
-        if self._expect_last is not None:
-            blocks = list(map(expecting, blocks, range(self._expect_last + start, self._expect_last + stop)))
+        if self._chain is not None:
+            blocks = self._chain.link(blocks)
         self._link.write(b"".join(publish_frames(subjects, replies, blocks, payloads)))
         self._sent = stop
         self._sizes.append((stop, size))
@@ -249,6 +250,25 @@ class WindowPublisher(Publisher, Sink):
         del self._sizes[:done]
 
 
-def expecting(block: bytes | None, last: int) -> bytes:
-    """The header block with the demand that the target's last seq is `last`."""
-    return b"%bNats-Expected-Last-Sequence: %d\r\n\r\n" % ((block or EMPTY_BLOCK)[:-2], last)
+class Chain:
+    """Makes every message demand that it is stored right after the one before it, and nothing in between.
+
+    The seq alone does not do that: after n messages of a stranger the server refuses n of ours and takes the next, whose
+    expectation then happens to hold. So each also names the id of the one before, where there is one.
+    """
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self._id: bytes | None = None
+
+    def link(self, blocks: Sequence[bytes | None]) -> list[bytes | None]:
+        """The header blocks with the demands added before their empty line."""
+        linked: list[bytes | None] = []
+        for block in blocks:
+            demand = b"Nats-Expected-Last-Sequence: %d\r\n" % self._last
+            if self._id is not None:
+                demand += b"Nats-Expected-Last-Msg-Id: %b\r\n" % self._id
+            linked.append(b"%b%b\r\n" % ((block or EMPTY_BLOCK)[:-2], demand))
+            self._id = message_id(block)
+            self._last += 1
+        return linked

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from typing_extensions import override
 
+from nats3.jetstream.atomic import AtomicPublisher, Marker
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.publisher import DEFAULT_WINDOW, Publisher, Window, WindowPublisher
 from nats3.jetstream.source import DEFAULT_PATIENCE, Patience, PullSource, Source
@@ -31,6 +32,10 @@ class JetStream(Protocol):
 
     def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
         """Publish into `stream`; with `expect_last`, its last seq, in mode `exclusive`. Raises Unavailable."""
+        ...
+
+    def atomic_publisher(self, stream: str, marker: Marker) -> Publisher:
+        """Publish into `stream` in mode `atomic`. Raises Unavailable."""
         ...
 
 
@@ -67,3 +72,7 @@ class NatsJetStream(JetStream):
     @override
     def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
         return WindowPublisher(self._connection.link(), stream, window=self._window, expect_last=expect_last)
+
+    @override
+    def atomic_publisher(self, stream: str, marker: Marker) -> Publisher:
+        return AtomicPublisher(self._connection.link(), stream, marker, window=self._window)

@@ -35,10 +35,13 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a pull request stays open, how often the server shows that it lives, how long an ack may take."""
+    """How long a pull request stays open, how often the server shows that it lives, how long it may then be silent all
+    the same, and how long an ack may take.
+    """
 
     expires_s: float = 30.0
     heartbeat_s: float = 5.0
+    silence_s: float = 11.0
     ack_s: float = 10.0
 
 
@@ -180,7 +183,7 @@ class PullSource(Source, Sink):
     async def _hear(self) -> None:
         """Wait for something to arrive; an open request and no sign of the server is the end."""
         self._arrived.clear()
-        silence = 2 * self._patience.heartbeat_s + 1
+        silence = self._patience.silence_s
         deadline = self._heard + silence if self._pulls.waiting else None
         try:
             async with asyncio.timeout_at(deadline):

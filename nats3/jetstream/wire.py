@@ -131,4 +131,5 @@ class WireClient(Client):
     @override
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self._on_end()
-        await super()._close(status, do_cbs)
+        if self._flush_queue is not None:  # else connect() failed before it did anything
+            await super()._close(status, do_cbs)

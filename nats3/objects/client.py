@@ -17,7 +17,8 @@ class S3Settings:
 
     `connect_timeout` is short on purpose: while an endpoint is a black hole every attempt dies in it, and the first one
     after its return starts within that time. `read_timeout` is the longest silence inside an answer; `deadline` bounds a
-    whole request, plus one second for each `slowest` bytes of its body. Times in seconds, sizes in bytes.
+    whole request, plus one second for each `slowest` bytes of its body. There is no multipart upload yet, so
+    `largest_put` is what S3 takes in one PUT; a fault sends all of it again. Times in seconds, sizes in bytes.
     """
 
     endpoint: str | None = None
@@ -32,7 +33,7 @@ class S3Settings:
     read_timeout: float = 15.0
     deadline: float = 60.0
     slowest: int = MIB // 2
-    largest_put: int = 64 * MIB
+    largest_put: int = 5 * 1024 * MIB
     page: int = 1000
 
 
@@ -41,34 +42,32 @@ async def open_client(settings: S3Settings) -> AsyncGenerator[Any]:
     """Make the client without blocking the loop.
 
     Making a client reads the vendor's model files, the AWS profile and perhaps a credential source. The session keeps
-    what it read, so a first client is made and dropped in a thread of its own, and the second finds everything there.
+    what it read: so a first client is made and dropped in a thread, on a loop that nobody else waits for, and the
+    second finds everything there.
     """
-    session = await asyncio.to_thread(_session, settings)
-    async with session.client("s3", **_arguments(settings)) as client:
-        client.meta.events.register_last("before-call.s3.PutObject", _send_at_once)
+    session, arguments = await asyncio.to_thread(_load, settings)
+    rehearsal = session.client("s3", **arguments)
+    await asyncio.to_thread(asyncio.run, rehearsal.__aenter__())
+    await asyncio.to_thread(asyncio.run, rehearsal.__aexit__(None, None, None))
+    async with session.client("s3", **arguments) as client:
+        client.meta.events.register_last("before-call.s3", _send_at_once)
         yield client
 
 
-def _session(settings: S3Settings) -> Any:  # noqa: ANN401 - the vendor has no types
+def _load(settings: S3Settings) -> tuple[Any, dict[str, Any]]:
     import aioboto3  # noqa: PLC0415 - costs most of a second, and only servers that use S3 pay it
 
-    session = aioboto3.Session()
-    asyncio.run(_make_and_drop(session, settings))
-    return session
-
-
-async def _make_and_drop(session: Any, settings: S3Settings) -> None:  # noqa: ANN401 - the vendor has no types
-    async with session.client("s3", **_arguments(settings)):
-        pass
+    return aioboto3.Session(), _arguments(settings)
 
 
 def _arguments(settings: S3Settings) -> dict[str, Any]:
     """What the vendor's client is made with.
 
-    One attempt, because an attempt that we do not see can answer 412 after its own success. The body is not hashed a
+    One attempt, because an attempt that we do not see can answer 412 after its own success. (Below it, aiohttp sends a
+    request once more when a connection out of the pool turns out dead; so a 412 is compared all the same.) The body is not hashed a
     second time for the signature: our SHA-256 travels as a signed header. Plain HTTP loads no certificates.
     """
-    from aiobotocore.config import AioConfig  # noqa: PLC0415 - see _session
+    from aiobotocore.config import AioConfig  # noqa: PLC0415 - see _load
 
     config = AioConfig(
         signature_version="s3v4",

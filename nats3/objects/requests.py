@@ -13,7 +13,7 @@ from typing import Any
 
 from nats3.errors import Unavailable
 from nats3.objects.client import S3Settings
-from nats3.objects.store import Listed, Meter, ObjectMissing
+from nats3.objects.store import BucketMissing, Listed, Meter
 from nats3.objects.translate import Target, translate, vendor_errors
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -116,7 +116,7 @@ class S3Requests:
         try:
             async with self._request(Target("head_bucket", bucket)):
                 await self._client.head_bucket(Bucket=bucket)
-        except ObjectMissing:
+        except BucketMissing:
             return False
         return True
 

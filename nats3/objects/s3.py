@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from nats3.errors import Invalid, Unavailable
+from nats3.errors import Blocked, Unavailable
 from nats3.objects.client import S3Settings, open_client
 from nats3.objects.probe import Abilities, probe
 from nats3.objects.requests import Part, S3Requests, Upload
@@ -127,8 +127,10 @@ class S3Store:
     def _refuse_too_large(self, body: bytes) -> None:
         largest = self._settings.largest_put
         if len(body) > largest:
-            fault = f"a chunk of {len(body)} bytes does not fit into one PUT of at most {largest}"
-            raise Invalid("max_bytes", fault, "order smaller chunks")
+            reason = (
+                f"a chunk of {len(body)} bytes does not fit into one PUT of at most {largest}: order smaller chunks"
+            )
+            raise Blocked("chunk_too_large", reason)
 
     async def _is_there(self, upload: Upload) -> bool:
         try:

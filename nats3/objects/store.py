@@ -117,7 +117,7 @@ class ObjectStore(Protocol):
 
         ALREADY_THERE means that equal bytes were found: written before, or by an attempt of this call whose answer was
         lost. Raises ObjectDiffers, also when the store says yes and keeps other bytes: nothing may be built on that
-        key, so bind again and write under another. Raises Invalid when the body is larger than one PUT may carry.
+        key, so bind again and write under another. Raises Blocked when the body is larger than the store takes.
         """
         ...
 

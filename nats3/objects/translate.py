@@ -63,15 +63,18 @@ def _denied(answer: _Answer, target: Target) -> Nats3Error:
 
 
 def _missing(_answer: _Answer, target: Target) -> Nats3Error:
+    """What needs no object to be there can only miss its bucket."""
+    if target.action in {"put", "list", "head_bucket"}:
+        return BucketMissing(target.bucket)
     return ObjectMissing(target.bucket, target.key)
 
 
-def _taken(_answer: _Answer, target: Target) -> Nats3Error:
-    return Taken(target.key)
+def _taken(answer: _Answer, target: Target) -> Nats3Error:
+    return Taken(target.key) if target.action == "put" else _rejected(answer, target)
 
 
-def _out_of_range(_answer: _Answer, target: Target) -> Nats3Error:
-    return OutOfRange(target.key)
+def _out_of_range(answer: _Answer, target: Target) -> Nats3Error:
+    return OutOfRange(target.key) if target.action == "get" else _rejected(answer, target)
 
 
 def _doubtful(answer: _Answer, _target: Target) -> Nats3Error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from actors.errors import Kind
 from actors.supervision import StopReason
@@ -107,6 +108,19 @@ class DependencyListener:
     def back(self) -> None:
         self.attempts = 0
         self.telemetry.dependency_back(self.name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpListener:
+    """What the API tells of its requests."""
+
+    telemetry: Telemetry
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.telemetry.request_answered(method, route, status, seconds)
+
+    def crashed(self, request_id: UUID, error: Exception) -> None:
+        self.telemetry.request_crashed(str(request_id), error)
 
 
 @dataclass(frozen=True, slots=True)

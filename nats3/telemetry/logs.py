@@ -20,11 +20,16 @@ _VENDORS = {"trace": logging.DEBUG, "debug": logging.INFO, "info": logging.WARNI
 _SECRET_KEY = re.compile(r"password|passwd|secret|token|authorization|credential|seed|access_key", re.IGNORECASE)
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 HIDDEN = "***"
+SHORTEST = 6
+"""A secret below this length is a word like any other (`nats`, `demo`): to take it out would take sense out of lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Takes known secrets, logins in URLs, and whatever stands under a telling key out of a log line."""
+    """Takes known secrets, logins in URLs, and whatever stands under a telling key out of a log line.
+
+    A secret shorter than SHORTEST is hidden in URLs and under such keys only.
+    """
 
     secrets: tuple[str, ...]
 
@@ -89,6 +94,6 @@ def _chain(form: LogFormat, stream: TextIO, secrets: Iterable[str]) -> list[Proc
     return [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
-        Redactor(tuple(text for text in secrets if text)),
+        Redactor(tuple(text for text in secrets if len(text) >= SHORTEST)),
         last,
     ]

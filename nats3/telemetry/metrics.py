@@ -76,6 +76,7 @@ class Metrics:
         self.actor_restarts = self._counter("nats3_actor_restarts", "Actors started again after a fault")
         self.actor_failures = self._counter("nats3_actor_failures", "Actors that the restart law gave up")
         self.requests = self._counter("nats3_http_requests", "HTTP answers", "method", "route", "status")
+        self.crashes = self._counter("nats3_http_crashes", "Requests that met a bug of ours")
         self.lease_age = self._gauge("nats3_lease_age_seconds", "Since this node last renewed its lease")
         self.loop_lag = self._gauge("nats3_loop_lag_seconds", "How late the event loop runs")
         self.build = self._gauge("nats3_build_info", "1, with the version in its labels", "version", "python")

@@ -28,6 +28,7 @@ JobState = Literal[
 ]
 Dependency = Literal["nats", "postgres", "s3"]
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ENDED: dict[JobState, str] = {"completed": "completed", "completed_with_gaps": "failed", "failed": "failed"}
 _AT_WORK: frozenset[JobState] = frozenset({"running", "degraded", "repairing"})
 _BAD: frozenset[JobState] = frozenset({"degraded", "blocked", "completed_with_gaps", "failed"})
@@ -66,10 +67,16 @@ class Telemetry:
         self.log.debug("loop lag", seconds=seconds)
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """`route` is the template (`/jobs/{id}`), never the path."""
+        """`route` is the template (`/jobs/{id}`), never the path; a method that HTTP does not know counts as `other`."""
+        method = method if method in _METHODS else "other"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.http_seconds.labels(method, route).observe(seconds)
         self.log.debug("request answered", method=method, route=route, status=status, seconds=round(seconds, 6))
+
+    def request_crashed(self, request_id: str, error: BaseException) -> None:
+        """A bug of ours was answered with 500; the answer names `request_id` and nothing else."""
+        self.metrics.crashes.inc()
+        self.log.error("request crashed", request_id=request_id, exc_info=error)
 
     # --- jobs and actors --------------------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator
+import operator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -57,6 +58,7 @@ CHUNKS = Table(
 )
 
 Condition: TypeAlias = ColumnElement[bool]
+Bound: TypeAlias = tuple[object, Column[Any], Callable[[Any, Any], Condition]]
 PlanKey: TypeAlias = tuple[int, int, int, int]
 """created, ordinal, first, position: where a page of a plan goes on."""
 
@@ -143,6 +145,12 @@ class Chunks:
         query = query.order_by(c.created, c.ordinal, func.min(c.first), c.job_id)
         return [ChunkRange(*row) for row in await self._database.fetch(query)]
 
+    async def of_life(self, scope: Scope, job_id: UUID, life: str, after_seq: int, limit: int) -> list[ChunkRow]:
+        """Chunks of the scope in one life by one job with last > `after_seq`, in seq order."""
+        c = CHUNKS.c
+        query = select(*c).where(*_within(scope), c.job_id == job_id, c.life == life, c.last > after_seq)
+        return await self._rows(query.order_by(c.last).limit(limit))
+
     async def covering(self, job_id: UUID, life: str, seq: int) -> ChunkRow | None:
         """The chunk that settled this seq, None when none did. A seq in it may be one of its gaps."""
         c = CHUNKS.c
@@ -187,24 +195,21 @@ def _within(scope: Scope) -> Iterator[Condition]:
     c = CHUNKS.c
     yield from (c.bucket == scope.bucket, c.stream == scope.stream, c.deletion.is_(None))
     yield from (c.position <= scope.position, c.position > scope.above)
-    bounds: tuple[tuple[object, Condition], ...] = (
-        (scope.prefix, c.prefix == scope.prefix),
-        (scope.consumer, c.consumer == scope.consumer),
-        (scope.from_time, c.last_time >= scope.from_time),
-        (scope.to_time, c.first_time < scope.to_time),
-        (scope.from_seq, c.last >= scope.from_seq),
-        (scope.to_seq, c.first <= scope.to_seq),
+    bounds: tuple[Bound, ...] = (
+        (scope.prefix, c.prefix, operator.eq),
+        (scope.consumer, c.consumer, operator.eq),
+        (scope.from_time, c.last_time, operator.ge),
+        (scope.to_time, c.first_time, operator.lt),
+        (scope.from_seq, c.last, operator.ge),
+        (scope.to_seq, c.first, operator.le),
     )
-    yield from (condition for bound, condition in bounds if bound is not None)
+    yield from (compare(column, bound) for bound, column, compare in bounds if bound is not None)
 
 
 def _filtered(wanted: ChunkFilter) -> Iterator[Condition]:
     c = CHUNKS.c
-    equals: tuple[tuple[object, Condition], ...] = (
-        (wanted.job_id, c.job_id == wanted.job_id),
-        (wanted.bucket, c.bucket == wanted.bucket),
-        (wanted.stream, c.stream == wanted.stream),
-    )
-    yield from (condition for value, condition in equals if value is not None)
+    for column, value in ((c.job_id, wanted.job_id), (c.bucket, wanted.bucket), (c.stream, wanted.stream)):
+        if value is not None:
+            yield column == value
     if wanted.deleted is not None:
         yield c.deletion.is_not(None) if wanted.deleted else c.deletion.is_(None)

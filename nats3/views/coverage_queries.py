@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, Uuid, func, select, tuple_
@@ -91,7 +91,7 @@ class Coverage:
         """The lives of the job's stream, in their order."""
         query = select(*LIVES.c).where(LIVES.c.job_id == job_id).order_by(LIVES.c.position)
         rows = await self._database.fetch(query)
-        return [LifeRow(*row[:5], tuple(row[5]), *row[6:]) for row in rows]
+        return [replace(life, created=tuple(life.created)) for life in (LifeRow(*row) for row in rows)]
 
     async def gaps(self, job_id: UUID, limit: int = 1000, after: tuple[int, int] = (0, 0)) -> list[GapRow]:
         """Up to `limit` gaps behind (position, first) of the last one of the page before, in the order of the log."""

@@ -26,10 +26,10 @@ class Archive:
         self._in_thread = in_thread
         self._latest: tuple[str, Decoded] | None = None
 
-    async def message(self, life: str, seq: int) -> Message | None:
+    async def message(self, job_id: str, life: str, seq: int) -> Message | None:
         """The message archived at `seq` of the life; None when there is none, or its chunk was deleted by order."""
         await self._index.fresh()
-        indexed = await self._index.covering(life, seq)
+        indexed = await self._index.covering(job_id, life, seq)
         if indexed is None:
             return None
         batch = (await self._chunk_kept(indexed.flushed)).batch

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nats3.errors import Blocked
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.source import Source
-from nats3.jetstream.streams import ConsumerSpec, StreamInfo
+from nats3.jetstream.streams import ConsumerSpec, StreamInfo, Streams
 from nats3.job.order import StoreOrder
 from nats3.job.storing import (
     GapObserved,
@@ -90,7 +90,7 @@ class Binder:
             opening = first_opening(self._tools.uuid(), info.created, info.first)
             await self._run.emit(LifeOpened(opening, "first", _config(info)))
             return
-        identity = Identity(self._run.state, self._order, self._streams, self._archive())
+        identity = Identity(self._claimed.job_id, self._run.state, self._order, self._streams, self._archive())
         seen = await identity.sight(info)
         if goes_on(self._run.state, seen):
             await self._unchanged(info)
@@ -136,7 +136,7 @@ class Binder:
         await self._unchanged(info)
         if not drains:
             await self._delete_older(spec.name)
-        source = await self._tools.nats.source(self._order.stream, spec.name)
+        source = await self._tools.nats.source(self._order.stream, spec.name, explicit=drains)
         return Bound(info, spec.name, source, self._bind, _filtered(self._order, info), drains)
 
     def _spec(self, info: StreamInfo) -> ConsumerSpec:
@@ -175,10 +175,15 @@ class Binder:
         return (int(activation or 0), int(bind or 0)) < (self._claimed.fence, self._bind)
 
     async def forget(self) -> None:
-        """Delete every consumer of this job: it is deleted, and nothing may pin the stream's messages for it."""
-        for consumer in await self._streams.consumers(self._order.stream):
-            if consumer.metadata.get("nats3.job") == self._claimed.job_id:
-                await self._streams.delete_consumer(self._order.stream, consumer.name)
+        """The job is deleted: nothing may pin the stream's messages for it."""
+        await forget_consumers(self._streams, self._order.stream, self._claimed.job_id)
+
+
+async def forget_consumers(streams: Streams, stream: str, job_id: str) -> None:
+    """Delete every consumer that any activation of the job made."""
+    for consumer in await streams.consumers(stream):
+        if consumer.metadata.get("nats3.job") == job_id:
+            await streams.delete_consumer(stream, consumer.name)
 
 
 def _filtered(order: StoreOrder, info: StreamInfo) -> bool:

@@ -16,7 +16,8 @@ _LOOKS = 100
 class Identity:
     """Compares what the stream shows with what is archived, by a number of reads that grows with log(seqs)."""
 
-    def __init__(self, state: Storing, order: StoreOrder, streams: Streams, archive: Archive) -> None:
+    def __init__(self, job_id: str, state: Storing, order: StoreOrder, streams: Streams, archive: Archive) -> None:
+        self._job_id = job_id
         self._state = state
         self._order = order
         self._streams = streams
@@ -72,7 +73,7 @@ class Identity:
         holder = lineage(self._state, life, message.seq)
         if holder is None:
             return None
-        archived = await self._archive.message(holder, message.seq)
+        archived = await self._archive.message(self._job_id, holder, message.seq)
         return None if archived is None else fingerprint(archived) == fingerprint(message)
 
     async def _another_life_is_ahead(self) -> bool:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from typing_extensions import override
 
@@ -37,6 +38,8 @@ STOP_S = 20.0
 """How long a stopping actor may take to settle what it holds."""
 
 _RENEW_AGAIN_S = 0.5
+_HEAR_S = 2.0
+"""How long an actor may take to hear why it will be stopped; it may be in the middle of a wait for Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class _Post:
 
 @dataclass(slots=True)
 class Office(Observer):
-    """One per node. `signal` hears of restarts and failures."""
+    """One per node; an async context manager, which closes it. `observer` hears what becomes of the actors."""
 
     node: str
     claims: Claimant
@@ -113,11 +116,27 @@ class Office(Observer):
     tail: Tail
     lease: NodeLease
     monotonic: Callable[[], float]
-    note: Callable[[str, str, str], None]
+    observer: Observer
+    _task: asyncio.Task[None] = field(init=False)
     _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     _closing: bool = False
+    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._task = self._tasks.create_task(self.run(), name="office")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.close()
+        finally:
+            self._task.cancel()
+            await self._tasks.__aexit__(kind, error, trace)
 
     async def run(self) -> None:
         """Until cancelled; then call `close`."""
@@ -130,8 +149,6 @@ class Office(Observer):
     async def close(self) -> None:
         """Take nothing more, settle and stop every actor, give all claims back."""
         self._closing = True
-        for post in self._posts.values():
-            self._tell(post, Ending("shutdown"))
         await self.system.stop_all(STOP_S)
         with suppress(LogUnavailable):
             async with asyncio.timeout(1):
@@ -163,7 +180,6 @@ class Office(Observer):
             return
         for post in list(self._posts.values()):
             post.stopping = True
-            self.note(post.claimed.name, "stopped", "the lease of this node has run out")
             await self.system.stop(self._actor_name(post.claimed.job_id), 0)
 
     # --- commands
@@ -204,7 +220,11 @@ class Office(Observer):
             tasks.create_task(self._stop(post, why))
 
     async def _stop(self, post: _Post, why: Why) -> None:
-        self._tell(post, Ending(why))
+        """Say why first: an actor that is told to stop reads no more messages."""
+        ref = self.system.find(self._actor_name(post.claimed.job_id))
+        if ref is not None:
+            with suppress(actor_errors.ActorError):
+                await ref.ask(Ending(why), _HEAR_S)
         await self.system.stop(self._actor_name(post.claimed.job_id), STOP_S)
 
     def _tell(self, post: _Post, message: object) -> None:
@@ -291,11 +311,11 @@ class Office(Observer):
 
     @override
     def on_restarted(self, name: str, error: BaseException, kind: Kind, delay: float) -> None:
-        self.note(name, f"restarted in {delay:.1f} s", f"{kind.value}: {error!r}")
+        self.observer.on_restarted(name, error, kind, delay)
 
     @override
     def on_failed(self, name: str, error: BaseException) -> None:
-        self.note(name, "failed", repr(error))
+        self.observer.on_failed(name, error)
         post = self._posts.get(name.partition("/")[2])
         if post is not None:
             post.failure = repr(error)
@@ -303,9 +323,9 @@ class Office(Observer):
 
     @override
     def on_stopped(self, name: str, reason: StopReason) -> None:
-        self.note(name, "stopped", reason.value)
+        self.observer.on_stopped(name, reason)
         self._ended.put_nowait(name.partition("/")[2])
 
     @override
     def on_noticed(self, name: str, error: BaseException) -> None:
-        self.note(name, "noticed", repr(error))
+        self.observer.on_noticed(name, error)

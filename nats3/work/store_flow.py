@@ -17,7 +17,7 @@ from nats3.chunk.layout import Codec, Encoded, Origin
 from nats3.chunk.object_key import parse_key
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.job.order import StoreOrder
-from nats3.job.storing import ChunkFlushed, gaps_within
+from nats3.job.storing import ChunkFlushed, gaps_within, lineage
 from nats3.message import Batch, fingerprint
 from nats3.objects.store import ObjectStore
 from nats3.work.archive import Archive
@@ -65,6 +65,7 @@ class StoreFlow:
         *,
         progressed: Callable[[], Awaitable[None]],
     ) -> None:
+        self._job_id = claimed.job_id
         self._order = order
         self._bound = bound
         self._source = bound.source
@@ -175,10 +176,11 @@ class StoreFlow:
 
     async def _drop_settled(self, batch: Batch) -> None:
         """Acknowledge what is archived already and equal; leave alone what lies in a recorded gap."""
-        life = self._run.state.lives[-1].uuid
+        state = self._run.state
         equal: list[int] = []
         for message in batch:
-            archived = await self._archive.message(life, message.seq)
+            life = lineage(state, state.lives[-1], message.seq)
+            archived = await self._archive.message(self._job_id, life, message.seq) if life is not None else None
             if archived is not None and fingerprint(archived) != fingerprint(message):
                 raise MustBind(Reason.STREAM_CHANGED, f"seq {message.seq} is not the message that was archived")
             if archived is not None:

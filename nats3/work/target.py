@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nats3.errors import Blocked
-from nats3.jetstream.streams import StreamInfo
+from nats3.jetstream.streams import ConsumerRefused, StreamInfo
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
@@ -73,15 +74,18 @@ class Target:
         return b"\r\nNats-Msg-Id: " + message_id_prefix(self._job_id, generation).encode() in (message.header or b"")
 
     async def _last_of_ours(self, state: Loading, from_seq: int) -> Stand | None:
-        prefix = message_id_prefix(self._job_id, state.generation)
+        """The last message of this generation at or behind `from_seq`; None also where the target lets nobody look."""
+        prefix = message_id_prefix(self._job_id, state.generation).encode()
         assert state.target is not None
         last: Stand | None = None
         count = 0
-        for target_seq, message_id in await self._nats.tail(state.target.stream, from_seq):
-            if message_id is not None and message_id.startswith(prefix):
-                life, _, seq = message_id.removeprefix(prefix).rpartition(":")
-                count += 1
-                last = Stand(life, int(seq), target_seq, count)
+        with suppress(ConsumerRefused):
+            async for page in self._nats.streams.tail(state.target.stream, from_seq):
+                for target_seq, message_id in page:
+                    if message_id is not None and message_id.startswith(prefix):
+                        count += 1
+                        life, _, seq = message_id.removeprefix(prefix).decode().rpartition(":")
+                        last = Stand(life, int(seq), target_seq, count)
         return last
 
     async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:

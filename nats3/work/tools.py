@@ -11,7 +11,7 @@ from nats3.jetstream.publisher import Publisher
 from nats3.jetstream.source import Source
 from nats3.jetstream.streams import Streams
 from nats3.job.loading import PlannedRange
-from nats3.job.order import LoadOrder
+from nats3.job.order import LoadOrder, PublishMode
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal
 from nats3.objects.store import ObjectStore
@@ -49,7 +49,7 @@ class ChunkIndex(Protocol):
         """Wait until the index holds what the log holds now; the log position that it has reached."""
         ...
 
-    async def covering(self, life: str, seq: int) -> IndexedChunk | None:
+    async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
         """The chunk with previous_seq < seq <= last."""
         ...
 
@@ -78,12 +78,12 @@ class NatsSide(Protocol):
         """Wait until the connection stands."""
         ...
 
-    async def source(self, stream: str, consumer: str) -> Source: ...
+    async def source(self, stream: str, consumer: str, *, explicit: bool) -> Source:
+        """Raises Unavailable while NATS is away."""
+        ...
 
-    async def publisher(self, stream: str, mode: str, expected_last: int) -> Publisher: ...
-
-    async def tail(self, stream: str, from_seq: int) -> list[tuple[int, str | None]]:
-        """Seq and `Nats-Msg-Id` of everything that the stream holds from `from_seq` on."""
+    async def publisher(self, stream: str, mode: PublishMode, expected_last: int) -> Publisher:
+        """Raises Unavailable while NATS is away."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -15,8 +16,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nats3.chunk import columns, head, index
-from nats3.chunk.decode import decode, decode_frame, read_header, read_index, tail_length
+from nats3.chunk import columns, head, index, skippable
+from nats3.chunk.decode import decode, decode_frame, header_length, read_header, read_index, tail_length
 from nats3.chunk.encode import encode
 from nats3.chunk.layout import Codec, DecodeError, FrameEntry, Limits, Origin
 from nats3.message import Batch
@@ -187,6 +188,8 @@ def a_column_changed(**changes: Any) -> bytes:
         a_column_changed(payloads=[msgpack.ExtType(1, b"x")]),
         a_column_changed(payloads=[msgpack.Timestamp(1, 1)]),
         a_column_changed(more=[]),
+        ONE.replace(b"\xa3ids", b"\xa3idz"),
+        msgpack.packb(dict(reversed(msgpack.unpackb(ONE, raw=False).items()))),
         msgpack.packb([1, 2, 3]),
         msgpack.packb({1: 2}),
         b"\x87" + ONE[1:] + b"\xa4seqs\x91\x02",
@@ -272,7 +275,7 @@ def high_water() -> int:
 
 def zeros(count: int) -> bytes:
     """A frame of `count` zeros, whose content size takes four bytes from position 6."""
-    options = zstandard.ZstdCompressionParameters.from_level(19, write_checksum=True, window_log=20)
+    options = zstandard.ZstdCompressionParameters.from_level(3, write_checksum=True, window_log=20)
     compressor = zstandard.ZstdCompressor(compression_params=options).compressobj(size=count)
     frame = b"".join(compressor.compress(bytes(MIB)) for _ in range(count // MIB)) + compressor.flush()
     assert frame[6:10] == pack_struct("<I", count)
@@ -301,14 +304,21 @@ def test_a_gigabyte_of_zeros_in_32_kilobytes_costs_no_memory(batch: Batch, origi
 def test_arrays_within_arrays_that_claim_to_be_long_cost_no_memory() -> None:
     count = 300_000
     raw = b"\xdd" + count.to_bytes(4, "big")
-    raw = b"\x81\xa4seqs" + raw * 900 + b"\0" * (count * columns.LEAST_MESSAGE)
+    raw = b"\x86\xa4seqs" + raw * 900 + b"\0" * (count * 6)
     frame, entry = forged(raw, plain, count=count, last=count)
     assert memory_taken(lambda: decode_frame(frame, entry)) < 16 * MIB
 
 
+def test_a_column_longer_than_the_index_says_is_not_built() -> None:
+    length = 4 * MIB
+    raw = b"\x86\xa4seqs\xdd" + length.to_bytes(4, "big") + b"\x01" * length
+    frame, entry = forged(raw, plain)
+    assert memory_taken(lambda: decode_frame(frame, entry)) < 16 * MIB
+
+
 def test_more_messages_than_the_reader_takes_are_refused(batch: Batch, origin: Origin) -> None:
-    body = encode(batch, origin).body
-    for limits in (Limits(max_count=5), Limits(max_object=len(body) - 1), Limits(max_raw=100), Limits(max_frame=100)):
+    body = encode(batch, origin, frame_bytes=150).body
+    for limits in (Limits(max_count=5), Limits(max_object=len(body) - 1), Limits(max_raw=500), Limits(max_frame=100)):
         with pytest.raises(DecodeError):
             decode(body, limits=limits)
 
@@ -359,3 +369,134 @@ def test_a_window_above_8_mib_is_refused_also_in_a_single_segment() -> None:
     frame, entry = forged(bytes(9 * MIB), lambda raw: streamed(raw, window_log=24))
     with pytest.raises(DecodeError, match="window"):
         decode_frame(frame, entry)
+
+
+def resealed(frame: bytes, at: int, value: bytes) -> bytes:
+    """A header or index with other bytes and the right digest of them."""
+    changed = frame[:at] + value + frame[at + len(value) : -32]
+    return changed + sha256(changed).digest()
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [
+        (0, b"\x54", "no header"),
+        (8, b"NATS3IX", "no header"),
+        (15, b"\x02", "version 2"),
+        (16, b"\x81", "msgpack"),
+    ],
+)
+def test_a_header_of_another_kind_or_version_is_refused(
+    at: int, value: bytes, reason: str, batch: Batch, origin: Origin
+) -> None:
+    body = encode(batch, origin).body
+    header = body[: header_length(body)]
+    assert read_header(resealed(header, 0, b"")) == read_header(header)
+    with pytest.raises(DecodeError, match=reason):
+        read_header(resealed(header, at, value))
+
+
+@pytest.mark.parametrize("length", [0, 40, 16 * MIB - 7, 2**32 - 1])
+def test_a_header_that_claims_an_impossible_length_is_refused_by_its_first_bytes(length: int) -> None:
+    with pytest.raises(DecodeError, match=f"says it has {length} bytes"):
+        header_length(pack_struct("<II7sB", 0x184D2A53, length, b"NATS3CH", 1))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pack_struct("<IIIBI", 100, 0, 3, 0x80, 0x8F92EAB1),
+        pack_struct("<IIIBI", 100, 1, 3, 0, 0x8F92EAB1),
+        pack_struct("<IIIBI", 100, 0, 2, 0, 0x8F92EAB1),
+        pack_struct("<IIIBI", 100, 0, 2**32 - 1, 0, 0x8F92EAB1),
+        pack_struct("<IIIBI", 64 * MIB + 1, 0, 3, 0, 0x8F92EAB1),
+        pack_struct("<IIIBI", 100, 0, 3, 0, 0x8F92EAB2),
+    ],
+)
+def test_an_end_that_is_none_of_a_chunk_is_refused_before_its_tail_is_fetched(end: bytes) -> None:
+    with pytest.raises(DecodeError):
+        tail_length(end)
+
+
+@pytest.mark.parametrize("member", ["more", "codec", "first", "life", "gaps", "content_sha256"])
+def test_a_header_with_a_member_too_many_or_too_few_or_of_another_type_is_refused(
+    member: str, batch: Batch, origin: Origin
+) -> None:
+    body = encode(batch, origin).body
+    fields = skippable.from_frame(skippable.HEADER, body)
+    assert read_header(skippable.to_frame(skippable.HEADER, fields)) == read_header(body)
+    for other in (None, True, 1.5, "x", -1, [1], {}):
+        with pytest.raises(DecodeError):
+            read_header(skippable.to_frame(skippable.HEADER, fields | {member: other}))
+    fields.pop(member, None)
+    if member != "more":
+        with pytest.raises(DecodeError):
+            read_header(skippable.to_frame(skippable.HEADER, fields))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"offset": 1},
+        {"stored_bytes": 0},
+        {"raw_bytes": 0},
+        {"count": 0},
+        {"count": 100},
+        {"first": 0},
+        {"first": 21},
+        {"least_time": 1 << 62},
+        {"sha256": b"short"},
+        {"subjects": None, "bloom": bytes(511)},
+        {"subjects": None},
+        {"bloom": bytes(512)},
+    ],
+)
+def test_an_index_that_contradicts_itself_is_refused(entry: dict[str, Any], batch: Batch, origin: Origin) -> None:
+    encoded = encode(batch, origin)
+    (honest,) = encoded.frames
+    end = honest.offset + honest.stored_bytes
+    tail = index.to_bytes(honest.offset, [honest])
+    assert read_index(tail, end + len(tail)) == (honest,)
+    forged_tail = index.to_bytes(honest.offset, [replace(honest, **entry)])
+    with pytest.raises(DecodeError):
+        read_index(forged_tail, end + len(forged_tail))
+
+
+def test_seqs_that_do_not_rise_within_a_frame_are_refused() -> None:
+    two = columns.to_raw(Batch([1, 1, 3], [1] * 3, [b"s"] * 3, [None] * 3, [b""] * 3))
+    with pytest.raises(DecodeError, match="do not rise"):
+        decode_frame(*forged(two, plain, count=3, last=3))
+
+
+def test_a_subject_that_the_dictionary_holds_twice_is_refused() -> None:
+    two = msgpack.unpackb(columns.to_raw(Batch([1, 2], [1] * 2, [b"s", b"t"], [None] * 2, [b""] * 2)), raw=False)
+    raw = msgpack.packb(two | {"subjects": [b"s", b"s"]})
+    with pytest.raises(DecodeError, match="dictionary"):
+        decode_frame(*forged(raw, plain, count=2, last=2))
+
+
+def test_bytes_between_the_header_and_the_first_frame_are_refused(batch: Batch, origin: Origin) -> None:
+    honest = encode(batch, origin)
+    (entry,) = honest.frames
+    start = honest.body[: entry.offset] + SKIPPABLE
+    frame = honest.body[entry.offset : entry.offset + entry.stored_bytes]
+    with pytest.raises(DecodeError, match="does not follow the header"):
+        decode(start + frame + index.to_bytes(len(start), [replace(entry, offset=len(start))]))
+
+
+def test_frames_whose_seqs_do_not_rise_are_refused(batch: Batch, origin: Origin) -> None:
+    encoded = encode(batch, origin, frame_bytes=150)
+    entries = [replace(entry, first=5, last=5, count=1) for entry in encoded.frames]
+    tail = index.to_bytes(entries[0].offset, entries)
+    end = entries[-1].offset + entries[-1].stored_bytes
+    with pytest.raises(DecodeError, match="do not rise"):
+        read_index(tail, end + len(tail))
+
+
+def test_a_bit_in_the_middle_of_columns_never_brings_out_another_error() -> None:
+    """What random damage does to msgpack is only ever a DecodeError, also when every digest was made right again."""
+    for bit in range(len(ONE) * 8):
+        raw = bytearray(ONE)
+        raw[bit >> 3] ^= 1 << (bit & 7)
+        with contextlib.suppress(DecodeError):
+            decode_frame(*forged(bytes(raw), plain))

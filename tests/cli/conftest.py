@@ -51,12 +51,22 @@ class Recorded:
     """Answers by request line; what was asked is kept in `asked` as (request line, body)."""
 
     url: str = ""
-    answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     asked: list[tuple[str, object]] = field(default_factory=list)
 
-    def answer(self, request: str, body: object, status: int = 200, media: str = "application/json") -> None:
+    later: dict[str, list[object]] = field(default_factory=dict)
+
+    def answered(self) -> None:
+        """After each answer the next of `later` takes its place."""
+        line = self.asked[-1][0]
+        if self.later.get(line):
+            self.answer(line, self.later[line].pop(0))
+
+    def answer(
+        self, request: str, body: object, *, status: int = 200, media: str = "application/json", link: str = ""
+    ) -> None:
         raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.answers[request] = (status, media, raw)
+        self.answers[request] = (status, {"Content-Type": media} | ({"Link": link} if link else {}), raw)
 
 
 @pytest.fixture
@@ -68,9 +78,11 @@ def api() -> Iterator[Recorded]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             line = f"{self.command} {self.path}"
             recorded.asked.append((line, json.loads(body) if body else None))
-            status, media, raw = recorded.answers.get(line, (404, "text/plain; charset=utf-8", b"Not Found"))
+            status, headers, raw = recorded.answers.get(line, (404, {"Content-Type": "text/plain"}, b"Not Found"))
+            recorded.answered()
             self.send_response(status)
-            self.send_header("Content-Type", media)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)

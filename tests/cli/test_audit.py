@@ -34,6 +34,20 @@ def test_events_are_a_table_in_the_order_of_the_log(api, run):
     assert (ran.code, ran.out, ran.err) == (0, TABLE, "")
 
 
+def test_a_long_list_is_read_page_by_page(api, run):
+    first, second = "GET /api/v2/events?type=JobCreated&limit=100", "GET /api/v2/events?cursor=abc"
+    api.answer(first, {"items": [EVENT]}, link='</api/v2/events?cursor=abc>; rel="next"')
+    api.answer(second, {"items": [{**EVENT, "position": 8}]})
+    assert run("events", "ls", "--type", "JobCreated", "-o", "name").out == "7\n8\n"
+
+
+def test_no_more_is_read_than_was_asked_for(api, run):
+    link = '</api/v2/events?cursor=abc>; rel="next"'
+    api.answer("GET /api/v2/events?limit=1", {"items": [EVENT, {**EVENT, "position": 8}]}, link=link)
+    assert run("events", "ls", "--limit", "1", "-o", "name").out == "7\n"
+    assert len(api.asked) == 1
+
+
 def test_one_event_by_its_position(api, run):
     api.answer("GET /api/v2/events/7", EVENT)
     assert run("events", "get", "7", "-o", "json").out == json.dumps(EVENT, indent=2) + "\n"
@@ -53,7 +67,7 @@ def test_a_tail_prints_each_event_as_it_comes(api, run):
 
 def test_projections_are_listed(api, run):
     rows = [{"name": "jobs", "version": 1, "status": "running", "position": 7, "lag": 0}]
-    api.answer("GET /api/v2/projections", {"items": rows})
+    api.answer("GET /api/v2/projections?limit=1000", {"items": rows})
     assert run("projections", "ls").out == dedent("""\
         ╭──────┬─────────┬─────────┬──────────┬─────╮
         │ name │ version │ status  │ position │ lag │

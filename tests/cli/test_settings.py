@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
+from nats3.config.settings import SETTINGS
 from tests.cli.test_program import nats3
 
 NEEDED = {"NATS3_NATS_URL": "nats://h", "NATS3_POSTGRES_URL": "postgresql://u:hunter2@h/db"}
@@ -35,6 +37,25 @@ def test_check_tells_what_does_not_fit_and_ends_with_2():
         "  NATS3_SERVER_ADR: is no variable that nats3 knows\n"
         "      did you mean NATS3_SERVER_ADDR?\n"
     )
+
+
+def test_the_schema_knows_every_key_of_the_file_and_no_other():
+    done = nats3("config", "schema", env=plain())
+    schema = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert schema["properties"]["server"]["properties"]["insecure_bind"]["type"] == "boolean"
+    assert schema["properties"]["nats"]["additionalProperties"] is False
+    keys = {
+        f"{group}.{name}" if "properties" in value else group
+        for group, value in schema["properties"].items()
+        for name in value.get("properties", {"": None})
+    }
+    assert keys == {setting.key for setting in SETTINGS if setting.in_file}
+
+
+def test_a_global_option_that_a_command_cannot_use_is_refused():
+    done = nats3("serve", "-o", "json", env=plain())
+    assert (done.returncode, done.stderr) == (2, "nats3: --server and --output mean nothing to this command\n")
 
 
 @pytest.mark.parametrize("words", [("serve",), ("serve", "--addr", "127.0.0.1:0")])

@@ -177,7 +177,7 @@ def test_a_file_of_the_original_is_enough(tmp_path, name, text):
             '[[store]]\nname = "a"\n',
             "store in {file}: is no key that nats3 knows\n      jobs are not ordered by the file",
         ),
-        ("[nats]\nurl = [1]\n", "nats.url in {file}: is no text, number or truth value"),
+        ("[nats]\nurl = [1]\n", "nats.url in {file}: is no text, number, truth value or list of texts"),
         ('failpoints = "x"\n', "failpoints in {file}: is no key that nats3 knows"),
         ("[server\n", "{file}: is no valid TOML"),
         ('[server]\naddr = "x"\n', 'server.addr in {file}: "x" has no port\n      for example server.addr = "127'),
@@ -199,6 +199,18 @@ def test_a_wrong_key_in_a_file_stops_the_start(tmp_path, text, said):
 def test_a_file_that_cannot_be_understood_is_named(tmp_path, name, text, said):
     file = with_file(tmp_path, text, name)
     assert said.format(file=file) in refused(NEEDED, file=file)
+
+
+@pytest.mark.parametrize("told", ["'a.example,B.example'", "['a.example', 'B.example']"])
+def test_a_list_may_be_written_as_one_or_by_commas(tmp_path, told):
+    file = with_file(tmp_path, f"[server]\nhosts = {told}\n")
+    assert load(NEEDED, file=file).server.hosts == ("a.example", "b.example")
+    assert load(NEEDED).server.hosts == ()
+
+
+def test_a_section_whose_lines_are_all_comments_is_none(tmp_path):
+    file = with_file(tmp_path, "s3:\n  # endpoint: http://h\nlog: debug\n", "c.yaml")
+    assert load(NEEDED, file=file).log.level == "debug"
 
 
 def test_a_file_that_was_asked_for_must_be_there(tmp_path):

@@ -90,6 +90,16 @@ def test_what_is_no_endpoint_is_refused(raw):
         read.http_url(raw)
 
 
+def test_hosts_are_names_addresses_or_all():
+    assert read.hosts("A.example, 10.0.0.1,fe80::1,*") == ("a.example", "10.0.0.1", "fe80::1", "*")
+
+
+@pytest.mark.parametrize("raw", [",", "http://a", "a:80", "a b", "a*"])
+def test_what_is_no_list_of_hosts_is_refused(raw):
+    with pytest.raises(Wrong):
+        read.hosts(raw)
+
+
 @pytest.mark.parametrize(("raw", "word"), [("INFO", "info"), ("warning", "warn"), ("Fatal", "error")])
 def test_a_level_is_taken_in_any_case_and_spelling(raw, word):
     assert read.one_of(("info", "warn", "error"))(read.level(raw)) == word

@@ -182,7 +182,7 @@ class Contract:
         stores = [log.store() for _ in range(3)]
         claims = log.claims()
         won: dict[str, list[int]] = {f"run/{n}": [] for n in range(4)}
-        known = {entity_id: (0, 0) for entity_id in won}
+        known = dict.fromkeys(won, (0, 0))
         for _ in range(120):
             entity_id = chance.choice(list(won))
             if chance.random() < 0.1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -23,6 +23,18 @@ async def store(log_url: str) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(log_url)
     yield store
     await store.close()
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is the product's own state
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits, for at most 10 s, until a condition holds."""
+    return _until
 
 
 class Way:

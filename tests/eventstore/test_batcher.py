@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -29,6 +29,7 @@ from eventstore import (
 )
 
 QUICK = 0.001
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 def an_append(entity_id: str, expected: int = 0, fence: int = 0, count: int = 1) -> Append:
@@ -99,7 +100,9 @@ async def test_nothing_waits_when_idle_and_what_is_queued_meanwhile_is_the_next_
     assert store.calls == [1, 20]
 
 
-@pytest.mark.parametrize(("limits", "calls"), [(Limits(events=6), [1, 2, 2, 1]), (Limits(bytes=22), [1, 1, 1, 1, 1, 1])])
+@pytest.mark.parametrize(
+    ("limits", "calls"), [(Limits(events=6), [1, 2, 2, 1]), (Limits(bytes=22), [1, 1, 1, 1, 1, 1])]
+)
 async def test_a_call_carries_no_more_than_its_limits_and_at_least_one(limits: Limits, calls: list[int]) -> None:
     store = Gated()
     async with Batcher(store, limits=limits) as batcher, asyncio.TaskGroup() as tasks:
@@ -135,6 +138,35 @@ async def test_a_conflict_and_a_fence_are_raised_to_their_writers_alone() -> Non
     assert (fenced.value.mine, fenced.value.current) == (7, 0)
 
 
+class Choking(MemoryStore):
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Conflict | Refused]:
+        if any(append.entity_id == "run/bad" for append in batch):
+            raise ValueError("indigestible")
+        return await super().append(batch)
+
+
+async def test_an_append_that_the_store_chokes_on_does_not_hurt_its_neighbours() -> None:
+    store = Choking()
+    batcher = Batcher(store)
+    async with asyncio.TaskGroup() as tasks:
+        good = [tasks.create_task(batcher.append(an_append(f"run/{number}"))) for number in range(3)]
+        bad = tasks.create_task(_fault_of(batcher, "run/bad"))
+        good += [tasks.create_task(batcher.append(an_append(f"run/{number}"))) for number in range(3, 6)]
+        await asyncio.sleep(0)
+        async with batcher:
+            await bad
+    assert isinstance(bad.result(), ValueError)
+    assert [task.result().version for task in good] == [1] * 6
+
+
+async def _fault_of(batcher: Batcher, entity_id: str) -> Exception | None:
+    try:
+        await batcher.append(an_append(entity_id))
+    except ValueError as fault:
+        return fault
+    return None
+
+
 async def test_an_attempt_that_wrote_before_the_answer_was_lost_is_written_once() -> None:
     store, heard = Away(after=1), Heard()
     async with Batcher(store, signal=heard, backoff=Backoff(QUICK, QUICK)) as batcher:
@@ -144,13 +176,12 @@ async def test_an_attempt_that_wrote_before_the_answer_was_lost_is_written_once(
     assert heard.said == ["no answer", "back"]
 
 
-async def test_an_attempt_that_wrote_is_recognised_though_the_fence_moved_since() -> None:
+async def test_an_attempt_that_wrote_is_recognised_though_the_fence_moved_since(until: Until) -> None:
     store = Away(after=1)
     mine = an_append("run/a", count=2)
     async with Batcher(store, backoff=Backoff(0.2, 0.2)) as batcher, asyncio.TaskGroup() as tasks:
         written = tasks.create_task(batcher.append(mine))
-        while not await store.head():
-            await asyncio.sleep(0)
+        await until(lambda: store.entities)
         store.entities["run/a"].fence = Fence(99)
     assert written.result().version == 2
 
@@ -188,11 +219,10 @@ async def test_who_waits_when_the_batcher_is_stopped_is_told() -> None:
 
 async def test_leaving_the_batcher_writes_what_was_queued() -> None:
     store = MemoryStore()
-    async with asyncio.TaskGroup() as tasks:
-        async with Batcher(store) as batcher:
-            for number in range(10):
-                tasks.create_task(batcher.append(an_append(f"run/{number}")))
-            await asyncio.sleep(0)
+    async with asyncio.TaskGroup() as tasks, Batcher(store) as batcher:
+        for number in range(10):
+            tasks.create_task(batcher.append(an_append(f"run/{number}")))
+        await asyncio.sleep(0)
     assert await store.head() == 10
 
 
@@ -221,14 +251,13 @@ async def test_postgres_says_ambiguous_and_the_batcher_writes_once(way, store: P
     await cut.close()
 
 
-async def test_an_outage_is_waited_out_and_nothing_is_lost(way, store: PostgresStore) -> None:
+async def test_an_outage_is_waited_out_and_nothing_is_lost(way, store: PostgresStore, until: Until) -> None:
     cut, heard = PostgresStore(way.url), Heard()
     async with Batcher(cut, signal=heard, backoff=Backoff(QUICK, QUICK)) as batcher, asyncio.TaskGroup() as tasks:
         await batcher.append(an_append("run/a"))
         way.cut()
         waiting = tasks.create_task(batcher.append(an_append("run/a", 1)))
-        while len(heard.said) < 3:
-            await asyncio.sleep(QUICK)
+        await until(lambda: len(heard.said) >= 3)
         way.mend()
         assert (await waiting).version == 2
     assert heard.said[-1] == "back"

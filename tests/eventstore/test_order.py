@@ -27,7 +27,9 @@ async def test_without_the_order_lock_the_same_follower_does_miss_events(log_url
         (text,) = await cursor.fetchone() or ("",)
         assert LOCK in text
         # The pause stands for any slowness between taking a number and committing it.
-        await connection.execute(text.replace(LOCK, "").replace("RETURN QUERY", "PERFORM pg_sleep(random() * 0.01); RETURN QUERY"))
+        await connection.execute(
+            text.replace(LOCK, "").replace("RETURN QUERY", "PERFORM pg_sleep(random() * 0.01); RETURN QUERY")
+        )
     assert await _missed(log_url) > 0
 
 

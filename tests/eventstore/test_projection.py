@@ -65,7 +65,9 @@ def an_append(entity_id: str, expected: int = 0, count: int = 1, type_: str = "c
 
 
 @asynccontextmanager
-async def projecting(url: str, store: PostgresStore, *views: Sums, node: NodeId | None = None) -> AsyncIterator[Projector]:
+async def projecting(
+    url: str, store: PostgresStore, *views: Sums, node: NodeId | None = None
+) -> AsyncIterator[Projector]:
     async with Tail(store, listener=Listener(url)) as tail, Projector(url, store, tail, views, node=node) as projector:
         yield projector
 
@@ -147,7 +149,10 @@ async def test_poison_stops_it_exactly_there_and_says_why(store: PostgresStore, 
         assert not await projector.wait_for("sums", Position(13), 0.01)
     assert status.position == 12
     assert status.error == {
-        "position": 13, "entity_id": "run/a", "type": "counted", "reason": "ValueError: cannot fold [13]"
+        "position": 13,
+        "entity_id": "run/a",
+        "type": "counted",
+        "reason": "ValueError: cannot fold [13]",
     }
     assert await rows(log_url) == [("run/a", 12 * 13 // 2, 12)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 
 import psycopg
@@ -26,6 +26,7 @@ from eventstore import (
 from eventstore import tail as tail_module
 
 NEVER = 3600.0
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 def an_append(entity_id: str, expected: int = 0, count: int = 1) -> Append:
@@ -93,14 +94,14 @@ async def test_a_notification_is_enough_alone(store: PostgresStore, log_url: str
 
 
 async def test_what_was_written_while_nobody_listened_is_read_after_the_next_listen(
-    way, store: PostgresStore
+    way, store: PostgresStore, until: Until
 ) -> None:
     """The listener's connection is killed, the event is written, its NOTIFY heard by nobody."""
     listener = Listener(way.url)
     async with Tail(store, listener=listener, interval=NEVER) as tail, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(followed(tail, 0, 2))
         await store.append([an_append("run/a")])
-        await _until_position(tail, 1)
+        await until(lambda: tail.position >= 1)
         way.cut()
         await store.append([an_append("run/a", 1)])
         assert tail.position == 1
@@ -108,17 +109,17 @@ async def test_what_was_written_while_nobody_listened_is_read_after_the_next_lis
         assert len(await following) == 2
 
 
-async def test_a_killed_listener_listens_again(store: PostgresStore, log_url: str) -> None:
+async def test_a_killed_listener_listens_again(store: PostgresStore, log_url: str, until: Until) -> None:
     async with Tail(store, listener=Listener(log_url), interval=NEVER) as tail:
         await store.append([an_append("run/a")])
-        await _until_position(tail, 1)
+        await until(lambda: tail.position >= 1)
         async with await psycopg.AsyncConnection.connect(log_url, autocommit=True) as connection:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'eventstore listen' AND datname = current_database()"
             )
         await store.append([an_append("run/a", 1)])
-        await _until_position(tail, 2)
+        await until(lambda: tail.position >= 2)
 
 
 async def test_who_starts_far_behind_catches_up_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +140,7 @@ async def test_who_starts_far_behind_catches_up_and_goes_on(monkeypatch: pytest.
 
 
 async def test_a_follower_that_was_asleep_while_the_window_moved_on_misses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(tail_module, "PAGE", 5)
     monkeypatch.setattr(tail_module, "WINDOW", 5)
@@ -149,16 +150,16 @@ async def test_a_follower_that_was_asleep_while_the_window_moved_on_misses_nothi
         seen = list(await anext(pages))
         await store.append([an_append("run/b", count=60)])
         tail.wake.set()
-        await _until_position(tail, 61)
+        await until(lambda: tail.position >= 61)
         while seen[-1].position < 61:
             seen += await anext(pages)
     assert [event.position for event in seen] == list(range(1, 62))
 
 
-async def test_many_followers_cost_no_more_reads_than_one() -> None:
+async def test_many_followers_cost_no_more_reads_than_one(until: Until) -> None:
     store = Counting()
     async with Tail(store, interval=NEVER) as tail, asyncio.TaskGroup() as tasks:
-        await _until_reads(store, 1)
+        await until(lambda: store.reads >= 1)
         following = [tasks.create_task(followed(tail, 0, 10)) for _ in range(20)]
         await store.append([an_append("run/a", count=10)])
         tail.wake.set()
@@ -166,45 +167,35 @@ async def test_many_followers_cost_no_more_reads_than_one() -> None:
         assert store.reads == 2
 
 
-async def test_an_outage_is_survived() -> None:
+async def test_an_outage_is_survived(until: Until) -> None:
     store = Counting()
     async with Tail(store, interval=0.001) as tail, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(followed(tail, 0, 3))
         await store.append([an_append("run/a")])
-        await _until_position(tail, 1)
+        await until(lambda: tail.position >= 1)
         store.away = True
-        await _until_reads(store, store.reads + 1)
+        reads = store.reads
+        await until(lambda: store.reads > reads)
         await store.append([an_append("run/a", 1, count=2)])
         store.away = False
         assert [event.position for event in await following] == [1, 2, 3]
 
 
-async def test_a_follower_of_a_log_that_was_put_back_is_told() -> None:
+async def test_a_follower_of_a_log_that_was_put_back_is_told(until: Until) -> None:
     store = Counting()
     await store.append([an_append("run/a", count=5)])
     async with Tail(store, interval=0.001) as tail, asyncio.TaskGroup() as tasks:
-        await _until_reads(store, 1)
-        tasks.create_task(_rewind(store))
+        await until(lambda: store.reads >= 1)
+        tasks.create_task(_rewind(store, until))
         async with aclosing(tail.follow(Position(4))) as pages, asyncio.timeout(5):
             await anext(pages)
             with pytest.raises(LogRewound, match="ends at 2, but 5 was read"):
                 await anext(pages)
 
 
-async def _rewind(store: Counting) -> None:
+async def _rewind(store: Counting, until: Until) -> None:
     store.away = True
-    await _until_reads(store, store.reads + 1)
+    reads = store.reads
+    await until(lambda: store.reads > reads)
     store.rewind(2)
     store.away = False
-
-
-async def _until_position(tail: Tail, position: int) -> None:
-    async with asyncio.timeout(10):
-        while tail.position < position:
-            await asyncio.sleep(0.001)
-
-
-async def _until_reads(store: Counting, reads: int) -> None:
-    async with asyncio.timeout(10):
-        while store.reads < reads:
-            await asyncio.sleep(0.001)

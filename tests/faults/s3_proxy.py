@@ -17,42 +17,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import socket
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeAlias
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import urlsplit
+
+from tests.faults.s3_wire import (
+    LINE,
+    Request,
+    Response,
+    Signer,
+    head_bytes,
+    read_request,
+    read_response,
+    request_bytes,
+    reset,
+)
 
 LOOPBACK = "127.0.0.1"
-LINE = 256 * 1024
-Headers: TypeAlias = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    target: str
-    headers: Headers
-    body: bytes
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.target).path
-
-    def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key.lower() == name), "")
-
-
-@dataclass(frozen=True)
-class Response:
-    status: int
-    reason: str
-    headers: Headers
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -124,11 +107,18 @@ class Rewrite:
     echo: bool = False
 
 
+@dataclass(frozen=True)
+class Relabel:
+    """The answer's headers say something else; names in lower case, None takes one away."""
+
+    headers: dict[str, str | None]
+
+
 CHECKSUM = ("x-amz-checksum-sha256", "x-amz-sdk-checksum-algorithm")
 WEAK = (*CHECKSUM, "if-none-match", "x-amz-checksum-mode")
 """What a store that knows neither conditions nor checksums does not look at."""
 
-Fault: TypeAlias = Answer | Delay | Truncate | FlipBit | SlowBody | LoseAnswer | Hang | Late | Rewrite
+Fault: TypeAlias = Answer | Delay | Truncate | FlipBit | SlowBody | LoseAnswer | Hang | Late | Rewrite | Relabel
 
 
 def is_put(request: Request) -> bool:
@@ -210,7 +200,7 @@ class S3Proxy:
             self._server.close()
             self._server = None
         for writer in list(self._writers):
-            _reset(writer)
+            reset(writer)
 
     def next(self, fault: Fault, times: int = 1, when: Callable[[Request], bool] = anything) -> None:
         """The next `times` requests that fit meet the fault."""
@@ -248,13 +238,13 @@ class S3Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while request := await _read_request(reader, writer):
+            while request := await read_request(reader, writer):
                 self.requests.append(request)
                 await self._tell()
                 with self._counted():
                     await self._answer(request, reader, writer)
         except (Gone, OSError, asyncio.IncompleteReadError):
-            _reset(writer)
+            reset(writer)
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -310,9 +300,9 @@ class S3Proxy:
         except OSError as error:
             raise Gone from error
         try:
-            writer.write(_request_bytes(request))
+            writer.write(request_bytes(request))
             await writer.drain()
-            return await _read_response(reader, request.method)
+            return await read_response(reader, request.method)
         finally:
             writer.close()
 
@@ -321,125 +311,19 @@ class S3Proxy:
             self._changed.notify_all()
 
 
-@dataclass(frozen=True)
-class Signer:
-    """AWS signature version 4 with an unsigned payload, enough for what the proxy changes."""
-
-    access: str
-    secret: str = field(repr=False)
-    region: str = "us-east-1"
-
-    def sign(self, request: Request) -> Request:
-        headers = [
-            (name, value)
-            for name, value in request.headers
-            if name.lower() not in {"authorization", "x-amz-content-sha256", "content-length"}
-        ]
-        headers += [("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("Content-Length", str(len(request.body)))]
-        signed = sorted((n.lower(), " ".join(v.split())) for n, v in headers if _is_signed(n.lower()))
-        names = ";".join(name for name, _ in signed)
-        parts = urlsplit(request.target)
-        canonical = "\n".join(
-            [
-                request.method,
-                parts.path,
-                _canonical_query(parts.query),
-                *(f"{name}:{value}" for name, value in signed),
-                "",
-                names,
-                "UNSIGNED-PAYLOAD",
-            ]
-        )
-        moment = dict(signed)["x-amz-date"]
-        scope = f"{moment[:8]}/{self.region}/s3/aws4_request"
-        text = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-        key = f"AWS4{self.secret}".encode()
-        for step in (moment[:8], self.region, "s3", "aws4_request"):
-            key = hmac.digest(key, step.encode(), "sha256")
-        proof = hmac.digest(key, text.encode(), "sha256").hex()
-        credential = f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, Signature={proof}"
-        return replace(request, headers=[*headers, ("Authorization", credential)])
-
-
-def _is_signed(name: str) -> bool:
-    return name == "host" or name.startswith("x-amz-")
-
-
-def _canonical_query(query: str) -> str:
-    pairs = sorted(parse_qsl(query, keep_blank_values=True))
-    return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
-
-
-async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    first, headers = _parse_head(head)
-    method, target, _ = first.split(" ", 2)
-    if _value(headers, "expect").lower() == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        headers = [(name, value) for name, value in headers if name.lower() != "expect"]
-    return Request(method, target, headers, await _read_body(reader, headers))
-
-
-async def _read_response(reader: asyncio.StreamReader, method: str) -> Response:
-    status = 100
-    first, headers = "", []
-    while status < 200:
-        first, headers = _parse_head(await reader.readuntil(b"\r\n\r\n"))
-        status = int(first.split(" ")[1])
-    reason = first.partition(" ")[2].partition(" ")[2]
-    if method == "HEAD" or status in {204, 304}:
-        return Response(status, reason, headers, b"")
-    body = await _read_body(reader, headers)
-    headers = [(n, v) for n, v in headers if n.lower() not in {"transfer-encoding", "content-length"}]
-    return Response(status, reason, [*headers, ("Content-Length", str(len(body)))], body)
-
-
-def _parse_head(head: bytes) -> tuple[str, Headers]:
-    lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines[1:] if line)
-    return lines[0], [(name, value.strip()) for name, _, value in pairs]
-
-
-async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
-    if _value(headers, "transfer-encoding").lower() != "chunked":
-        return await reader.readexactly(int(_value(headers, "content-length") or 0))
-    pieces: list[bytes] = []
-    while size := int((await reader.readline()).split(b";")[0], 16):
-        pieces.append(await reader.readexactly(size))
-        await reader.readexactly(2)
-    await reader.readuntil(b"\r\n")
-    return b"".join(pieces)
-
-
-def _value(headers: Headers, name: str) -> str:
-    return next((value for key, value in headers if key.lower() == name), "")
-
-
-def _request_bytes(request: Request) -> bytes:
-    headers = [(name, value) for name, value in request.headers if name.lower() != "connection"]
-    return (
-        _head_bytes(f"{request.method} {request.target} HTTP/1.1", [*headers, ("Connection", "close")]) + request.body
-    )
-
-
-def _head_bytes(first: str, headers: Headers) -> bytes:
-    lines = [first, *(f"{name}: {value}" for name, value in headers), "", ""]
-    return "\r\n".join(lines).encode("latin-1")
-
-
 async def _write(writer: asyncio.StreamWriter, request: Request, response: Response) -> None:
     headers = [(name, value) for name, value in response.headers if name.lower() != "connection"]
-    writer.write(_head_bytes(f"HTTP/1.1 {response.status} {response.reason}", headers))
+    writer.write(head_bytes(f"HTTP/1.1 {response.status} {response.reason}", headers))
     if request.method != "HEAD":
         writer.write(response.body)
     await writer.drain()
 
 
 async def _damaged(
-    writer: asyncio.StreamWriter, request: Request, response: Response, fault: Truncate | FlipBit | SlowBody | None
+    writer: asyncio.StreamWriter,
+    request: Request,
+    response: Response,
+    fault: Truncate | FlipBit | SlowBody | Relabel | None,
 ) -> None:
     match fault:
         case None:
@@ -456,6 +340,10 @@ async def _damaged(
             body = bytearray(response.body)
             body[at] ^= 1 << bit
             await _write(writer, request, replace(response, body=bytes(body)))
+        case Relabel(changed):
+            kept = [(n, v) for n, v in response.headers if n.lower() not in changed]
+            added = [(n, v) for n, v in changed.items() if v is not None]
+            await _write(writer, request, replace(response, headers=[*kept, *added]))
         case SlowBody():
             await _write_slowly(writer, request, response, fault)
 
@@ -477,11 +365,3 @@ def _error(fault: Answer) -> Response:
         return Response(fault.status, fault.code, [_length(b"")], b"")
     body = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
     return Response(fault.status, fault.code, [("Content-Type", "application/xml"), _length(body)], body)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST instead of FIN, and forget what is still buffered."""
-    sock = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

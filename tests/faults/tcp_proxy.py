@@ -45,6 +45,8 @@ class Lane:
     slice: int = PIECE
     passed: int = 0
     cut_at: int | None = None
+    cut_every: int = 0
+    cuts: int = 0
     flip_at: int | None = None
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,10 +115,10 @@ class TcpProxy:
         for lane in self.lanes.values():
             lane.flowing.set()
 
-    def cut_after(self, direction: Direction, count: int) -> None:
-        """Let `count` more bytes pass in this direction, then reset the connection that carried the last. Once."""
+    def cut_after(self, direction: Direction, count: int, times: int = 1) -> None:
+        """Let `count` more bytes pass in this direction, then reset the connection that carried the last; so often."""
         lane = self.lanes[direction]
-        lane.cut_at = lane.passed + count
+        lane.cut_at, lane.cut_every, lane.cuts = lane.passed + count, count, times
 
     def flip_after(self, direction: Direction, count: int) -> None:
         """Change the lowest bit of the byte that follows the next `count` bytes of this direction. Once."""
@@ -166,7 +168,8 @@ class TcpProxy:
             await writer.drain()
             await self._tell()
             if lane.cut_at is not None and lane.passed >= lane.cut_at:
-                lane.cut_at = None
+                lane.cuts -= 1
+                lane.cut_at = lane.passed + lane.cut_every if lane.cuts else None
                 raise Cut
         await lane.flowing.wait()
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_any_cut_of_the_bytes_gives_the_same_messages(frames: list[bytes], data:
     whole = b"".join(frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=20)))
     bounds = [0, *cuts, len(whole)]
-    pieces = [whole[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    pieces = [whole[start:stop] for start, stop in pairwise(bounds)]
     assert read(pieces) == read([whole])
     assert read([bytes([byte]) for byte in whole]) == read([whole])
 

@@ -178,6 +178,7 @@ def test_a_target_of_an_order_is_refused_with_field_and_remedy() -> None:
         ("* -> {{sliceFromRight(1,2)}}", b"abcde", b"a.bc.de"),
         ("* -> {{sliceFromRight(1,2)}}", b"abcd", b"ab.cd"),
         ("* -> {{split(1,-)}}", b"-a--b-", b"a.b"),
+        ("* -> {{split(1,-)}}", b"ab", b"ab"),
         ("* -> {{left(1,2)}}", b"abcde", b"ab"),
         ("* -> {{right(1,2)}}", b"abcde", b"de"),
     ],

@@ -8,8 +8,9 @@ from actors.errors import Kind
 from actors.supervision import StopReason
 from actors.system import Observer
 from eventstore import Signal
+from nats3.api.services import Reporter
 from nats3.objects.store import Meter
-from nats3.telemetry import ActorListener, DependencyListener, ObjectListener, WorkListener
+from nats3.telemetry import ActorListener, DependencyListener, HttpListener, ObjectListener, WorkListener
 from nats3.work.tools import Signals
 
 
@@ -19,7 +20,13 @@ def methods(protocol: type) -> set[str]:
 
 @pytest.mark.parametrize(
     ("protocol", "listener"),
-    [(Observer, ActorListener), (Signal, DependencyListener), (Meter, ObjectListener), (Signals, WorkListener)],
+    [
+        (Observer, ActorListener),
+        (Signal, DependencyListener),
+        (Meter, ObjectListener),
+        (Reporter, HttpListener),
+        (Signals, WorkListener),
+    ],
 )
 def test_a_listener_hears_all_that_its_room_says(protocol, listener):
     assert methods(protocol) <= methods(listener)

@@ -46,6 +46,13 @@ def test_a_secret_is_hidden_wherever_it_stands_in_a_line(form):
     assert "nats://***@host:4222" in text
 
 
+def test_a_secret_that_is_a_common_word_does_not_garble_the_log():
+    stream = io.StringIO()
+    make_log("info", "json", stream, ["nats3"]).info("nats3 started", url="nats://u:nats3@h", password="nats3")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["url"], line["password"]) == ("nats3 started", "nats://***@h", "***")
+
+
 def test_lines_of_libraries_go_the_same_way(root_logger):
     stream = io.StringIO()
     start_logging("info", "json", stream, [CANARY])

@@ -16,6 +16,7 @@ EVERY_SIGNAL = {
     "lease_renewed": (3.0,),
     "loop_lagged": (0.001,),
     "request_answered": ("GET", "/ping", 200, 0.001),
+    "request_crashed": ("7c6d3a20", ValueError("x")),
     "job_state": ("id", "j", "store", "running"),
     "job_ended": ("load", "completed"),
     "enduring": ("j", "Unavailable", "NATS is away", 1),
@@ -167,6 +168,16 @@ def test_job_names_cannot_grow_the_metrics_without_end(heard):
     pending = [name for name in heard.samples() if name.startswith("nats3_lag_messages")]
     assert len(pending) == MAX_JOBS + 1
     assert 'nats3_lag_messages{job="other",stream="s"}' in pending
+
+
+def test_methods_that_a_stranger_makes_up_cannot_grow_the_metrics(heard):
+    for method in ("GET", "BREW", "X1", "X2"):
+        heard.telemetry.request_answered(method, "/ping", 405, 0.001)
+    counted = {name: value for name, value in heard.samples().items() if name.startswith("nats3_http_requests_total")}
+    assert counted == {
+        'nats3_http_requests_total{method="GET",route="/ping",status="405"}': 1,
+        'nats3_http_requests_total{method="other",route="/ping",status="405"}': 3,
+    }
 
 
 def test_a_gap_counts_its_seqs(heard):

@@ -54,7 +54,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(postgres_url: str) -> AsyncIterator[Desk]:
-    await asyncio.to_thread(migrate.upgrade, postgres_url)
+    await asyncio.to_thread(migrate.migrate, postgres_url)
     store = PostgresStore(postgres_url)
     database = Database(postgres_url)
     wake = asyncio.Event()

@@ -1,0 +1,193 @@
+"""Questions to the log itself: pages in both directions, each bounded in what it scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, LiteralString, TypeAlias
+from uuid import UUID
+
+from psycopg.sql import SQL, Composed
+
+from eventstore.connection import Link
+from eventstore.event import Position, Recorded, Version
+
+WINDOW = 100_000
+"""Positions that one page may scan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which events are asked for: all that fit everything that is not None. `since` <= recorded_at < `until`."""
+
+    entity_id: str | None = None
+    category: str | None = None
+    types: frozenset[str] | None = None
+    node: UUID | None = None
+    actor: str | None = None
+    correlation_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def fits(self, event: Recorded) -> bool:
+        """Whether an event is asked for: for those who follow the log."""
+        return all(
+            wanted is None or test(event, wanted)
+            for wanted, test in zip(self._wanted(), (rule.fits for rule in _RULES), strict=True)
+        )
+
+    def where(self) -> tuple[list[SQL], list[Any]]:
+        """The same as conditions in SQL, behind those on the position, and their values."""
+        pairs = [(rule.sql, wanted) for wanted, rule in zip(self._wanted(), _RULES, strict=True) if wanted is not None]
+        values = [sorted(wanted) if isinstance(wanted, frozenset) else wanted for _, wanted in pairs]
+        return [*_BOUNDS, *(sql for sql, _ in pairs)], values
+
+    def _wanted(self) -> list[Any]:
+        return [getattr(self, rule.name) for rule in _RULES]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    name: str
+    sql: SQL
+    fits: Callable[[Recorded, Any], bool]
+
+
+_BOUNDS = (SQL("position > %s"), SQL("position <= %s"))
+_RULES = (
+    _Rule("entity_id", SQL("entity_id = %s"), lambda event, wanted: event.entity_id == wanted),
+    _Rule(
+        "category", SQL("split_part(entity_id, '/', 1) = %s"), lambda event, w: event.entity_id.partition("/")[0] == w
+    ),
+    _Rule("types", SQL("type = ANY (%s::text[])"), lambda event, wanted: event.type in wanted),
+    _Rule("node", SQL("node = %s"), lambda event, wanted: event.node == wanted),
+    _Rule("actor", SQL("actor = %s"), lambda event, wanted: event.actor == wanted),
+    _Rule("correlation_id", SQL("correlation_id = %s"), lambda event, wanted: event.correlation_id == wanted),
+    _Rule("since", SQL("recorded_at >= %s"), lambda event, wanted: event.recorded_at >= wanted),
+    _Rule("until", SQL("recorded_at < %s"), lambda event, wanted: event.recorded_at < wanted),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in the direction asked for. `then` is the cursor of the next page, None: there is nothing more now.
+
+    A page may be empty and still have a next one: what one page scans is bounded. `reached` is how far it looked.
+    """
+
+    events: tuple[Recorded, ...]
+    then: Position | None
+    reached: Position
+
+
+AsOf: TypeAlias = Position | datetime
+"""A position, inclusive, or a time."""
+
+START = Position(0)
+UNBORN = Version(0)
+_TICK = timedelta(microseconds=1)
+_COLUMNS = SQL(
+    "SELECT position, entity_id, version, fence, type, schema_version, event_id, recorded_at, node, actor,"
+    " correlation_id, causation_position, data FROM es.event WHERE "
+)
+
+
+class Audit:
+    """Reads the log for people. Raises LogUnavailable when Postgres is away."""
+
+    def __init__(self, url: str, window: int = WINDOW) -> None:
+        self._link = Link(url, "eventstore audit")
+        self._window = window
+
+    async def oldest_first(self, question: Question, after: Position = START, limit: int = 100) -> Page:
+        """Events with position > `after`, rising. Follow on from `reached` when `then` is None."""
+        low = max(after, await self._position_before(question.since))
+        end = await self._end(question.until)
+        high = min(low + self._window, end)
+        if low >= high:
+            return Page((), None, Position(max(low, after)))
+        events = await self._between(question, low, high, limit, "ASC")
+        reached = events[-1].position if len(events) == limit else Position(high)
+        return Page(tuple(events), reached if reached < end else None, reached)
+
+    async def newest_first(self, question: Question, before: Position | None = None, limit: int = 100) -> Page:
+        """Events with position < `before` (None: from the end), falling."""
+        end = await self._end(question.until)
+        high = end if before is None else min(before - 1, end)
+        begin = await self._position_before(question.since)
+        low = max(high - self._window, begin)
+        if low >= high:
+            return Page((), None, Position(begin + 1))
+        events = await self._between(question, low, high, limit, "DESC")
+        reached = events[-1].position if len(events) == limit else Position(low + 1)
+        return Page(tuple(events), reached if reached > begin + 1 else None, reached)
+
+    async def event(self, position: Position) -> Recorded | None:
+        """The event at a position, None where there is a hole or nothing yet."""
+        rows = await self._fetch(_COLUMNS + SQL("position = %s"), [position])
+        return rows[0] if rows else None
+
+    async def entity(
+        self, entity_id: str, as_of: AsOf | None = None, after: Version = UNBORN, limit: int = 1000
+    ) -> list[Recorded]:
+        """The events of an entity after a version, as of a position (inclusive) or a time: what to fold to see it then."""
+        last = await self._last_of(as_of)
+        query = SQL("entity_id = %s AND version > %s AND position <= %s ORDER BY version LIMIT %s")
+        return await self._fetch(_COLUMNS + query, [entity_id, after, last, limit])
+
+    async def position_at(self, time: datetime) -> Position:
+        """The last position recorded at or before a time, 0 before the first: time never falls with position."""
+        low, high = 0, await self._head()
+        while low < high:
+            middle = (low + high) // 2 + 1
+            found = await self._first_from(middle)
+            if found is not None and found[1] <= time:
+                low = found[0]
+            else:
+                high = middle - 1
+        return Position(low)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._link.drop()
+
+    async def _between(
+        self, question: Question, low: int, high: int, limit: int, order: LiteralString
+    ) -> list[Recorded]:
+        """Events with low < position <= high that fit; an entity's own index is in the same order."""
+        conditions, values = question.where()
+        by = SQL("position " if question.entity_id is None else "version ")
+        where = SQL(" AND ").join(conditions)
+        query = _COLUMNS + where + SQL(" ORDER BY ") + by + SQL(order) + SQL(" LIMIT %s")
+        return await self._fetch(query, [low, high, *values, limit])
+
+    async def _fetch(self, query: Composed, values: list[Any]) -> list[Recorded]:
+        async with self._link.lend() as connection:
+            cursor = await connection.execute(query, values)
+            return [Recorded._make(row) for row in await cursor.fetchall()]
+
+    async def _first_from(self, position: int) -> tuple[int, datetime] | None:
+        rows = await self._link.fetch(
+            "SELECT position, recorded_at FROM es.event WHERE position >= %s ORDER BY position LIMIT 1", (position,)
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def _head(self) -> int:
+        rows = await self._link.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
+        return rows[0][0] if rows else 0
+
+    async def _end(self, until: datetime | None) -> int:
+        head = await self._head()
+        return head if until is None else min(head, await self.position_at(until))
+
+    async def _position_before(self, since: datetime | None) -> int:
+        """A position below all that were recorded at or after `since`."""
+        if since is None:
+            return 0
+        return max(await self.position_at(since - _TICK), 0)
+
+    async def _last_of(self, as_of: AsOf | None) -> int:
+        if isinstance(as_of, datetime):
+            return await self.position_at(as_of)
+        return await self._head() if as_of is None else as_of

@@ -1,0 +1,109 @@
+"""Walking the hash chain: is history as it was written?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore import chain
+from eventstore.connection import Connection, Link
+from eventstore.event import NewEvent, Position, Version
+
+PAGE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first thing that does not fit: an event, or (with no position) the end of an entity."""
+
+    entity_id: str
+    version: Version
+    position: Position | None
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How many events were walked up to which position, and the first that does not fit, if any."""
+
+    events: int
+    position: Position
+    broken: Broken | None
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What was seen of each entity: its version and hash."""
+
+    ends: dict[str, tuple[int, bytes]]
+    events: int = 0
+    position: int = 0
+
+    def step(self, row: tuple[Any, ...]) -> Broken | None:
+        """Judge the next event of the log."""
+        position, entity_id, version, type_, schema_version, event_id, data, hash_ = row
+        before, link = self.ends.get(entity_id, (0, chain.START))
+        if version != before + 1:
+            return Broken(entity_id, version, position, f"version {before + 1} is missing before it")
+        expected = chain.link(link, entity_id, version, NewEvent(type_, data, schema_version, event_id))
+        if hash_ != expected:
+            return Broken(entity_id, version, position, "it or an event before it was changed: its hash does not fit")
+        self.ends[entity_id] = (version, hash_)
+        self.events += 1
+        self.position = position
+        return None
+
+
+async def verify(url: str, progress: Callable[[Position], None] | None = None) -> Verified:
+    """Walk all events in the order of positions, on one snapshot, and compare with what the entities' rows say.
+
+    It finds what was changed, removed from the middle or cut from the end of an entity; not an entity that was
+    removed with its row, nor a history that was forged with all its hashes. Raises LogUnavailable.
+    """
+    async with _snapshot(url) as connection:
+        walk = _Walk({})
+        broken = await _walk(connection, walk, progress) or await _compare_ends(connection, walk)
+        return Verified(walk.events, Position(walk.position), broken)
+
+
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncGenerator[Connection]:
+    link = Link(url, "eventstore verify", deadline=None)
+    try:
+        async with link.lend() as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+    finally:
+        await link.drop()
+
+
+async def _walk(connection: Connection, walk: _Walk, progress: Callable[[Position], None] | None) -> Broken | None:
+    while rows := await _page(connection, walk.position):
+        for row in rows:
+            if broken := walk.step(row):
+                return broken
+        if progress is not None:
+            progress(Position(walk.position))
+    return None
+
+
+async def _page(connection: Connection, after: int) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(
+        "SELECT position, entity_id, version, type, schema_version, event_id, data, hash FROM es.event"
+        " WHERE position > %s ORDER BY position LIMIT %s",
+        (after, PAGE),
+    )
+    return await cursor.fetchall()
+
+
+async def _compare_ends(connection: Connection, walk: _Walk) -> Broken | None:
+    cursor = await connection.execute("SELECT entity_id, version, hash FROM es.entity ORDER BY entity_id")
+    async for entity_id, version, hash_ in cursor:
+        seen = walk.ends.get(entity_id, (0, chain.START))
+        if seen[0] < version:
+            return Broken(entity_id, Version(seen[0] + 1), None, f"it ends at {seen[0]}, but {version} were written")
+        if seen != (version, hash_):
+            return Broken(entity_id, version, None, "its last hash is not that of its row")
+    return None

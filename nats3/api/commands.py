@@ -1,0 +1,144 @@
+"""A command becomes an event on `job/<id>`: read what is wanted, decide, append, and wait until the view shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from uuid import UUID
+
+from eventstore import Append, Appended, Fence, NewEvent, Position, Recorded, Version, VersionConflict
+from nats3.api.errors import Contended, JobMissing, NotAllowed, VersionPassed
+from nats3.api.services import Services
+from nats3.errors import Unavailable
+from nats3.job.history import HISTORY, job_entity
+from nats3.job.order import Kind, Order, kind_of
+from nats3.job.ordering import JobCreated, JobDeleted, JobEvent, JobPaused, JobResumed, JobRetried
+from nats3.job.states import Command, State, allows
+from nats3.views.job_row import JobRow, fold
+
+TRIES = 5
+"""So often a command is decided anew when another one came in between."""
+
+PATIENCE = 5.0
+"""Seconds that an append may wait for Postgres before the client is told to come again."""
+
+SIGHT = 2.0
+"""Seconds that an answer waits for the view."""
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who gave a command, and the request it came with: both stand in its event."""
+
+    actor: str
+    correlation_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The job that a command is for. `kind` None takes either; `if_match` are the versions that the client knows."""
+
+    job_id: UUID
+    kind: Kind | None = None
+    if_match: str | None = None
+
+
+_EVENTS: dict[Command, JobEvent] = {
+    "pause": JobPaused(),
+    "resume": JobResumed(),
+    "retry": JobRetried(),
+    "delete": JobDeleted(),
+}
+
+UNCHANGED: dict[Command, frozenset[State]] = {
+    "pause": frozenset({State.PAUSED}),
+    "resume": frozenset({State.CREATED, State.RUNNING, State.DEGRADED, State.REPAIRING}),
+}
+"""Version 1 answers a command that asks for what already is with 200, as it always did."""
+
+
+class Commands:
+    """All that a face may do to a job. Methods raise Unavailable and LogUnavailable when nothing is known to be done."""
+
+    def __init__(self, services: Services) -> None:
+        self._log = services.log
+        self._writer = services.writer
+        self._projections = services.projections
+        self._jobs = services.jobs
+
+    async def create(self, job_id: UUID, order: Order, api: int, who: Who) -> JobRow:
+        """The new job as it stands in the view."""
+        event = HISTORY.encode(JobCreated(kind_of(order), order, api))
+        await self._append(job_id, Version(0), event, who)
+        return await self._shown(job_id)
+
+    async def give(
+        self, target: Target, command: Command, who: Who, *, event: JobEvent | None = None, lenient: bool = False
+    ) -> JobRow:
+        """The job after the command. Raises JobMissing, NotAllowed, VersionPassed, Contended.
+
+        `event` says more than the command alone; `lenient` makes nothing of a command that changes nothing.
+        """
+        new = HISTORY.encode(event or _EVENTS[command])
+        for _ in range(TRIES):
+            row = await self._decide_on(target)
+            if lenient and row.state_now in UNCHANGED.get(command, ()):
+                return row
+            if not allows(row.state_now, command):
+                raise NotAllowed(target.job_id, command, row.state_now)
+            try:
+                await self._append(target.job_id, Version(row.version), new, who)
+            except VersionConflict:
+                continue
+            return await self._shown(target.job_id)
+        raise Contended(f"job {target.job_id} is changed by others all the time: try again")
+
+    async def show(self, target: Target) -> JobRow:
+        """The job as its commands have left it. Raises JobMissing, VersionPassed."""
+        return await self._decide_on(target)
+
+    async def _decide_on(self, target: Target) -> JobRow:
+        """The job as the log has it; what its run did since may be 2 s old at worst."""
+        row = await self._shown(target.job_id)
+        if row.wanted == "deleted" or target.kind not in (None, row.kind):
+            raise JobMissing(target.job_id)
+        if target.if_match is not None and not _matches(target.if_match, row.version):
+            raise VersionPassed(target.job_id, target.if_match, row.version)
+        return row
+
+    async def _shown(self, job_id: UUID) -> JobRow:
+        """The row at or after the latest event of `job/<id>`; where the view is late, its row and what it lacks."""
+        events = await self._commands(job_id)
+        if not events:
+            raise JobMissing(job_id)
+        await self._projections.wait_for("jobs", Position(events[-1].position), SIGHT)
+        row = await self._jobs.get(job_id)
+        missing = [event for event in events if row is None or event.position > row.position]
+        folded = reduce(fold, missing, row)
+        if folded is None:
+            raise JobMissing(job_id)
+        return folded
+
+    async def _commands(self, job_id: UUID) -> list[Recorded]:
+        events: list[Recorded] = []
+        page: Sequence[Recorded] = await self._log.read(job_entity(job_id), Version(0), _PAGE)
+        while page:
+            events += page
+            page = await self._log.read(job_entity(job_id), page[-1].version, _PAGE) if len(page) == _PAGE else ()
+        return events
+
+    async def _append(self, job_id: UUID, expected: Version, event: NewEvent, who: Who) -> Appended:
+        append = Append(job_entity(job_id), expected, Fence(0), (event,), who.actor, who.correlation_id)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._writer.append(append)
+        except TimeoutError:
+            raise Unavailable("postgres", "an append took too long; whether it was recorded is not known") from None
+
+
+def _matches(if_match: str, version: int) -> bool:
+    return any(tag.strip() in ("*", f'"{version}"') for tag in if_match.split(","))

@@ -1,0 +1,162 @@
+"""What a request can do wrong, each with its status and a code that never changes its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import UUID
+
+from typing_extensions import override
+
+from nats3.errors import Invalid, Nats3Error
+from nats3.job.states import RULES, Command, State
+
+
+class RequestError(Nats3Error):
+    """A fault of the request: nothing was recorded. `shape` says that the body could not be read at all."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    shape: ClassVar[bool] = False
+
+    @property
+    def faults(self) -> Sequence[Invalid]:
+        """The single fields at fault, when they are known."""
+        return ()
+
+
+class NotJson(RequestError):
+    """The body is no JSON, or JSON that means different things to different readers."""
+
+    code = "not_json"
+    shape = True
+
+
+class WrongMediaType(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+    shape = True
+
+    def __init__(self) -> None:
+        super().__init__("Expected request with `Content-Type: application/json`")
+
+
+class TooLarge(RequestError):
+    status = 413
+    code = "too_large"
+    shape = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes; send less")
+
+
+class TooSlow(RequestError):
+    status = 408
+    code = "too_slow"
+    shape = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body did not arrive within {seconds:g} s; send it faster")
+
+
+class UnknownHost(RequestError):
+    status = 421
+    code = "unknown_host"
+
+    def __init__(self) -> None:
+        super().__init__("the Host header names no host of this server; add it to server.hosts")
+
+
+class Unfit(RequestError):
+    """Values that nats3 will not take."""
+
+    status = 422
+    code = "invalid"
+
+    def __init__(self, faults: Sequence[Invalid]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self._faults = tuple(faults)
+
+    @property
+    @override
+    def faults(self) -> Sequence[Invalid]:
+        return self._faults
+
+
+class Misshapen(Unfit):
+    """The body lacks fields, or has some of another type."""
+
+    code = "misshapen"
+    shape = True
+
+
+class BadParameter(Unfit):
+    """A value in the address that cannot be what it should be."""
+
+    status = 400
+    code = "bad_parameter"
+
+
+class BadQuery(Unfit):
+    """A parameter of version 2 that does not fit."""
+
+    code = "bad_query"
+
+
+class JobMissing(RequestError):
+    status = 404
+    code = "job_not_found"
+
+    def __init__(self, job_id: UUID) -> None:
+        super().__init__(f"job id {job_id} not found")
+
+
+class NotFound(RequestError):
+    status = 404
+    code = "not_found"
+
+
+class NotAllowed(RequestError):
+    """The job's state does not take this command."""
+
+    status = 409
+    code = "not_allowed"
+
+    def __init__(self, job_id: UUID, command: Command, state: State) -> None:
+        allowed = ", ".join(sorted(RULES[state].commands)) or "nothing"
+        super().__init__(f"job {job_id} is {state.value}: {command} is not possible, only {allowed}")
+
+
+class Contended(RequestError):
+    """Others change the job all the time."""
+
+    status = 409
+    code = "contended"
+
+
+class Stale(RequestError):
+    """The view is behind what the client has seen."""
+
+    status = 503
+    code = "stale"
+
+    def __init__(self, view: str, position: int) -> None:
+        super().__init__(f"the view {view} has not reached position {position} yet: try again soon")
+
+
+class TooManyStreams(RequestError):
+    status = 429
+    code = "too_many_streams"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} clients follow the log already: end one, or ask for pages")
+
+
+class VersionPassed(RequestError):
+    """The job is no longer what the client saw."""
+
+    status = 412
+    code = "version_passed"
+
+    def __init__(self, job_id: UUID, wanted: str, version: int) -> None:
+        super().__init__(f'job {job_id} has ETag "{version}", not {wanted}: get it again, then decide')

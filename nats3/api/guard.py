@@ -1,0 +1,119 @@
+"""Around every route: who may be asked (Host), how much and how long a body may be, and no bug shows its inside."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from uuid import UUID
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nats3.api.errors import TooLarge, TooSlow, UnknownHost
+from nats3.api.problems import Problem, answer, problem_of
+from nats3.api.requests import request_id_of
+from nats3.api.services import Services
+
+MAX_BODY = 1 << 20
+BODY_SECONDS = 10.0
+CRASHED = Problem(500, "internal", "nats3 has a bug here; its log has the details under this X-Request-Id")
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        request_id = request_id_of(headers.get("x-request-id"), self._services.new_id())
+        scope["nats3.request_id"] = request_id
+        reply = _Reply(send, request_id)
+        began = monotonic()
+        try:
+            self._check(headers)
+            await self._app(scope, _Body(receive).receive, reply.send)
+        except Exception as error:  # noqa: BLE001 - the one place where a bug becomes an answer
+            await self._answer(scope, error, reply)
+        finally:
+            route = scope.get("nats3.route", "other")
+            self._services.reporter.answered(scope["method"], route, reply.status, monotonic() - began)
+
+    def _check(self, headers: dict[str, str]) -> None:
+        hosts = self._services.hosts
+        if "*" not in hosts and host_name(headers.get("host", "")) not in hosts:
+            raise UnknownHost
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length[:20]) > MAX_BODY:
+            raise TooLarge(MAX_BODY)
+
+    async def _answer(self, scope: Scope, error: Exception, reply: _Reply) -> None:
+        problem = problem_of(error)
+        if problem is None:
+            self._services.reporter.crashed(reply.request_id, error)
+            problem = CRASHED
+        if reply.status == 0:
+            await answer(problem, scope["path"])(scope, _no_more, reply.send)
+
+
+class _Reply:
+    """The way back: remembers the status and adds the headers that every answer has."""
+
+    def __init__(self, send: Send, request_id: UUID) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"x-request-id", str(self.request_id).encode()), (b"x-content-type-options", b"nosniff")]
+            message["headers"] = [*message.get("headers", ()), *own]
+        await self._send(message)
+
+
+class _Body:
+    """The way in: counts and clocks the body, and leaves alone what comes after it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._size = 0
+        self._deadline: float | None = None
+        self._whole = False
+
+    async def receive(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        self._deadline = self._deadline or loop.time() + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow(BODY_SECONDS) from None
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
+            raise TooLarge(MAX_BODY)
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+async def _no_more() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, in lower case, without port and brackets."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]

@@ -1,0 +1,123 @@
+"""Which orders are taken: every rule of a value, whatever the interface that it came through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from nats3 import subject
+from nats3.api.errors import Unfit
+from nats3.api.words import format_duration
+from nats3.errors import Invalid
+from nats3.job.order import LoadOrder, Order, StoreOrder
+
+MAX_TEXT = 255
+MAX_PREFIX = 512
+MAX_SEQ = (1 << 63) - 1
+COUNT = (1, 10_000_000)
+BYTES = (1024, 1 << 30)
+AGE = (0.1, 86_400.0)
+POLL = (0.1, 30 * 86_400.0)
+LEVEL = (1, 19)
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
+
+
+def checked(order: Order, names: Mapping[str, str] | None = None) -> Order:
+    """The order, unchanged. `names` says what a field is called on its way in. Raises Unfit with all its faults."""
+    rules = _store(order) if isinstance(order, StoreOrder) else _load(order)
+    faults = [fault for fault in rules if fault is not None]
+    if faults:
+        called = names or {}
+        raise Unfit([Invalid(called.get(fault.field, fault.field), fault.fault, fault.remedy) for fault in faults])
+    return order
+
+
+def _store(order: StoreOrder) -> Iterator[Invalid | None]:
+    yield _text("name", order.name)
+    yield _said_of(subject.check_name, "stream", order.stream)
+    yield _said_of(subject.check_filter, "subject", order.subject)
+    yield _bucket(order.bucket)
+    yield _prefix(order.prefix)
+    yield _said_of(subject.check_name, "consumer", order.consumer)
+    yield _between("limits.max_count", order.limits.max_count, COUNT)
+    yield _between("limits.max_bytes", order.limits.max_bytes, BYTES)
+    yield _lasting("limits.max_age", order.limits.max_age_s, AGE)
+    yield _between("level", order.level, LEVEL)
+
+
+def _load(order: LoadOrder) -> Iterator[Invalid | None]:
+    yield _text("name", order.name)
+    yield _bucket(order.bucket)
+    yield _prefix(order.prefix)
+    yield _said_of(subject.check_name, "read_stream", order.read_stream)
+    yield _said_of(subject.check_name, "read_consumer", order.read_consumer)
+    yield _said_of(subject.check_filter, "read_subject", order.read_subject)
+    yield _said_of(subject.check_target, "write_subject", order.write_subject)
+    yield _lasting("poll_interval", order.poll_interval_s, POLL)
+    yield _between("from_seq", order.from_seq, (1, MAX_SEQ))
+    yield _between("to_seq", order.to_seq, (1, MAX_SEQ))
+    yield _between("limit", order.limit, (1, MAX_SEQ))
+    yield _rising("time", order.from_time, order.to_time, least=1)
+    yield _rising("seq", order.from_seq, order.to_seq, least=0)
+
+
+def _text(field: str, text: str) -> Invalid | None:
+    if not text.strip():
+        return Invalid(field, "is empty", "give a name, or leave the field out")
+    if len(text) > MAX_TEXT:
+        return Invalid(field, f"has {len(text)} characters", f"use at most {MAX_TEXT}")
+    if not text.isprintable():
+        return Invalid(field, "holds a character that cannot be printed", "use printable characters")
+    return None
+
+
+def _said_of(check: Callable[[str, str], object], field: str, value: str | None) -> Invalid | None:
+    """The fault that a check raises; what is not given needs none."""
+    if value is None:
+        return None
+    try:
+        check(field, value)
+    except Invalid as fault:
+        return fault
+    return None
+
+
+def _bucket(name: str) -> Invalid | None:
+    if _BUCKET.fullmatch(name) and ".." not in name:
+        return None
+    remedy = "use 3 to 255 letters, digits, '.', '-' and '_', the first and the last a letter or digit"
+    return Invalid("bucket", f"{name[:60]!r} is no name of a bucket", remedy)
+
+
+def _prefix(prefix: str | None) -> Invalid | None:
+    if prefix is None:
+        return None
+    remedy = f"use at most {MAX_PREFIX} printable characters, '/' between names, neither '.' nor '..' alone"
+    parts = prefix.split("/")
+    if not prefix or len(prefix.encode()) > MAX_PREFIX or not prefix.isprintable():
+        return Invalid("prefix", "is empty, too long or holds control characters", remedy)
+    if any(part in ("", ".", "..") for part in parts):
+        return Invalid("prefix", f"{prefix[:60]!r} has an empty part, '.' or '..' in it", remedy)
+    return None
+
+
+def _between(field: str, value: int | None, bounds: tuple[int, int]) -> Invalid | None:
+    least, most = bounds
+    if value is None or least <= value <= most:
+        return None
+    return Invalid(field, f"{value} is out of range", f"use a whole number from {least} to {most}")
+
+
+def _lasting(field: str, seconds: float | None, bounds: tuple[float, float]) -> Invalid | None:
+    least, most = bounds
+    if seconds is None or least <= seconds <= most:
+        return None
+    remedy = f"use a duration from {format_duration(least)} to {format_duration(most)}"
+    return Invalid(field, f"{seconds:g} s is out of range", remedy)
+
+
+def _rising(what: str, start: int | None, end: int | None, *, least: int) -> Invalid | None:
+    if start is None or end is None or end - start >= least:
+        return None
+    return Invalid(f"from_{what}", f"is not before to_{what}", f"give a from_{what} that comes before to_{what}")

@@ -1,0 +1,120 @@
+"""From a request to values: the body through a pydantic model, parameters one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from nats3.api import strict_json
+from nats3.api.errors import BadParameter, BadQuery, Misshapen, WrongMediaType
+from nats3.errors import Invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_INT = (1 << 63) - 1
+
+_EXPECTED = {
+    "missing": ("is missing", "add it"),
+    "extra_forbidden": ("is unknown", "leave it out"),
+    "string_type": ("is no text", "give a text in quotes"),
+    "int_type": ("is no whole number", "give a whole number without quotes"),
+    "int_from_float": ("is no whole number", "give a whole number without quotes"),
+    "bool_type": ("is neither true nor false", "give true or false without quotes"),
+    "float_type": ("is no number", "give a number without quotes"),
+    "literal_error": ("is none of the words known here", "see docs/http-api.md"),
+    "model_type": ("is no object", "give a JSON object"),
+    "model_attributes_type": ("is no object", "give a JSON object"),
+}
+
+
+class Lenient(BaseModel):
+    """A body of version 1: unknown fields are passed over, as they always were."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Exact(BaseModel):
+    """A body of version 2: unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """The body as a model. Raises WrongMediaType, NotJson, Misshapen."""
+    return as_model(model, await read_json(request))
+
+
+async def read_json(request: Request) -> Any:  # noqa: ANN401 - any JSON value
+    """The body as JSON. Raises WrongMediaType, NotJson."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+        raise WrongMediaType
+    return strict_json.parse(await request.body())
+
+
+def as_model(model: type[M], value: Any) -> M:  # noqa: ANN401 - any JSON value
+    """Raises Misshapen."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as fault:
+        raise Misshapen(list(_faults(fault))) from None
+
+
+def _faults(fault: ValidationError) -> Iterable[Invalid]:
+    """One per field: of a union's alternatives only the first is told."""
+    seen: set[str] = set()
+    for error in fault.errors(include_url=False, include_input=False):
+        path = [str(part) for part in error["loc"] if not _names_an_alternative(part)]
+        field = ".".join(path) or "body"
+        if field not in seen:
+            seen.add(field)
+            yield Invalid(
+                field, *_EXPECTED.get(error["type"], (f"does not fit: {error['msg']}", "see docs/http-api.md"))
+            )
+
+
+def _names_an_alternative(part: int | str) -> bool:
+    """Pydantic puts the member of a union into the path."""
+    return isinstance(part, str) and part in {"str", "int", "float", "bool", "IntervalV1"}
+
+
+def uuid_of(field: str, text: str | None) -> UUID:
+    """Raises BadParameter."""
+    if not text:
+        raise BadParameter([Invalid(field, "is missing", f"add ?{field}=<id of the job>")])
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadParameter(
+            [Invalid(field, f"{text[:60]!r} is no UUID", "give the id that the job was made with")]
+        ) from None
+
+
+def text_of(request: Request, name: str) -> str | None:
+    """A parameter that may be left out. Raises BadQuery for characters that no store keeps."""
+    value = request.query_params.get(name)
+    if value is not None and ("\0" in value or not value.isprintable()):
+        raise BadQuery([Invalid(name, "holds a control character", "leave it out")])
+    return value
+
+
+def int_of(request: Request, name: str, default: int, least: int = 0, most: int = MAX_INT) -> int:
+    """A whole number in the query. Raises BadQuery."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):  # noqa: PLR2004 - digits of MAX_INT
+        raise BadQuery([Invalid(name, f"{text[:40]!r} is out of range", f"use a whole number from {least} to {most}")])
+    return int(text)
+
+
+def only(request: Request, *names: str) -> None:
+    """Version 2 refuses parameters that it does not know. Raises BadQuery."""
+    unknown = sorted(set(request.query_params) - set(names))
+    if unknown:
+        known = ", ".join(names) or "none"
+        raise BadQuery([Invalid(name[:100], "is no parameter here", f"known are: {known}") for name in unknown])

@@ -1,0 +1,24 @@
+"""What every request carries besides its own values."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from starlette.requests import Request
+
+from nats3.api.commands import Who
+
+ANONYMOUS = "anonymous"
+
+
+def who_of(request: Request) -> Who:
+    """Who asks, under the id that the guard gave the request."""
+    return Who(ANONYMOUS, request.scope["nats3.request_id"])
+
+
+def request_id_of(given: str | None, made: UUID) -> UUID:
+    """The client's own id when it is a UUID, else the one that was made."""
+    try:
+        return UUID(given) if given else made
+    except ValueError:
+        return made

@@ -1,0 +1,147 @@
+"""What the API needs of the rest of the program. Wiring makes one value of it; tests make another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID, uuid4
+
+from eventstore import Append, Appended, Node, Position, ProjectionStatus, Recorded, Version
+from eventstore.audit import Page, Question
+from nats3.views.chunk_queries import Chunks
+from nats3.views.coverage_queries import Coverage
+from nats3.views.job_queries import Jobs
+
+
+class Log(Protocol):
+    """Reads the event log. Every method raises LogUnavailable."""
+
+    async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]: ...
+
+    async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]: ...
+
+    async def head(self) -> Position: ...
+
+
+class Writer(Protocol):
+    """Appends to the event log, waiting while it is away."""
+
+    async def append(self, append: Append) -> Appended:
+        """Raises VersionConflict, Stopped."""
+        ...
+
+
+class Projections(Protocol):
+    """Where the views stand."""
+
+    async def wait_for(self, name: str, position: Position, timeout: float = 2.0) -> bool: ...  # noqa: ASYNC109 - eventstore's
+
+    async def status(self) -> list[ProjectionStatus]: ...
+
+    async def skip(self, name: str, position: Position, reason: str, actor: str) -> Appended:
+        """Raises UnknownProjection."""
+        ...
+
+
+class Follower(Protocol):
+    """The end of the log."""
+
+    def follow(self, after: Position) -> AsyncGenerator[Sequence[Recorded]]: ...
+
+
+class Questions(Protocol):
+    """Questions to the log for people. Every method raises LogUnavailable."""
+
+    async def oldest_first(self, question: Question, after: Position, limit: int) -> Page: ...
+
+    async def newest_first(self, question: Question, before: Position | None, limit: int) -> Page: ...
+
+    async def event(self, position: Position) -> Recorded | None: ...
+
+    async def entity(
+        self, entity_id: str, as_of: Position | datetime | None, after: Version, limit: int
+    ) -> list[Recorded]: ...
+
+
+class Readiness(Protocol):
+    async def check(self) -> Mapping[str, str | None]:
+        """For nats, postgres and s3 what is wrong with it, None when it answers. Answers within 5 s."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """What an order needs to know of a stream. `retention` is None where it does not exist."""
+
+    exists: bool
+    retention: Literal["limits", "interest", "workqueue"] | None = None
+
+
+class World(Protocol):
+    """What is there outside. None means that nobody answered."""
+
+    async def stream(self, name: str) -> StreamFacts | None: ...
+
+    async def bucket_exists(self, name: str) -> bool | None: ...
+
+
+class Reporter(Protocol):
+    """Whom to tell about requests. Each call is quick and does not raise."""
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """`route` is the template, never the path."""
+        ...
+
+    def crashed(self, request_id: UUID, error: Exception) -> None:
+        """A bug of ours, answered with 500."""
+        ...
+
+
+class Slots:
+    """So many may be taken at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Whether there was one left."""
+        if self.taken >= self.limit:
+            return False
+        self.taken += 1
+        return True
+
+    def give_back(self) -> None:
+        self.taken -= 1
+
+
+STREAMS = 50
+"""Clients that may follow the log at a time."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`exposition` takes an Accept header and gives the body and content type of /metrics; `hosts` are the names that
+    a Host header may give, without ports ("*" allows any).
+    """
+
+    log: Log
+    writer: Writer
+    projections: Projections
+    tail: Follower
+    jobs: Jobs
+    chunks: Chunks
+    coverage: Coverage
+    audit: Questions
+    readiness: Readiness
+    world: World
+    exposition: Callable[[str], tuple[bytes, str]]
+    nodes: Callable[[], Awaitable[Sequence[Node]]]
+    reporter: Reporter
+    hosts: frozenset[str] = LOOPBACK
+    new_id: Callable[[], UUID] = uuid4
+    streams: Slots = field(default_factory=lambda: Slots(STREAMS))

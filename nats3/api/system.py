@@ -1,0 +1,33 @@
+"""Outside of versions: is it alive, can it work, what does it count."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from nats3.api.problems import RETRY
+from nats3.api.services import Services
+
+
+async def ping(_services: Services, _request: Request) -> Response:
+    return PlainTextResponse("pong")
+
+
+async def health(_services: Services, _request: Request) -> Response:
+    """Alive: it answers, whatever else may be away."""
+    return JSONResponse({"status": "alive"})
+
+
+async def ready(services: Services, _request: Request) -> Response:
+    """200 only when NATS, Postgres and S3 answer; else 503 with what each said."""
+    findings = await services.readiness.check()
+    faults = {name: fault for name, fault in findings.items() if fault is not None}
+    if not faults:
+        return PlainTextResponse("ready")
+    text = "; ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))
+    return JSONResponse({"error": f"not ready: {text}", "faults": faults}, 503, RETRY)
+
+
+async def metrics(services: Services, request: Request) -> Response:
+    body, media_type = services.exposition(request.headers.get("accept", ""))
+    return Response(body, media_type=None, headers={"Content-Type": media_type})

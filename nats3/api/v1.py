@@ -1,0 +1,88 @@
+"""Version 1: the original's routes, at the root and below /api/v1."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from nats3.api.commands import Commands, Target
+from nats3.api.errors import JobMissing
+from nats3.api.reading import read_body, text_of, uuid_of
+from nats3.api.requests import who_of
+from nats3.api.services import Services
+from nats3.api.v1_orders import LoadV1, StoreV1, job_body, load_order, store_order
+from nats3.api.warnings import warnings_of
+from nats3.job.order import Kind, Order
+from nats3.job.states import RULES, Command, State
+from nats3.views.job_queries import JobFilter
+
+
+def kind_of_path(request: Request) -> Kind:
+    """`/store/...` or `/load/...`."""
+    return "store" if "/store/" in request.scope["nats3.route"] else "load"
+
+
+async def create(services: Services, request: Request) -> Response:
+    job_id = services.new_id()
+    order: Order
+    if kind_of_path(request) == "store":
+        order = store_order(await read_body(request, StoreV1), job_id)
+    else:
+        order = load_order(await read_body(request, LoadV1), job_id)
+    warnings = await warnings_of(services.world, order)
+    row = await Commands(services).create(job_id, order, 1, who_of(request))
+    return JSONResponse(job_body(row, warnings))
+
+
+async def get(services: Services, request: Request) -> Response:
+    job_id = _job_id(request)
+    row = await services.jobs.get(job_id)
+    if row is None or row.kind != kind_of_path(request):
+        raise JobMissing(job_id)
+    return JSONResponse(job_body(row))
+
+
+async def get_all(services: Services, request: Request) -> Response:
+    """A bare array. Filters: name, stream, bucket, status; other parameters are passed over."""
+    states = _states(text_of(request, "status"))
+    wanted = JobFilter(
+        kind=kind_of_path(request),
+        states=states,
+        name=text_of(request, "name"),
+        stream=text_of(request, "stream") or text_of(request, "read_stream"),
+        bucket=text_of(request, "bucket"),
+    )
+    return JSONResponse([job_body(row) for row in await services.jobs.all(wanted)])
+
+
+async def pause(services: Services, request: Request) -> Response:
+    return await _give(services, request, "pause")
+
+
+async def resume(services: Services, request: Request) -> Response:
+    return await _give(services, request, "resume")
+
+
+async def delete(services: Services, request: Request) -> Response:
+    target = Target(_job_id(request), kind_of_path(request))
+    await Commands(services).give(target, "delete", who_of(request))
+    return Response(status_code=200)
+
+
+async def _give(services: Services, request: Request, command: Command) -> Response:
+    target = Target(_job_id(request), kind_of_path(request))
+    row = await Commands(services).give(target, command, who_of(request), lenient=True)
+    return JSONResponse(job_body(row))
+
+
+def _job_id(request: Request) -> UUID:
+    return uuid_of("job_id", request.query_params.get("job_id"))
+
+
+def _states(word: str | None) -> frozenset[State] | None:
+    """The states that version 1 calls by this word; none for a word that it does not have."""
+    if word is None:
+        return None
+    return frozenset(state for state, rule in RULES.items() if rule.word.lower() == word.lower())

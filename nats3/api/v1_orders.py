@@ -1,0 +1,178 @@
+"""Bodies of version 1: what is asked, what is answered, in the original's shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+from uuid import UUID
+
+from nats3.api.errors import Unfit
+from nats3.api.orders import checked
+from nats3.api.reading import Lenient
+from nats3.api.words import format_ns, format_time, parse_duration, parse_time
+from nats3.errors import Invalid
+from nats3.job.order import ChunkLimits, CodecName, LoadOrder, StoreOrder
+from nats3.job.states import RULES
+from nats3.views.job_row import JobRow
+
+_CODECS: Mapping[str, CodecName] = {"binary": "binary", "Binary": "binary", "json": "json", "Json": "json"}
+_NAMES = {"limits.max_count": "batch.max_count", "limits.max_bytes": "batch.max_bytes"}
+
+
+class BatchV1(Lenient):
+    max_bytes: int = 1_000_000
+    max_count: int = 1000
+
+
+class EncodingV1(Lenient):
+    codec: str = "binary"
+
+
+class IntervalV1(Lenient):
+    secs: int
+    nanos: int = 0
+
+
+class StoreV1(Lenient):
+    """An order to archive. Only the first four fields were ever needed; now not even the name is."""
+
+    stream: str
+    subject: str
+    bucket: str
+    name: str | None = None
+    consumer: str | None = None
+    prefix: str | None = None
+    batch: BatchV1 | None = None
+    encoding: EncodingV1 | None = None
+
+
+class LoadV1(Lenient):
+    """An order to publish again."""
+
+    bucket: str
+    read_stream: str
+    read_subject: str
+    write_subject: str
+    name: str | None = None
+    prefix: str | None = None
+    read_consumer: str | None = None
+    poll_interval: IntervalV1 | str | None = None
+    delete_chunks: bool | None = None
+    from_time: str | None = None
+    to_time: str | None = None
+
+
+def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
+    """Raises Unfit. A work queue is drained, as version 1 always did."""
+    batch = body.batch or BatchV1()
+    codec = _CODECS.get((body.encoding or EncodingV1()).codec)
+    if codec is None:
+        raise Unfit([Invalid("encoding.codec", "is no codec", "use Json or Binary")])
+    order = StoreOrder(
+        name=body.name if body.name is not None else made_up_name("store", job_id),
+        stream=body.stream,
+        subject=body.subject,
+        bucket=body.bucket,
+        prefix=trimmed(body.prefix),
+        consumer=body.consumer,
+        limits=ChunkLimits(batch.max_bytes, batch.max_count),
+        codec=codec,
+        drain=True,
+    )
+    checked(order, _NAMES)
+    return order
+
+
+def load_order(body: LoadV1, job_id: UUID) -> LoadOrder:
+    """Raises Unfit, Invalid."""
+    order = LoadOrder(
+        name=body.name if body.name is not None else made_up_name("load", job_id),
+        bucket=body.bucket,
+        read_stream=body.read_stream,
+        read_subject=body.read_subject,
+        write_subject=body.write_subject,
+        prefix=trimmed(body.prefix),
+        read_consumer=body.read_consumer,
+        poll_interval_s=_interval(body.poll_interval),
+        delete_chunks=bool(body.delete_chunks),
+        from_time=None if body.from_time is None else parse_time("from_time", body.from_time),
+        to_time=None if body.to_time is None else parse_time("to_time", body.to_time),
+    )
+    checked(order)
+    return order
+
+
+def made_up_name(kind: str, job_id: UUID) -> str:
+    return f"{kind}-{str(job_id)[:8]}"
+
+
+def trimmed(prefix: str | None) -> str | None:
+    """Slashes at the ends say nothing; an empty prefix is none."""
+    return (prefix.strip("/") or None) if prefix is not None else None
+
+
+def _interval(given: IntervalV1 | str | None) -> float | None:
+    if isinstance(given, IntervalV1):
+        if not (0 <= given.secs < 1 << 40 and 0 <= given.nanos < 1_000_000_000):  # noqa: PLR2004 - as the original's type has it
+            raise Invalid("poll_interval", "is out of range", "give secs and nanos from 0, nanos below 1000000000")
+        return given.secs + given.nanos / 1e9
+    return None if given is None else parse_duration("poll_interval", given)
+
+
+def job_body(row: JobRow, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """The answer for a job, its fields in the original's order."""
+    order = row.order
+    match order:
+        case StoreOrder():
+            body = _store_body(row, order)
+        case LoadOrder():
+            body = _load_body(row, order)
+        case _:
+            assert_never(order)
+    if warnings:
+        body["warnings"] = list(warnings)
+    return body
+
+
+def _store_body(row: JobRow, order: StoreOrder) -> dict[str, Any]:
+    return {
+        "id": str(row.job_id),
+        "name": order.name,
+        "status": RULES[row.state_now].word,
+        "stream": order.stream,
+        "consumer": order.consumer,
+        "subject": order.subject,
+        "bucket": order.bucket,
+        "prefix": order.prefix,
+        "batch": {"max_bytes": order.limits.max_bytes, "max_count": order.limits.max_count},
+        "encoding": {"codec": "Json" if order.codec == "json" else "Binary"},
+        "created": format_time(row.created),
+        "updated": format_time(row.updated),
+    }
+
+
+def _load_body(row: JobRow, order: LoadOrder) -> dict[str, Any]:
+    return {
+        "id": str(row.job_id),
+        "name": order.name,
+        "status": RULES[row.state_now].word,
+        "bucket": order.bucket,
+        "prefix": order.prefix,
+        "read_stream": order.read_stream,
+        "read_consumer": order.read_consumer,
+        "read_subject": order.read_subject,
+        "poll_interval": _interval_body(order.poll_interval_s),
+        "write_subject": order.write_subject,
+        "delete_chunks": order.delete_chunks,
+        "from_time": None if order.from_time is None else format_ns(order.from_time),
+        "to_time": None if order.to_time is None else format_ns(order.to_time),
+        "created": format_time(row.created),
+        "updated": format_time(row.updated),
+    }
+
+
+def _interval_body(seconds: float | None) -> dict[str, int] | None:
+    if seconds is None:
+        return None
+    secs, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return {"secs": secs, "nanos": nanos}

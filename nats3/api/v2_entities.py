@@ -1,0 +1,107 @@
+"""Version 2: how an entity was at any time: its events up to there, folded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from eventstore import Position, Recorded, Version
+from eventstore.types import to_json
+from nats3.api.errors import NotFound
+from nats3.api.pages import shown
+from nats3.api.reading import only, text_of
+from nats3.api.services import Services
+from nats3.api.v2_questions import moment_of, within
+from nats3.api.words import format_time
+from nats3.job import loading, ordering, storing
+from nats3.job.history import HISTORY, job_entity, job_of
+from nats3.job.order import Kind
+
+_PAGE = 1000
+
+
+async def get(services: Services, request: Request) -> Response:
+    """`as_of` is a position (inclusive) or a time; without it, now."""
+    only(request, "as_of", "min_position")
+    await shown(services, request)
+    entity_id = str(request.path_params["id"])
+    as_of = await _as_of(services, text_of(request, "as_of"))
+    evolve = await _fold_of(services, entity_id)
+    state: Any = evolve(None, None)
+    last: Recorded | None = None
+    while page := await services.audit.entity(entity_id, as_of, last.version if last else Version(0), _PAGE):
+        for event in page:
+            state = evolve(state, HISTORY.decode(event))
+        last = page[-1]
+        await asyncio.sleep(0)  # a long history is folded in turns with other requests
+    if last is None:
+        raise _unknown(entity_id)
+    return JSONResponse(
+        {
+            "entity_id": entity_id,
+            "version": last.version,
+            "position": last.position,
+            "recorded_at": format_time(last.recorded_at),
+            "state": to_json(state),
+        }
+    )
+
+
+async def _as_of(services: Services, text: str | None) -> Position | datetime | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - digits of a bigint
+        return await within(services, "as_of", int(text))
+    return moment_of("as_of", text)
+
+
+async def _fold_of(services: Services, entity_id: str) -> Callable[[Any, Any], Any]:
+    """How this entity is folded. Raises NotFound where nothing is known of it."""
+    category, _, name = entity_id.partition("/")
+    try:
+        job_id = job_of(entity_id)
+    except ValueError:
+        raise _unknown(entity_id) from None
+    if str(job_id) != name or category not in ("job", "run"):
+        raise _unknown(entity_id)
+    kind = await _kind(services, job_id)
+    return _FOLDS[category, kind]
+
+
+async def _kind(services: Services, job_id: UUID) -> Kind:
+    first: Sequence[Recorded] = await services.log.read(job_entity(job_id), Version(0), 1)
+    created = HISTORY.decode(first[0]) if first else None
+    if not isinstance(created, ordering.JobCreated):
+        raise NotFound(f"job id {job_id} not found")
+    return created.kind
+
+
+def _unknown(entity_id: str) -> NotFound:
+    return NotFound(f"nothing is known of entity {entity_id[:80]!r} then: it is named job/<id> or run/<id>")
+
+
+def _ordered(state: Any, event: Any) -> Any:  # noqa: ANN401 - the fold of any entity
+    return None if event is None else ordering.evolve(state, event)
+
+
+def _stored(state: Any, event: Any) -> Any:  # noqa: ANN401 - see above
+    return storing.Storing() if event is None else storing.evolve(state, event)
+
+
+def _loaded(state: Any, event: Any) -> Any:  # noqa: ANN401 - see above
+    return loading.Loading() if event is None else loading.evolve(state, event)
+
+
+_FOLDS: dict[tuple[str, Kind], Callable[[Any, Any], Any]] = {
+    ("job", "store"): _ordered,
+    ("job", "load"): _ordered,
+    ("run", "store"): _stored,
+    ("run", "load"): _loaded,
+}
+"""Each begins with `(None, None)` and then takes event after event."""

@@ -1,0 +1,138 @@
+"""Version 2: the event log, in pages, as one export, or live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from eventstore import Position, Recorded, Version
+from eventstore.audit import Page, Question
+from nats3.api.errors import BadQuery, NotFound
+from nats3.api.follow import follow
+from nats3.api.pages import listing, shown
+from nats3.api.reading import int_of, only, text_of
+from nats3.api.services import Services
+from nats3.api.v2_jobs import job_id_of
+from nats3.api.v2_questions import FILTERS, event_body, position_in, question_of, within
+from nats3.errors import Invalid
+from nats3.job.history import job_entity, run_entity
+
+MAX_PAGE = 1000
+_BEGIN = Version(0)
+_EXPORT_PAGE = 1000
+
+
+async def get_all(services: Services, request: Request) -> Response:
+    """Oldest first after `after`; newest first before `before` or with `order=desc`; `follow=true` live; `format=ndjson` whole."""
+    only(request, *FILTERS, "after", "before", "order", "limit", "follow", "format", "min_position")
+    await shown(services, request)
+    question = question_of(request)
+    if _flag(request, "follow"):
+        return await follow(services, request, question)
+    if _ndjson(request):
+        return await export(services, question, await position_in(services, request, "after"))
+    limit = int_of(request, "limit", 100, 1, MAX_PAGE)
+    if "before" in request.query_params or _descending(request):
+        before = int_of(request, "before", 0) or None
+        page = await services.audit.newest_first(question, None if before is None else Position(before), limit)
+        return _answer(request, page, "before")
+    after = await position_in(services, request, "after")
+    return _answer(request, await services.audit.oldest_first(question, after, limit), "after")
+
+
+async def get(services: Services, request: Request) -> Response:
+    only(request)
+    text = request.path_params["position"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - digits of a bigint
+        raise BadQuery([Invalid("position", f"{text[:40]!r} is no position", "give a whole number")])
+    position = await within(services, "position", int(text))
+    event = await services.audit.event(position)
+    if event is None:
+        raise NotFound(f"no event stands at position {position}")
+    return JSONResponse(event_body(event))
+
+
+async def of_job(services: Services, request: Request) -> Response:
+    """What was ordered of a job and what happened to it, in the order of the log."""
+    only(request, "after", "limit", "min_position")
+    await shown(services, request)
+    job_id = job_id_of(request)
+    limit = int_of(request, "limit", 100, 1, MAX_PAGE)
+    after = await position_in(services, request, "after")
+    if not await services.log.read(job_entity(job_id), _BEGIN, 1):
+        raise NotFound(f"job id {job_id} not found")
+    ordered = await services.audit.oldest_first(Question(entity_id=job_entity(job_id)), after, limit)
+    happened = await services.audit.oldest_first(Question(entity_id=run_entity(job_id)), after, limit)
+    return _answer(request, merged(ordered, happened, limit), "after")
+
+
+def merged(one: Page, other: Page, limit: int) -> Page:
+    """Two pages of rising positions as one: only as far as both have looked."""
+    seen = min((page.reached for page in (one, other) if page.then is not None), default=None)
+    events = sorted((*one.events, *other.events), key=lambda event: event.position)
+    known = [event for event in events if seen is None or event.position <= seen]
+    if len(known) > limit:
+        last = known[limit - 1].position
+        return Page(tuple(known[:limit]), last, last)
+    return Page(tuple(known), seen, max(one.reached, other.reached) if seen is None else seen)
+
+
+async def export(services: Services, question: Question, after: Position) -> Response:
+    """All events as one JSON object a line. The first page is read before the answer begins."""
+    page = await services.audit.oldest_first(question, after, _EXPORT_PAGE)
+    return StreamingResponse(_lines(services, question, page), media_type="application/x-ndjson")
+
+
+async def _lines(services: Services, question: Question, page: Page) -> AsyncIterator[bytes]:
+    """A fault on the way ends the answer in the middle, which every client notices."""
+    while True:
+        yield as_lines(page.events)
+        if page.then is None:
+            return
+        page = await services.audit.oldest_first(question, page.then, _EXPORT_PAGE)
+
+
+def as_lines(events: Sequence[Recorded]) -> bytes:
+    return b"".join(as_json(event) + b"\n" for event in events)
+
+
+def as_json(event: Recorded) -> bytes:
+    return json.dumps(event_body(event), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _answer(request: Request, page: Page, cursor: str) -> Response:
+    more = None if page.then is None else {cursor: page.then}
+    return listing(request, [event_body(event) for event in page.events], more)
+
+
+def _flag(request: Request, name: str) -> bool:
+    match text_of(request, name):
+        case None | "false":
+            return False
+        case "true":
+            return True
+        case text:
+            raise BadQuery([Invalid(name, f"{text[:40]!r} is neither true nor false", "use true or false")])
+
+
+def _ndjson(request: Request) -> bool:
+    match text_of(request, "format"):
+        case None | "json":
+            return False
+        case "ndjson":
+            return True
+        case text:
+            raise BadQuery([Invalid("format", f"{text[:40]!r} is no format", "use json or ndjson")])
+
+
+def _descending(request: Request) -> bool:
+    match text_of(request, "order"):
+        case None | "asc":
+            return False
+        case "desc":
+            return True
+        case text:
+            raise BadQuery([Invalid("order", f"{text[:40]!r} is no order", "use asc or desc")])

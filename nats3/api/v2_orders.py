@@ -1,0 +1,205 @@
+"""Bodies of version 2: every field of an order, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, assert_never
+from uuid import UUID
+
+from nats3.api.errors import Misshapen, Unfit
+from nats3.api.orders import checked
+from nats3.api.reading import Exact, as_model
+from nats3.api.v1_orders import made_up_name, trimmed
+from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
+from nats3.errors import Invalid
+from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, PublishMode, StoreOrder
+from nats3.job.states import RULES
+from nats3.views.job_row import JobRow
+
+
+class LimitsV2(Exact):
+    """When a chunk ends: whichever comes first."""
+
+    max_bytes: int = 1_000_000
+    max_count: int = 1000
+    max_age: str = "10s"
+
+
+class StoreV2(Exact):
+    kind: Literal["store"]
+    stream: str
+    bucket: str
+    subject: str = ">"
+    name: str | None = None
+    prefix: str | None = None
+    consumer: str | None = None
+    limits: LimitsV2 = LimitsV2()
+    codec: CodecName = "binary"
+    level: int = 3
+    drain: bool = False
+
+
+class LoadV2(Exact):
+    kind: Literal["load"]
+    bucket: str
+    read_stream: str
+    read_subject: str = ">"
+    write_subject: str | None = None
+    name: str | None = None
+    prefix: str | None = None
+    read_consumer: str | None = None
+    poll_interval: str | None = None
+    delete_chunks: bool = False
+    from_time: str | None = None
+    to_time: str | None = None
+    from_seq: int | None = None
+    to_seq: int | None = None
+    limit: int | None = None
+    headers: HeaderPolicy = "safe"
+    mode: PublishMode = "auto"
+    on_bad_chunk: OnBadChunk = "halt"
+
+
+def order_of(value: Any, job_id: UUID) -> Order:  # noqa: ANN401 - any JSON value
+    """The order that a body asks for. Raises Misshapen, Unfit, Invalid."""
+    match value:
+        case {"kind": "store"}:
+            return checked(_store(as_model(StoreV2, value), job_id))
+        case {"kind": "load"}:
+            return checked(_load(as_model(LoadV2, value), job_id))
+        case dict():
+            raise Unfit([Invalid("kind", "is missing or no kind of job", "give store or load")])
+        case _:
+            raise Misshapen([Invalid("body", "is no object", "give a JSON object")])
+
+
+def _store(body: StoreV2, job_id: UUID) -> StoreOrder:
+    limits = body.limits
+    return StoreOrder(
+        name=body.name if body.name is not None else made_up_name("store", job_id),
+        stream=body.stream,
+        subject=body.subject,
+        bucket=body.bucket,
+        prefix=trimmed(body.prefix),
+        consumer=body.consumer,
+        limits=ChunkLimits(limits.max_bytes, limits.max_count, parse_duration("limits.max_age", limits.max_age)),
+        codec=body.codec,
+        level=body.level,
+        drain=body.drain,
+    )
+
+
+def _load(body: LoadV2, job_id: UUID) -> LoadOrder:
+    return LoadOrder(
+        name=body.name if body.name is not None else made_up_name("load", job_id),
+        bucket=body.bucket,
+        read_stream=body.read_stream,
+        read_subject=body.read_subject,
+        write_subject=body.write_subject,
+        prefix=trimmed(body.prefix),
+        read_consumer=body.read_consumer,
+        poll_interval_s=None if body.poll_interval is None else parse_duration("poll_interval", body.poll_interval),
+        delete_chunks=body.delete_chunks,
+        from_time=None if body.from_time is None else parse_time("from_time", body.from_time),
+        to_time=None if body.to_time is None else parse_time("to_time", body.to_time),
+        from_seq=body.from_seq,
+        to_seq=body.to_seq,
+        limit=body.limit,
+        headers=body.headers,
+        mode=body.mode,
+        on_bad_chunk=body.on_bad_chunk,
+    )
+
+
+def order_body(order: Order) -> dict[str, Any]:
+    """The order in the words in which it may be given again."""
+    match order:
+        case StoreOrder():
+            return _store_body(order)
+        case LoadOrder():
+            return _load_body(order)
+        case _:
+            assert_never(order)
+
+
+def _store_body(order: StoreOrder) -> dict[str, Any]:
+    limits = order.limits
+    return {
+        "stream": order.stream,
+        "subject": order.subject,
+        "bucket": order.bucket,
+        "prefix": order.prefix,
+        "consumer": order.consumer,
+        "limits": {
+            "max_bytes": limits.max_bytes,
+            "max_count": limits.max_count,
+            "max_age": format_duration(limits.max_age_s),
+        },
+        "codec": order.codec,
+        "level": order.level,
+        "drain": order.drain,
+    }
+
+
+def _load_body(order: LoadOrder) -> dict[str, Any]:
+    return {
+        "bucket": order.bucket,
+        "prefix": order.prefix,
+        "read_stream": order.read_stream,
+        "read_consumer": order.read_consumer,
+        "read_subject": order.read_subject,
+        "write_subject": order.write_subject,
+        "poll_interval": None if order.poll_interval_s is None else format_duration(order.poll_interval_s),
+        "delete_chunks": order.delete_chunks,
+        "from_time": None if order.from_time is None else format_ns(order.from_time),
+        "to_time": None if order.to_time is None else format_ns(order.to_time),
+        "from_seq": order.from_seq,
+        "to_seq": order.to_seq,
+        "limit": order.limit,
+        "headers": order.headers,
+        "mode": order.mode,
+        "on_bad_chunk": order.on_bad_chunk,
+    }
+
+
+_STORE_COUNTERS = ("messages", "chunks", "raw_bytes", "stored_bytes", "gaps", "lives", "last_seq")
+_LOAD_COUNTERS = (
+    "planned",
+    "planned_chunks",
+    "published",
+    "published_bytes",
+    "duplicates",
+    "skipped",
+    "loaded_chunks",
+    "last_seq",
+)
+
+
+def job_body(row: JobRow, warnings: Sequence[str] | None = None) -> dict[str, Any]:
+    """The answer for a job. `commands` are those that its state takes; `last_time` is when its last message was made."""
+    state = row.state_now
+    names = _STORE_COUNTERS if row.kind == "store" else _LOAD_COUNTERS
+    body: dict[str, Any] = {
+        "id": str(row.job_id),
+        "kind": row.kind,
+        "name": row.name,
+        "state": state.value,
+        "reason": row.reason,
+        "commands": sorted(RULES[state].commands),
+        "order": order_body(row.order),
+        "progress": {name: getattr(row, name) for name in names},
+        "last_time": None if row.last_time is None else format_ns(row.last_time),
+        "last_error": row.last_error,
+        "last_error_at": None if row.last_error_at is None else format_time(row.last_error_at),
+        "node": row.node,
+        "runs": row.attempts,
+        "generation": row.generation,
+        "api": row.api,
+        "version": row.version,
+        "position": row.position,
+        "created": format_time(row.created),
+        "updated": format_time(row.updated),
+    }
+    if warnings is not None:
+        body["warnings"] = list(warnings)
+    return body

@@ -1,0 +1,94 @@
+"""Version 2: which events a request asks for, and how an event is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+
+from eventstore import Position, Recorded
+from eventstore.audit import Question
+from nats3.api.errors import BadQuery
+from nats3.api.reading import MAX_INT, int_of, text_of
+from nats3.api.services import Services
+from nats3.api.words import TIME_REMEDY, format_time, parse_time
+from nats3.errors import Invalid
+
+FILTERS = ("entity", "category", "type", "node", "actor", "correlation", "since", "until")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_US = 1000
+
+
+def question_of(request: Request) -> Question:
+    """Every filter of the audit; `type` may be several, by commas or repeated. Raises BadQuery, Invalid."""
+    text_of(request, "type")
+    types = [name for value in request.query_params.getlist("type") for name in value.split(",") if name]
+    return Question(
+        entity_id=text_of(request, "entity"),
+        category=text_of(request, "category"),
+        types=frozenset(types) or None,
+        node=_uuid(request, "node"),
+        actor=text_of(request, "actor"),
+        correlation_id=_uuid(request, "correlation"),
+        since=time_of(request, "since"),
+        until=time_of(request, "until"),
+    )
+
+
+def time_of(request: Request, name: str) -> datetime | None:
+    """A time in the query, in whole microseconds. Raises BadQuery, Invalid."""
+    text = text_of(request, name)
+    return None if text is None else moment_of(name, text)
+
+
+def moment_of(name: str, text: str) -> datetime:
+    """The time that a text says, in UTC. A '+' that the address turned into a blank is one again."""
+    micros = parse_time(name, text.replace(" ", "+") if "T" in text.upper() else text) // _NS_PER_US
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        raise BadQuery([Invalid(name, "is out of range", TIME_REMEDY)]) from None
+
+
+def _uuid(request: Request, name: str) -> UUID | None:
+    text = text_of(request, name)
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadQuery([Invalid(name, f"{text[:60]!r} is no UUID", "give a UUID")]) from None
+
+
+async def position_in(services: Services, request: Request, name: str, default: int = 0) -> Position:
+    """A position of the log that may be left out. Raises BadQuery for one beyond its end."""
+    position = int_of(request, name, default, 0, MAX_INT)
+    return await within(services, name, position)
+
+
+async def within(services: Services, name: str, position: int) -> Position:
+    if position:
+        head = await services.log.head()
+        if position > head:
+            fault = f"{position} is beyond the end of the log at {head}"
+            raise BadQuery([Invalid(name, fault, "use a position that an answer gave")])
+    return Position(position)
+
+
+def event_body(event: Recorded) -> dict[str, Any]:
+    return {
+        "position": event.position,
+        "entity_id": event.entity_id,
+        "version": event.version,
+        "type": event.type,
+        "schema_version": event.schema_version,
+        "event_id": str(event.event_id),
+        "recorded_at": format_time(event.recorded_at),
+        "node": str(event.node),
+        "actor": event.actor,
+        "correlation_id": None if event.correlation_id is None else str(event.correlation_id),
+        "causation_position": event.causation_position,
+        "data": event.data,
+    }

@@ -1,0 +1,195 @@
+"""Atomic batches: up to 999 messages and a marker that says how far the load is, stored together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.frames import publish_frames
+from nats3.jetstream.link import NO_RESPONDERS, Link, Reply, status_of
+from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced
+from nats3.jetstream.publisher import DEFAULT_WINDOW, EMPTY_BLOCK, Publisher, Window
+
+MOST_MESSAGES = 999
+"""The server takes 1000 in a batch; the last is the marker."""
+
+KNOWN_ID = 10201
+"""A message id in the batch is already in the target: the whole batch is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The message that ends every batch.
+
+    `last` is the seq of the newest message on `subject` in the target, 0 when there never was one; every marker demands
+    to follow it. `payload(sent)` is what it says when `sent` messages, counted from the publisher's first, are stored.
+    """
+
+    subject: bytes
+    last: int
+    payload: Callable[[int], bytes]
+
+
+class AtomicPublisher(Publisher):
+    """Publishes with one batch in flight: its successor must know where the marker before it lies.
+
+    Other writers may store between two batches, never inside one. A batch is acknowledged whole, and `target_seq` is
+    that of its marker.
+    """
+
+    def __init__(self, link: Link, stream: str, marker: Marker, *, window: Window = DEFAULT_WINDOW) -> None:
+        self._link = link
+        self._stream = stream
+        self._marker = marker
+        self._window = window
+        self._last = marker.last
+        self._acked = 0
+        self._target_seq = 0
+        self._told = 0
+        self._sending = 0
+        self._fault: MustBind | PublishRefused | None = None
+        self._progress = asyncio.Event()
+
+    @property
+    @override
+    def acked(self) -> int:
+        return self._acked
+
+    @property
+    @override
+    def target_seq(self) -> int:
+        return self._target_seq
+
+    @property
+    @override
+    def duplicates(self) -> int:
+        """Always 0: a batch with a known id is refused."""
+        return 0
+
+    @property
+    @override
+    def displaced(self) -> Sequence[Displaced]:
+        """Always empty: a batch is stored in order."""
+        return ()
+
+    @property
+    @override
+    def displaced_count(self) -> int:
+        return 0
+
+    @override
+    async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        self._check()
+        self._sending += len(payloads)
+        for start, stop in self._batches(blocks, payloads):
+            part = slice(start, stop)
+            try:
+                await self._commit(subjects[part], blocks[part], payloads[part])
+            except (MustBind, PublishRefused) as fault:
+                self._end(fault)
+                raise
+
+    @override
+    async def wait_progress(self) -> int:
+        while self._acked == self._told and self._acked < self._sending:
+            self._check()
+            self._progress.clear()
+            await self._progress.wait()
+        self._check()
+        self._told = self._acked
+        return self._told
+
+    @override
+    async def drain(self) -> None:
+        while self._acked < self._sending:
+            self._check()
+            self._progress.clear()
+            await self._progress.wait()
+        self._check()
+
+    @override
+    async def close(self) -> None:
+        self._end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
+
+    def _end(self, fault: MustBind | PublishRefused) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self._progress.set()
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _batches(self, blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Where each batch starts and stops: within the server's count and the window's bytes."""
+        batches: list[tuple[int, int]] = []
+        start = size = 0
+        for index, (block, payload) in enumerate(zip(blocks, payloads, strict=True)):
+            one = len(payload) + len(block or b"")
+            if index > start and (index - start >= MOST_MESSAGES or size + one > self._window.max_bytes):
+                batches.append((start, index))
+                start, size = index, 0
+            size += one
+        if len(payloads) > start:
+            batches.append((start, len(payloads)))
+        return batches
+
+    async def _commit(
+        self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]
+    ) -> None:
+        """Send one batch and its marker; return once all of it is stored."""
+        count = len(payloads)
+        # An inbox is random: two publishers that shared a batch id would both be refused.
+        batch = self._link.new_inbox().rpartition(b".")[2]
+        numbered = [_numbered(block, batch, number) for number, block in enumerate(blocks, 1)]
+        frames = publish_frames(subjects, [b""] * count, numbered, payloads)
+        for start in range(0, count, self._window.write_messages):
+            self._link.write(b"".join(frames[start : start + self._window.write_messages]))
+            await self._drain_socket()
+        self._settle(await self._mark(batch, count), batch, count)
+
+    async def _mark(self, batch: bytes, count: int) -> Reply:
+        block = _numbered(
+            b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n" % self._last,
+            batch,
+            count + 1,
+        )
+        payload = self._marker.payload(self._acked + count)
+        try:
+            return await self._link.request(self._marker.subject, payload, self._window.patience_s, block)
+        except TimeoutError as fault:
+            raise MustBind(Reason.ACKS_MISSING, f"no answer to a batch for {self._window.patience_s:g} s") from fault
+
+    async def _drain_socket(self) -> None:
+        try:
+            async with asyncio.timeout(self._window.patience_s):
+                await self._link.drain()
+        except TimeoutError as fault:
+            raise MustBind(Reason.ACKS_MISSING, "the socket takes no more") from fault
+
+    def _settle(self, reply: Reply, batch: bytes, count: int) -> None:
+        """Read the answer to a batch. Raises PublishRefused with the index of its first message, TargetMoved."""
+        index = self._acked
+        if status_of(reply.header) == NO_RESPONDERS:
+            raise PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes the marker's subject")
+        answer = json.loads(reply.payload or b"{}")
+        error = answer.get("error")
+        if error is not None:
+            code = error.get("err_code", 0)
+            moved = code in (WRONG_LAST_SEQUENCE, KNOWN_ID)
+            raise (TargetMoved if moved else PublishRefused)(index, code, error.get("description", ""))
+        told = (answer.get("stream"), answer.get("batch"), answer.get("count"))
+        if told != (self._stream, batch.decode(), count + 1):
+            raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"the answer is of another batch: {told}")
+        self._last = self._target_seq = answer["seq"]
+        self._acked += count
+        self._progress.set()
+
+
+def _numbered(block: bytes | None, batch: bytes, number: int) -> bytes:
+    return b"%bNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n" % ((block or EMPTY_BLOCK)[:-2], batch, number)

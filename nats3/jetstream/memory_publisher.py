@@ -1,0 +1,169 @@
+"""Publishers over the memory server: everything is answered as it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+from typing_extensions import override
+
+from nats3.jetstream.atomic import KNOWN_ID, MOST_MESSAGES, Marker
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.memory_stream import MemoryStream, Stored, WrongLastSequence
+from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced, PubAcks
+from nats3.jetstream.publisher import Chain, Publisher
+from nats3.jetstream.tail import message_id
+
+ATOMIC_REFUSED = 10174
+
+
+class MemoryServer(Protocol):
+    """What a publisher needs of the memory server."""
+
+    def taker(self, subject: bytes) -> MemoryStream | None:
+        """The stream that takes what is published on `subject`."""
+        ...
+
+    def publish(self, subject: str | bytes, payload: bytes = b"", block: bytes | None = None) -> Stored | None:
+        """Store a message; None when nobody takes it. Raises WrongLastSequence."""
+        ...
+
+
+class MemoryPublisher(Publisher):
+    """Publisher over the memory server. Everything is acknowledged as it is sent."""
+
+    def __init__(self, server: MemoryServer, stream: str, expect_last: int | None = None) -> None:
+        self._server = server
+        self._stream = stream
+        self._chain = None if expect_last is None else Chain(expect_last)
+        self._sent = 0
+        self._acks = PubAcks(stream)
+        self._fault: MustBind | PublishRefused | None = None
+
+    @property
+    @override
+    def acked(self) -> int:
+        return self._acks.acked
+
+    @property
+    @override
+    def target_seq(self) -> int:
+        return self._acks.target_seq
+
+    @property
+    @override
+    def duplicates(self) -> int:
+        return self._acks.duplicates
+
+    @property
+    @override
+    def displaced(self) -> Sequence[Displaced]:
+        return self._acks.displaced
+
+    @property
+    @override
+    def displaced_count(self) -> int:
+        return self._acks.displaced_count
+
+    @override
+    async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        if self._chain is not None:
+            blocks = self._chain.link(blocks)
+        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
+            self._check()
+            self._sent += 1
+            self._answer(self._sent - 1, subject, block, payload)
+        await self.drain()
+
+    @override
+    async def wait_progress(self) -> int:
+        self._check()
+        return self.acked
+
+    @override
+    async def drain(self) -> None:
+        self._check()
+
+    @override
+    async def close(self) -> None:
+        self.end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
+
+    def end(self, fault: MustBind | PublishRefused) -> None:
+        if self._fault is None:
+            self._fault = fault
+
+    def _answer(self, index: int, subject: bytes, block: bytes | None, payload: bytes) -> None:
+        """Publish one message; what the server answers is read as the real publisher reads it."""
+        taker = self._server.taker(subject)
+        if taker is None:
+            self.end(PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes this subject"))
+            return
+        try:
+            stored = self._server.publish(subject, payload, block)
+        except WrongLastSequence:
+            self.end(TargetMoved(index, WRONG_LAST_SEQUENCE, f"wrong last sequence: {taker.last}"))
+            return
+        assert stored is not None
+        answer = {"stream": taker.name, "seq": stored.seq} | ({"duplicate": True} if stored.duplicate else {})
+        try:
+            self._acks.take(index, None, json.dumps(answer, separators=(",", ":")).encode())
+        except PublishRefused as fault:
+            self.end(fault)
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+
+class MemoryAtomicPublisher(MemoryPublisher):
+    """AtomicPublisher over the memory server: a batch and its marker, or neither."""
+
+    def __init__(self, server: MemoryServer, stream: str, marker: Marker) -> None:
+        super().__init__(server, stream)
+        self._marker = marker
+        self._last = marker.last
+        self._stored = 0
+
+    @property
+    @override
+    def acked(self) -> int:
+        return self._stored
+
+    @property
+    @override
+    def target_seq(self) -> int:
+        return self._last if self._stored else 0
+
+    @override
+    async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        for start in range(0, len(payloads), MOST_MESSAGES):
+            part = slice(start, start + MOST_MESSAGES)
+            self._check()
+            refusal = self._refusal(subjects[part], blocks[part])
+            if refusal is not None:
+                self.end(refusal)
+            self._check()
+            self._store(subjects[part], blocks[part], payloads[part])
+
+    def _refusal(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None]) -> PublishRefused | None:
+        """Why the server refuses the batch, None when it takes it."""
+        taker = self._server.taker(self._marker.subject)
+        if taker is None or any(self._server.taker(subject) is not taker for subject in subjects):
+            return PublishRefused(self._stored, PublishRefused.NO_RESPONDERS, "no stream takes this subject")
+        if not taker.config.get("allow_atomic"):
+            return PublishRefused(self._stored, ATOMIC_REFUSED, "atomic publish is disabled")
+        newest = max((one.seq for one in taker.messages.values() if one.subject == self._marker.subject), default=0)
+        if newest != self._last:
+            return TargetMoved(self._stored, WRONG_LAST_SEQUENCE, f"wrong last sequence: {newest}")
+        if any(message_id(block) in taker.ids for block in blocks):
+            return TargetMoved(self._stored, KNOWN_ID, "batch contains a known message id")
+        return None
+
+    def _store(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
+            self._server.publish(subject, payload, block)
+        self._stored += len(payloads)
+        marked = self._server.publish(self._marker.subject, self._marker.payload(self._stored))
+        assert marked is not None
+        self._last = marked.seq

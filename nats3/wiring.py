@@ -1,0 +1,206 @@
+"""Builds everything, in one place, as nested lifetimes: what is built last ends first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from actors import errors as actor_errors
+from actors.errors import Kind
+from actors.system import ActorSystem
+from eventstore import (
+    Batcher,
+    Claims,
+    Listener,
+    LogUnavailable,
+    PostgresStore,
+    Projector,
+    Tail,
+)
+from eventstore.migrate import migrate
+from nats3.config import Config, Secret
+from nats3.config import S3Settings as S3Config
+from nats3.errors import Unavailable
+from nats3.jetstream.connection import Connection
+from nats3.jetstream.settings import NatsSettings
+from nats3.objects.client import S3Settings
+from nats3.objects.patient import Patient
+from nats3.objects.s3 import S3Store
+from nats3.telemetry.listeners import ActorListener, DependencyListener, ObjectListener, WorkListener
+from nats3.telemetry.signals import Telemetry
+from nats3.views.chunk_queries import Chunks
+from nats3.views.chunks import ChunksView
+from nats3.views.coverage import CoverageView
+from nats3.views.database import Database
+from nats3.views.job_queries import Jobs
+from nats3.views.jobs import JobsView
+from nats3.work.desk import ViewDesk
+from nats3.work.index import ViewIndex
+from nats3.work.lease import NodeLease
+from nats3.work.nats_side import ConnectionSide
+from nats3.work.office import Office
+from nats3.work.staff import Workers
+from nats3.work.tools import InThread, Tools
+
+T = TypeVar("T")
+
+_LARGEST_SHARE = 64 * 1024 * 1024
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running node: what the faces are given, and the office that must be closed first."""
+
+    config: Config
+    telemetry: Telemetry
+    store: PostgresStore
+    batcher: Batcher
+    tail: Tail
+    projector: Projector
+    claims: Claims
+    database: Database
+    nats: Connection
+    s3: S3Store
+    office: Office
+
+
+@asynccontextmanager
+async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
+    """A node that works until the block ends; it then settles what it holds, within the office's bound."""
+    async with AsyncExitStack() as lifetimes:
+        url = config.postgres.url.reveal()
+        await _prepare_log(config, telemetry)
+        pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
+        s3 = await lifetimes.enter_async_context(S3Store.open(_s3(config.s3), ObjectListener(telemetry)))
+        nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
+        database = Database(url)
+        lifetimes.push_async_callback(database.close)
+        claims = Claims(url)
+        lifetimes.push_async_callback(claims.close)
+        store = PostgresStore(url, claims.node)
+        lifetimes.push_async_callback(store.close)
+        wake = asyncio.Event()
+        signal = DependencyListener(telemetry, "postgres")
+        batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
+        tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
+        views = (JobsView(), ChunksView(), CoverageView())
+        projector = await lifetimes.enter_async_context(Projector(url, store, tail, views, node=claims.node))
+        system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
+        lease = NodeLease(time.monotonic)
+        tools = Tools(
+            nats=ConnectionSide(nats),
+            objects=lambda heard: Patient(s3, heard),
+            bucket_exists=s3.bucket_exists,
+            index=ViewIndex(store, Chunks(database), projector.wait_for),
+            in_thread=_in_thread(pool),
+            signals=WorkListener(telemetry),
+            lease=lease,
+            log_id=str(await _insist(store.log_id, telemetry)),
+            node=config.node_name,
+            uuid=lambda: str(uuid4()),
+            monotonic=time.monotonic,
+            sleep=asyncio.sleep,
+            share_bytes=lambda: min(_LARGEST_SHARE, config.limits.memory // max(1, len(system.names()))),
+        )
+        office = Office(
+            node=config.node_name,
+            claims=claims,
+            desk=ViewDesk(Jobs(database), projector.wait_for),
+            staff=Workers(store, batcher, tools),
+            system=system,
+            tail=tail,
+            lease=lease,
+            monotonic=time.monotonic,
+            observer=ActorListener(telemetry),
+        )
+        system.observer = office
+        async with office:
+            yield Node(config, telemetry, store, batcher, tail, projector, claims, database, nats, s3, office)
+
+
+async def _prepare_log(config: Config, telemetry: Telemetry) -> None:
+    """Bring the log's schema up to date where that is asked for; wait for a Postgres that is not there yet."""
+    if config.postgres.migrate:
+        url = config.postgres.migrate_url.reveal()
+        await _insist(lambda: asyncio.to_thread(migrate, url), telemetry)
+    probe = PostgresStore(config.postgres.url.reveal())
+    try:
+        await _insist(probe.check_schema, telemetry)
+    finally:
+        await probe.close()
+
+
+async def _insist(call: Callable[[], Awaitable[T]], telemetry: Telemetry) -> T:
+    """The answer of `call`, however long Postgres is away."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await call()
+        except LogUnavailable as away:
+            telemetry.dependency_failed("postgres", "", away.reason, attempt)
+        await asyncio.sleep(_RETRY_S)
+
+
+def kind_of_fault(error: BaseException) -> Kind:
+    """What supervision makes of an error. A conflict says that what was decided is out of date: recover and go on."""
+    if isinstance(error, (Unavailable, LogUnavailable, actor_errors.Conflict)):
+        return Kind.TRANSIENT
+    return actor_errors.classify(error)
+
+
+def _in_thread(pool: ThreadPoolExecutor) -> InThread:
+    async def in_thread(work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    return in_thread
+
+
+def _nats(config: Config) -> NatsSettings:
+    told = config.nats
+    return NatsSettings(
+        url=told.url.reveal(),
+        user=told.user,
+        password=_revealed(told.password),
+        token=_revealed(told.token),
+        creds=_path(told.creds),
+        nkey=_path(told.nkey),
+        tls_ca=_path(told.tls_ca),
+        tls_cert=_path(told.tls_cert),
+        tls_key=_path(told.tls_key),
+        tls_hostname=told.tls_hostname,
+        tls_first=told.tls_first,
+        name=f"nats3 {config.node_name}",
+        domain=told.domain,
+        api_prefix=told.api_prefix,
+        inbox_prefix=told.inbox_prefix,
+    )
+
+
+def _s3(told: S3Config) -> S3Settings:
+    return S3Settings(
+        endpoint=told.endpoint,
+        region=told.region,
+        access=told.access,
+        secret=_revealed(told.secret),
+        session_token=_revealed(told.session_token),
+        addressing=told.addressing,
+        in_flight=told.max_concurrency,
+    )
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,86 @@
+"""The chunk index as workers ask it: the view `chunks`, after it has caught up with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import fields
+from uuid import UUID
+
+from typing_extensions import override
+
+from eventstore import EventStore, LogUnavailable, Position
+from nats3.errors import Unavailable
+from nats3.job.loading import PlannedRange
+from nats3.job.order import LoadOrder
+from nats3.job.storing import ChunkFlushed
+from nats3.views.chunk_queries import Chunks, Scope
+from nats3.views.chunks import ChunkRow
+from nats3.work.tools import Archived, ChunkIndex, IndexedChunk
+
+_FIELDS = tuple(field.name for field in fields(ChunkFlushed))
+_PATIENCE_S = 10.0
+
+
+class ViewIndex(ChunkIndex):
+    """`wait_for(name, position, timeout)` is the projector's."""
+
+    def __init__(
+        self, store: EventStore, chunks: Chunks, wait_for: Callable[[str, Position, float], Awaitable[bool]]
+    ) -> None:
+        self._store = store
+        self._chunks = chunks
+        self._wait_for = wait_for
+
+    @override
+    async def fresh(self) -> int:
+        try:
+            head = await self._store.head()
+        except LogUnavailable as away:
+            raise Unavailable("postgres", away.reason) from away
+        if not await self._wait_for("chunks", head, _PATIENCE_S):
+            raise Unavailable("postgres", f"the chunk index has not reached log position {head}")
+        return head
+
+    @override
+    async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
+        row = await self._chunks.covering(UUID(job_id), life, seq)
+        return None if row is None or row.deletion is not None else _indexed(row)
+
+    @override
+    async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
+        return await self._chunks.recorded(bucket, keys)
+
+    @override
+    async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
+        return [
+            Archived(str(e.job_id), e.life, e.ordinal, e.created, e.first, e.last, e.chunks, e.messages)
+            for e in await self._chunks.summary(_scope(order, position, above=after))
+        ]
+
+    @override
+    async def page(
+        self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
+    ) -> list[IndexedChunk]:
+        scope = _scope(order, position)
+        rows = await self._chunks.of_life(scope, UUID(planned.job_id), planned.life, after_seq, limit)
+        return [_indexed(row) for row in rows if row.first <= planned.last]
+
+
+def _scope(order: LoadOrder, position: int, above: int = 0) -> Scope:
+    return Scope(
+        bucket=order.bucket,
+        stream=order.read_stream,
+        position=position,
+        prefix=order.prefix,
+        consumer=order.read_consumer,
+        from_time=order.from_time,
+        to_time=order.to_time,
+        from_seq=order.from_seq,
+        to_seq=order.to_seq,
+        above=above,
+    )
+
+
+def _indexed(row: ChunkRow) -> IndexedChunk:
+    flushed = ChunkFlushed(**{name: getattr(row, name) for name in _FIELDS})
+    return IndexedChunk(str(row.job_id), row.position, flushed)

@@ -1,0 +1,72 @@
+"""Makes the actor for a job, and does for a job without an actor what must still be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import reduce
+
+from typing_extensions import override
+
+from actors import errors as actor_errors
+from actors.actor import Actor
+from eventstore import Batcher, EventStore, Version
+from nats3.errors import Nats3Error
+from nats3.job import ordering
+from nats3.job.history import HISTORY
+from nats3.job.order import StoreOrder
+from nats3.job.running import RunFailed
+from nats3.work.bind import forget_consumers
+from nats3.work.journal import RunJournal
+from nats3.work.load_worker import LoadWorker
+from nats3.work.office import Runnable, Staff
+from nats3.work.run import Claimed
+from nats3.work.store_worker import StoreWorker
+from nats3.work.tools import Tools
+
+_PAGE = 1000
+
+
+class Workers(Staff):
+    """Store and load workers over the event log."""
+
+    def __init__(self, store: EventStore, batcher: Batcher, tools: Tools) -> None:
+        self._store = store
+        self._batcher = batcher
+        self._tools = tools
+
+    @override
+    def actor(self, runnable: Runnable, claimed: Claimed) -> Callable[[], Actor]:
+        """A factory: each activation is a new actor on the same claim."""
+        order = runnable.order
+        if isinstance(order, StoreOrder):
+            return lambda: StoreWorker(claimed, order, self._journal(claimed), self._tools)
+        return lambda: LoadWorker(
+            claimed,
+            order,
+            self._journal(claimed),
+            self._tools,
+            generation=runnable.generation,
+            attempt=runnable.attempt,
+        )
+
+    def _journal(self, claimed: Claimed) -> RunJournal:
+        entity_id = f"run/{claimed.job_id}"
+        return RunJournal(entity_id, claimed.fence, self._store, self._batcher, HISTORY, actor=self._tools.node)
+
+    @override
+    async def failed(self, claimed: Claimed, reason: str) -> None:
+        """Somebody else's claim or write in between makes this record worthless: then it is left out."""
+        journal = self._journal(claimed)
+        with suppress(actor_errors.ActorError):
+            history = await journal.recover()
+            await journal.append(history.version, [RunFailed(reason)])
+
+    @override
+    async def forget(self, job_id: str) -> None:
+        """Consumers that a job left behind are deleted with it; where NATS is away, its inactive threshold does that."""
+        page = await self._store.read(f"job/{job_id}", Version(0), _PAGE)
+        job = reduce(ordering.evolve, map(HISTORY.decode, page), None)
+        if job is not None and isinstance(job.order, StoreOrder):
+            with suppress(Nats3Error):
+                await forget_consumers(self._tools.nats.streams, job.order.stream, job_id)

@@ -1,0 +1,134 @@
+"""The real application over a real log and real views, asked in-process; the world outside is what a test says it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from eventstore import Append, Batcher, Claims, Fence, PostgresStore, Projector, Tail, Version, migrate
+from eventstore.audit import Audit
+from nats3.api.app import build
+from nats3.api.services import Services, StreamFacts
+from nats3.job.history import HISTORY, run_entity
+from nats3.views.chunk_queries import Chunks
+from nats3.views.chunks import ChunksView
+from nats3.views.coverage import CoverageView
+from nats3.views.coverage_queries import Coverage
+from nats3.views.database import Database
+from nats3.views.job_queries import Jobs
+from nats3.views.jobs import JobsView
+
+
+@dataclass
+class Outside:
+    """World and readiness as a test has set them."""
+
+    streams: dict[str, StreamFacts] = field(default_factory=dict)
+    buckets: set[str] = field(default_factory=set)
+    answers: bool = True
+    faults: dict[str, str | None] = field(default_factory=lambda: {"nats": None, "postgres": None, "s3": None})
+
+    async def stream(self, name: str) -> StreamFacts | None:
+        return self.streams.get(name, StreamFacts(exists=False)) if self.answers else None
+
+    async def bucket_exists(self, name: str) -> bool | None:
+        return name in self.buckets if self.answers else None
+
+    async def check(self) -> Mapping[str, str | None]:
+        return self.faults
+
+
+@dataclass
+class Told:
+    """What the application told about its requests."""
+
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    crashes: list[Exception] = field(default_factory=list)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.requests.append((method, route, status))
+
+    def crashed(self, request_id: UUID, error: Exception) -> None:
+        self.crashes.append(error)
+
+
+@dataclass
+class Api:
+    """A client and what stands behind it."""
+
+    client: httpx2.AsyncClient
+    services: Services
+    outside: Outside
+    told: Told
+    store: PostgresStore
+    batcher: Batcher
+
+    async def run(self, job_id: str, *events: object) -> int:
+        """Say what the job's run would have said, and wait until all views show it."""
+        entity = run_entity(UUID(job_id))
+        version = Version(len(await self.store.read(entity, Version(0), 100_000)))
+        new = tuple(HISTORY.encode(event) for event in events)
+        done = await self.batcher.append(Append(entity, version, Fence(0), new))
+        for name in ("jobs", "chunks", "coverage"):
+            assert await self.services.projections.wait_for(name, done.last, 10)
+        return done.last
+
+
+@pytest.fixture
+async def api(postgres_url: str) -> AsyncIterator[Api]:
+    await asyncio.to_thread(migrate.migrate, postgres_url)
+    async with running(postgres_url) as api:
+        yield api
+        assert api.told.crashes == []
+
+
+class running:  # noqa: N801 - reads as a verb
+    """The application on a database; leaving it ends all it began."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Api:
+        stack = self._stack
+        store, database, claims = PostgresStore(self._url), Database(self._url), Claims(self._url)
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(claims.close)
+        audit = Audit(self._url)
+        stack.push_async_callback(audit.close)
+        wake = asyncio.Event()
+        tail = await stack.enter_async_context(Tail(store, wake))
+        views = (JobsView(), ChunksView(), CoverageView())
+        projector = await stack.enter_async_context(Projector(self._url, store, tail, views))
+        batcher = await stack.enter_async_context(Batcher(store, wake=wake))
+        for view in views:
+            assert await projector.wait_for(view.name, await store.head(), 10)
+        outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
+        services = Services(
+            log=store,
+            writer=batcher,
+            projections=projector,
+            tail=tail,
+            jobs=Jobs(database),
+            chunks=Chunks(database),
+            coverage=Coverage(database),
+            audit=audit,
+            readiness=outside,
+            world=outside,
+            exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
+            nodes=claims.nodes,
+            reporter=told,
+        )
+        transport = httpx2.ASGITransport(build(services), raise_app_exceptions=False)
+        client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://localhost"))
+        return Api(client, services, outside, told, store, batcher)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()

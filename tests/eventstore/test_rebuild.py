@@ -1,0 +1,212 @@
+"""A view made anew while it is read and written: swapped whole, resumable, comparable, reversible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import psycopg
+import pytest
+
+from eventstore import (
+    Append,
+    Connection,
+    Fence,
+    Listener,
+    NewEvent,
+    NothingBefore,
+    Poisoned,
+    Position,
+    PostgresStore,
+    Progress,
+    Projector,
+    Rebuild,
+    Recorded,
+    Tail,
+    Version,
+    table_of,
+)
+
+
+@dataclass
+class Sums:
+    name: str = "sums"
+    version: int = 1
+    types: frozenset[str] = frozenset({"counted"})
+    factor: int = 1
+    poison: int = 0
+
+    async def create(self, connection: Connection) -> None:
+        await connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table_of(self)} (entity_id text PRIMARY KEY, total bigint, times bigint)"
+        )
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        if any(event.data["n"] == self.poison for event in events):
+            raise ValueError("poison")
+        await connection.execute(
+            f"INSERT INTO {table_of(self)} AS t SELECT e, sum(n), count(*) FROM unnest(%s::text[], %s::bigint[]) u (e, n)"
+            " GROUP BY e ON CONFLICT (entity_id) DO UPDATE"
+            " SET total = t.total + excluded.total, times = t.times + excluded.times",
+            ([event.entity_id for event in events], [event.data["n"] * self.factor for event in events]),
+        )
+
+
+def an_append(entity_id: str, expected: int = 0, count: int = 1) -> Append:
+    events = tuple(NewEvent("counted", {"n": expected + n + 1}) for n in range(count))
+    return Append(entity_id, Version(expected), Fence(0), events)
+
+
+@asynccontextmanager
+async def projecting(url: str, store: PostgresStore, view: Sums) -> AsyncIterator[Projector]:
+    async with Tail(store, listener=Listener(url)) as tail, Projector(url, store, tail, [view]) as projector:
+        yield projector
+
+
+async def fetch(url: str, query: str = "SELECT * FROM sums ORDER BY 1") -> list[tuple]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        return await (await connection.execute(query)).fetchall()
+
+
+async def versions(url: str) -> list[tuple]:
+    return await fetch(url, "SELECT version, status, active FROM es.projection ORDER BY version")
+
+
+async def test_readers_see_a_whole_table_all_the_time_and_the_new_one_after_the_swap(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/old", count=500)])
+    done = asyncio.Event()
+    async with projecting(log_url, store, Sums()) as projector, asyncio.TaskGroup() as tasks:
+        assert await projector.wait_for("sums", Position(500), 10)
+        await fetch(log_url, "UPDATE sums__v1 SET total = -1 RETURNING 1")
+        writing = tasks.create_task(_write_until(store, done))
+        reading = tasks.create_task(_read_until(log_url, done))
+        rebuilt = await Rebuild(log_url, store, Sums(), page=50).run("user:ann")
+        done.set()
+        last = await writing
+        assert await projector.wait_for("sums", last, 10)
+        totals = await reading
+    assert totals[-1] == 500 * 501 // 2
+    assert set(totals) <= {-1, 500 * 501 // 2}
+    assert totals == sorted(totals)
+    assert await versions(log_url) == [(1, "retired", False), (2, "live", True)]
+    times = (await fetch(log_url, "SELECT total, times FROM sums WHERE entity_id = 'run/new'"))[0]
+    assert times == (times[1] * (times[1] + 1) // 2, len(await store.read("run/new", Version(0), 100_000)))
+    (event,) = await store.read("projection/sums", Version(0), 10)
+    assert (event.type, event.actor, event.data["version"]) == ("projection_rebuilt", "user:ann", 2)
+    assert rebuilt.version == 2
+
+
+async def test_a_cancelled_rebuild_goes_on_where_it_stopped(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append("run/a", count=400)])
+    seen: list[Progress] = []
+    enough = asyncio.Event()
+
+    def note(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.position >= 100:
+            enough.set()
+
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(400), 10)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(Rebuild(log_url, store, Sums(), page=20, progress=note).run())
+        await enough.wait()
+        running.cancel()
+    assert await versions(log_url) == [(1, "live", True), (2, "building", False)]
+    cancelled_at = seen[-1].position
+    await Rebuild(log_url, store, Sums(), page=20, progress=note).run()
+    later = [progress.position for progress in seen if progress.position > cancelled_at]
+    assert min(later) <= cancelled_at + 40
+    assert seen[-1].head == 400
+    assert await fetch(log_url) == [("run/a", 400 * 401 // 2, 400)]
+    assert await versions(log_url) == [(1, "retired", False), (2, "live", True)]
+
+
+async def test_what_a_rebuild_left_can_be_discarded(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+    with pytest.raises(Poisoned, match="position 3"):
+        await Rebuild(log_url, store, Sums(poison=3)).run()
+    assert await versions(log_url) == [(1, "live", True), (2, "stalled", False)]
+    await Rebuild(log_url, store, Sums()).discard()
+    assert await versions(log_url) == [(1, "live", True)]
+    assert await fetch(log_url, "SELECT to_regclass('sums__v2')") == [(None,)]
+
+
+async def test_verify_finds_a_changed_row_and_leaves_nothing_behind(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append(f"run/{n}", count=3) for n in range(20)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", await store.head(), 10)
+        assert (await Rebuild(log_url, store, Sums()).verify()).differ == ()
+        await fetch(log_url, "UPDATE sums__v1 SET total = total + 1 WHERE entity_id = 'run/7' RETURNING 1")
+        verdict = await Rebuild(log_url, store, Sums()).verify()
+    assert (verdict.differ, verdict.version) == (("sums",), 1)
+    assert await versions(log_url) == [(1, "live", True)]
+    assert await fetch(log_url, "SELECT to_regclass('sums__v2')") == [(None,)]
+
+
+async def test_the_version_before_is_back_at_once_and_catches_up(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+        with pytest.raises(NothingBefore):
+            await Rebuild(log_url, store, Sums()).return_to_before()
+        await Rebuild(log_url, store, Sums()).run()
+        (outcome,) = await store.append([an_append("run/a", 5)])
+        assert await projector.wait_for("sums", outcome.last, 10)
+        assert await Rebuild(log_url, store, Sums()).return_to_before() == 1
+        (outcome,) = await store.append([an_append("run/a", 6)])
+        assert await projector.wait_for("sums", outcome.last, 10)
+    assert await versions(log_url) == [(1, "live", True), (2, "retired", False)]
+    assert await fetch(log_url, "SELECT * FROM sums__v1") == [("run/a", 28, 7)]
+    assert await fetch(log_url) == [("run/a", 28, 7)]
+
+
+async def test_one_version_is_kept_to_return_to_and_older_ones_are_dropped(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+        for _ in range(3):
+            await Rebuild(log_url, store, Sums()).run()
+    assert await versions(log_url) == [(3, "retired", False), (4, "live", True)]
+    assert await fetch(log_url, "SELECT to_regclass('sums__v2'), to_regclass('sums__v3')::text") == [(None, "sums__v3")]
+
+
+async def test_a_newer_program_rebuilds_what_an_older_one_made(store: PostgresStore, log_url: str) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+    newer = Sums(version=2, factor=10)
+    async with projecting(log_url, store, newer) as projector:
+        async with asyncio.timeout(10):
+            while await fetch(log_url) != [("run/a", 150, 5)]:
+                pass
+        (outcome,) = await store.append([an_append("run/a", 5)])
+        assert await projector.wait_for("sums", outcome.last, 10)
+    assert await fetch(log_url) == [("run/a", 210, 6)]
+    assert replace(newer, version=3).version == 3
+
+
+async def _write_until(store: PostgresStore, done: asyncio.Event) -> Position:
+    version, last = 0, Position(0)
+    while not done.is_set() or version < 20:
+        (outcome,) = await store.append([an_append("run/new", version)])
+        version, last = outcome.version, outcome.last
+    return last
+
+
+async def _read_until(url: str, done: asyncio.Event) -> list[int]:
+    totals: list[int] = []
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        finished = False
+        while not finished:
+            finished = done.is_set()
+            cursor = await connection.execute("SELECT total FROM sums WHERE entity_id = 'run/old'")
+            (row,) = await cursor.fetchall()
+            totals.append(row[0])
+    return totals

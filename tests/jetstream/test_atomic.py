@@ -1,0 +1,113 @@
+"""Atomic batches on a real server: whole or not at all, and a marker that says how far."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nats3.jetstream.atomic import AtomicPublisher, Marker
+from nats3.jetstream.connection import Connection
+from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.settings import NatsSettings
+from tests.contract.jetstream_contract import publish
+from tests.jetstream.worlds import RealWorld
+
+
+@pytest.fixture
+async def world(nats_url: str) -> AsyncIterator[RealWorld]:
+    async with Connection.open(NatsSettings(nats_url), patience_s=5) as connection:
+        world = RealWorld(connection)
+        await world.make_stream(allow_atomic=True)
+        yield world
+
+
+def open_publisher(world: RealWorld, last: int = 0) -> AtomicPublisher:
+    marker = Marker(f"{world.name}.mark".encode(), last, lambda sent: b"%d" % sent)
+    return AtomicPublisher(world.connection.link(), world.name, marker)
+
+
+async def mark(world: RealWorld) -> tuple[int, bytes] | None:
+    info = await world.js.streams.info(world.name)
+    found = await world.js.streams.message(world.name, info.last)
+    return None if found is None else (found.seq, found.payload)
+
+
+async def test_every_batch_ends_in_a_marker_that_says_how_far(world: RealWorld) -> None:
+    publisher = open_publisher(world)
+    await publish(publisher, world, 2500)
+    await publisher.drain()
+    assert (publisher.acked, publisher.target_seq) == (2500, 2503)
+    assert await publisher.wait_progress() == 2500
+    assert await mark(world) == (2503, b"2500")
+    assert [(await world.js.streams.message(world.name, seq)).payload for seq in (1000, 2000)] == [b"999", b"1998"]  # type: ignore[union-attr]
+
+
+async def test_what_was_added_to_a_block_stands_before_its_empty_line(world: RealWorld) -> None:
+    publisher = open_publisher(world)
+    await publisher.send([world.name.encode()] * 2, [None, b"NATS/1.0\r\nA: 1\r\n\r\n"], [b"", b""])
+    blocks = [(await world.js.streams.message(world.name, seq)).header for seq in (1, 2)]  # type: ignore[union-attr]
+    assert [block and block.split(b"\r\n")[:2] for block in blocks] == [
+        [b"NATS/1.0", blocks[0].split(b"\r\n")[1]],  # type: ignore[union-attr]
+        [b"NATS/1.0", b"A: 1"],
+    ]
+    assert all(block is not None and block.endswith(b"\r\n\r\n") for block in blocks)
+
+
+async def test_another_writer_between_two_batches_does_no_harm(world: RealWorld) -> None:
+    publisher = open_publisher(world)
+    await publish(publisher, world, 10)
+    await world.publish(world.name, b"a stranger's")
+    await publish(publisher, world, 10, start=10)
+    assert (publisher.acked, publisher.target_seq) == (20, 23)
+
+
+async def test_a_marker_that_somebody_else_moved_refuses_the_whole_batch(world: RealWorld) -> None:
+    publisher = open_publisher(world)
+    await publish(publisher, world, 10)
+    await world.publish(f"{world.name}.mark", b"another run's")
+    with pytest.raises(TargetMoved) as moved:
+        await publish(publisher, world, 10, start=10)
+    assert (moved.value.index, publisher.acked) == (10, 10)
+    assert (await world.js.streams.info(world.name)).last == 12
+    with pytest.raises(TargetMoved):
+        await publisher.drain()
+
+
+async def test_a_known_id_refuses_the_whole_batch(world: RealWorld) -> None:
+    await publish(open_publisher(world), world, 10)
+    again = open_publisher(world, last=11)
+    with pytest.raises(TargetMoved) as moved:
+        await publish(again, world, 5, start=7)
+    assert moved.value.code == 10201
+    assert (await world.js.streams.info(world.name)).last == 11
+
+
+async def test_a_publisher_goes_on_where_the_marker_says(world: RealWorld) -> None:
+    await publish(open_publisher(world), world, 10)
+    publisher = open_publisher(world, last=11)
+    await publish(publisher, world, 10, start=10)
+    assert await mark(world) == (22, b"10")
+
+
+async def test_a_target_that_does_not_allow_batches_refuses(nats_url: str) -> None:
+    async with Connection.open(NatsSettings(nats_url), patience_s=5) as connection:
+        world = RealWorld(connection)
+        await world.make_stream()
+        with pytest.raises(PublishRefused) as refused:
+            await publish(open_publisher(world), world, 10)
+        assert refused.value.code == 10174
+        assert (await world.js.streams.info(world.name)).last == 0
+
+
+async def test_the_server_takes_1000_in_a_batch_and_not_1001(world: RealWorld) -> None:
+    for count, expected in ((1000, None), (1001, 10199)):
+        for number in range(1, count):
+            block = b"NATS/1.0\r\nNats-Batch-Id: b%d\r\nNats-Batch-Sequence: %d\r\n\r\n" % (count, number)
+            world.connection.link().write(
+                b"HPUB %b %d %d\r\n%b\r\n" % (world.name.encode(), len(block), len(block), block)
+            )
+        block = b"NATS/1.0\r\nNats-Batch-Id: b%d\r\nNats-Batch-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n"
+        reply = await world.connection.link().request(world.name.encode(), b"", 5, block % (count, count))
+        assert json.loads(reply.payload).get("error", {}).get("err_code") == expected

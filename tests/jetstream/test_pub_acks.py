@@ -1,0 +1,99 @@
+"""PubAcks in any order: the unbroken prefix, the duplicates, and what was stored out of order."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.pub_acks import MOST_DISPLACED, Displaced, PubAcks
+
+
+def ack(seq: int, **more: object) -> bytes:
+    return json.dumps({"stream": "S", "seq": seq} | more, separators=(",", ":")).encode()
+
+
+@given(st.integers(0, 30).flatmap(lambda count: st.permutations(range(count))))
+def test_acks_in_any_order_count_as_the_unbroken_prefix(order: list[int]) -> None:
+    acks, seen = PubAcks("S"), set[int]()
+    for index in order:
+        acks.take(index, None, ack(100 + index))
+        seen.add(index)
+        prefix = next(number for number in range(len(order) + 1) if number not in seen)
+        assert (acks.acked, acks.target_seq) == (prefix, 99 + prefix if prefix else 0)
+    assert acks.displaced == []
+
+
+def test_an_ack_that_comes_twice_counts_once() -> None:
+    acks = PubAcks("S")
+    for index in (0, 0, 1, 0):
+        acks.take(index, None, ack(index + 1))
+    assert (acks.acked, acks.target_seq) == (2, 2)
+
+
+def test_duplicates_are_counted_and_their_old_seqs_are_no_displacement() -> None:
+    acks = PubAcks("S")
+    acks.take(0, None, ack(50))
+    acks.take(1, None, ack(3, duplicate=True))
+    acks.take(2, None, ack(51))
+    assert (acks.acked, acks.duplicates, acks.displaced, acks.target_seq) == (3, 1, [], 51)
+
+
+def test_messages_stored_below_an_earlier_one_are_displaced() -> None:
+    acks = PubAcks("S")
+    for index, seq in enumerate([1, 5, 2, 3, 6, 4]):
+        acks.take(index, None, ack(seq))
+    assert acks.displaced == [Displaced(2, 3), Displaced(5, 5)]
+    assert acks.displaced_count == 3
+
+
+def test_the_list_of_displaced_ranges_is_bounded_and_their_count_is_not() -> None:
+    acks = PubAcks("S")
+    for index in range(0, 4 * MOST_DISPLACED, 2):
+        acks.take(index, None, ack(10 + 2 * index))
+        acks.take(index + 1, None, ack(1))
+    assert (len(acks.displaced), acks.displaced_count) == (MOST_DISPLACED, 2 * MOST_DISPLACED)
+
+
+@pytest.mark.parametrize(
+    ("header", "payload", "code"),
+    [
+        (b"NATS/1.0 503\r\n\r\n", b"", PublishRefused.NO_RESPONDERS),
+        (None, b"", PublishRefused.WRONG_STREAM),
+        (None, b"hello", PublishRefused.WRONG_STREAM),
+        (None, b"[]", PublishRefused.WRONG_STREAM),
+        (None, b'{"stream":"T","seq":1}', PublishRefused.WRONG_STREAM),
+        (None, b'{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}', 10077),
+        (None, b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 4"}}', 10071),
+        (None, b'{"error":{"code":400,"err_code":10070,"description":"wrong last msg ID: x"}}', 10070),
+    ],
+)
+def test_a_refusal_waits_for_the_acks_before_it_and_then_names_its_index(
+    header: bytes | None, payload: bytes, code: int
+) -> None:
+    acks = PubAcks("S")
+    acks.take(2, header, payload)
+    acks.take(3, header, payload)
+    acks.take(0, None, ack(1))
+    with pytest.raises(PublishRefused) as refused:
+        acks.take(1, None, ack(2))
+    assert (refused.value.index, refused.value.code, acks.acked) == (2, code, 2)
+    assert isinstance(refused.value, TargetMoved) == (code in (10070, 10071))
+
+
+def test_an_ack_of_another_stream_is_refused_also_when_it_looks_like_the_ones_before() -> None:
+    acks = PubAcks("S")
+    acks.take(0, None, ack(1))
+    with pytest.raises(PublishRefused):
+        acks.take(1, None, b'{"stream":"T","seq":2}')
+    assert acks.acked == 1
+
+
+def test_a_domain_in_the_ack_is_no_hindrance() -> None:
+    acks = PubAcks("S")
+    for index in range(3):
+        acks.take(index, None, b'{"stream":"S", "domain":"hub", "seq":%d}' % (index + 7))
+    assert (acks.acked, acks.target_seq) == (3, 9)

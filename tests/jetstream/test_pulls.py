@@ -1,0 +1,88 @@
+"""What is asked for never goes beyond what was allowed, whatever the server does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats3.jetstream.pulls import MOST_OPEN, Pull, Pulls
+
+LEAST = 100
+
+
+def drawn(pulls: Pulls) -> list[Pull]:
+    made: list[Pull] = []
+    while (pull := pulls.next()) is not None:
+        made.append(pull)
+    return made
+
+
+def test_one_request_takes_all_the_room_and_no_second_is_made() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 1000)
+    assert drawn(pulls) == [Pull(1, 10, 1000)]
+    assert pulls.waiting
+
+
+def test_too_few_bytes_ask_for_nothing() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, LEAST - 1)
+    assert drawn(pulls) == []
+
+
+def test_the_next_request_is_made_when_a_quarter_of_the_room_is_free() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(100, 10_000)
+    drawn(pulls)
+    pulls.arrived(24, 240)
+    pulls.allow(100, 10_000)
+    assert drawn(pulls) == []
+    pulls.arrived(1, 10)
+    pulls.allow(100, 10_000)
+    assert drawn(pulls) == [Pull(2, 25, 250)]
+
+
+def test_when_the_last_request_ended_its_whole_rest_is_free_again() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 1000)
+    drawn(pulls)
+    assert pulls.ended(1, 0, 0) == Pull(1, 10, 1000)
+    assert pulls.ended(1, 0, 0) is None
+    assert drawn(pulls) == [Pull(2, 10, 1000)]
+
+
+SIZE = 30
+
+
+@given(st.data())
+def test_no_history_brings_more_than_was_allowed(data: st.DataObject) -> None:
+    """A server that deals messages to its open requests in any order; what each left is told when it ends."""
+    pulls = Pulls(LEAST)
+    room_messages = room_bytes = 0
+    server: dict[int, list[int]] = {}
+    for _ in range(data.draw(st.integers(1, 40))):
+        match data.draw(st.sampled_from(["allow", "deliver", "deliver", "expire"])):
+            case "allow":
+                room_messages, room_bytes = data.draw(st.integers(0, 50)), data.draw(st.integers(0, 2000))
+                pulls.allow(room_messages, room_bytes)
+            case "deliver" if server:
+                number = data.draw(st.sampled_from(sorted(server)))
+                left = server[number]
+                if left[1] >= SIZE:
+                    left[0], left[1] = left[0] - 1, left[1] - SIZE
+                    room_messages, room_bytes = room_messages - 1, room_bytes - SIZE
+                    pulls.arrived(1, SIZE)
+                if left[0] == 0 or left[1] < SIZE:
+                    pulls.ended(number, *server.pop(number))
+            case "expire" if server:
+                number = data.draw(st.sampled_from(sorted(server)))
+                pulls.ended(number, *server.pop(number))
+            case _:
+                pass
+        for pull in drawn(pulls):
+            server[pull.number] = [pull.messages, pull.max_bytes]
+            assert sum(left[0] for left in server.values()) <= room_messages
+            assert sum(left[1] for left in server.values()) <= room_bytes
+        assert len(server) <= MOST_OPEN
+        assert pulls.messages == sum(left[0] for left in server.values())
+        assert pulls.bytes == sum(left[1] for left in server.values())

@@ -23,6 +23,7 @@ from nats3.config.values import Address
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.wiring import running, services
+from nats3.work.endure import sole
 
 USAGE = 2
 _ANSWER_S = 3
@@ -41,9 +42,8 @@ def serve(config_file: Path | None = None, addr: str | None = None, *, insecure_
     try:
         listener = _listen(config.server.addr)
         uvloop.run(_until_told(config, Telemetry(log, CollectorRegistry()), listener))
-    except* (SchemaMissing, SchemaNewer, OSError) as faults:
-        for fault in faults.exceptions:
-            sys.stderr.write(f"nats3: {fault}\n")
+    except (SchemaMissing, SchemaNewer, OSError) as fault:
+        sys.stderr.write(f"nats3: {fault}\n")
         return 1
     return 0
 
@@ -63,13 +63,16 @@ async def _until_told(config: Config, telemetry: Telemetry, listener: socket.soc
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     node = _Program(config, telemetry, listener, told)
-    async with asyncio.TaskGroup() as tasks:
-        work = tasks.create_task(node.run())
-        watch = tasks.create_task(told.wait())
-        await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
-        watch.cancel()
-        if not node.works:
-            work.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(node.run())
+            watch = tasks.create_task(told.wait())
+            await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+            watch.cancel()
+            if not node.works:
+                work.cancel()
+    except BaseExceptionGroup as group:
+        raise sole(group) from group
 
 
 class _Program:

@@ -25,7 +25,9 @@ from eventstore import (
     Projector,
     Tail,
 )
+from eventstore.audit import Audit
 from eventstore.migrate import migrate
+from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.config import Config, Secret
 from nats3.config import S3Settings as S3Config
 from nats3.errors import Unavailable
@@ -34,11 +36,12 @@ from nats3.jetstream.settings import NatsSettings
 from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
-from nats3.telemetry.listeners import ActorListener, DependencyListener, ObjectListener, WorkListener
+from nats3.telemetry.listeners import ActorListener, DependencyListener, HttpListener, ObjectListener, WorkListener
 from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
 from nats3.views.coverage import CoverageView
+from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
@@ -47,6 +50,7 @@ from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
 from nats3.work.nats_side import ConnectionSide
 from nats3.work.office import Office
+from nats3.work.outside import Outside
 from nats3.work.staff import Workers
 from nats3.work.tools import InThread, Tools
 
@@ -70,6 +74,8 @@ class Node:
     database: Database
     nats: Connection
     s3: S3Store
+    audit: Audit
+    outside: Outside
     office: Office
 
 
@@ -96,8 +102,12 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         projector = await lifetimes.enter_async_context(Projector(url, store, tail, views, node=claims.node))
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
+        side = ConnectionSide(nats)
+        outside = Outside(store, side.streams, s3.bucket_exists)
+        audit = Audit(url)
+        lifetimes.push_async_callback(audit.close)
         tools = Tools(
-            nats=ConnectionSide(nats),
+            nats=side,
             objects=lambda heard: Patient(s3, heard),
             bucket_exists=s3.bucket_exists,
             index=ViewIndex(store, Chunks(database), projector.wait_for),
@@ -124,7 +134,44 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         )
         system.observer = office
         async with office:
-            yield Node(config, telemetry, store, batcher, tail, projector, claims, database, nats, s3, office)
+            yield Node(
+                config, telemetry, store, batcher, tail, projector, claims, database, nats, s3, audit, outside, office
+            )
+
+
+def services(node: Node) -> Services:
+    """What the API is given of a running node."""
+    told = node.config.server
+    return Services(
+        log=node.store,
+        writer=node.batcher,
+        projections=node.projector,
+        tail=node.tail,
+        jobs=Jobs(node.database),
+        chunks=Chunks(node.database),
+        coverage=Coverage(node.database),
+        audit=node.audit,
+        readiness=node.outside,
+        world=_World(node.outside),
+        exposition=node.telemetry.exposition,
+        nodes=node.claims.nodes,
+        reporter=HttpListener(node.telemetry),
+        hosts=LOOPBACK | {told.host} | set(told.hosts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """The world in the words of the API: neither room knows the other's."""
+
+    outside: Outside
+
+    async def stream(self, name: str) -> StreamFacts | None:
+        seen = await self.outside.stream(name)
+        return None if seen is None else StreamFacts(seen.exists, seen.retention)
+
+    async def bucket_exists(self, name: str) -> bool | None:
+        return await self.outside.bucket_exists(name)
 
 
 async def _prepare_log(config: Config, telemetry: Telemetry) -> None:

@@ -9,28 +9,32 @@ from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from eventstore import LogRewound, Position, Recorded
 from eventstore.audit import Question
 from nats3.api.errors import BadQuery, TooManyStreams
 from nats3.api.reading import int_of
-from nats3.api.services import Follower, Services
+from nats3.api.services import Follower, Services, Slots
 from nats3.api.v2_questions import event_body, within
 from nats3.errors import Invalid
 
 STILL_HERE_S = 15.0
 """Seconds of silence after which a comment says that the line is alive."""
 
+_MEDIA = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def follow(services: Services, request: Request, question: Question) -> Response:
     """Events behind `Last-Event-ID` or `after`, or from now on. Raises TooManyStreams, BadQuery."""
     after = await _begin(services, request)
+    if request.method == "HEAD":
+        return Response(media_type=_MEDIA, headers=_HEADERS)
     if not services.streams.take():
         raise TooManyStreams(services.streams.limit)
-    body = _Stream(services, question, after)
-    return StreamingResponse(body.frames(), media_type="text/event-stream", headers=_HEADERS, background=None)
+    return _Answer(services.streams, frames(services.tail, question, after))
 
 
 async def _begin(services: Services, request: Request) -> Position:
@@ -44,33 +48,35 @@ async def _begin(services: Services, request: Request) -> Position:
     return await within(services, "Last-Event-ID", int(last))
 
 
-class _Stream:
-    """One client that follows. Its place is given back when it goes."""
+class _Answer(StreamingResponse):
+    """One client that follows. However it ends, its place is given back."""
 
-    def __init__(self, services: Services, question: Question, after: Position) -> None:
-        self._services = services
-        self._question = question
-        self._cursor = after
+    def __init__(self, places: Slots, body: AsyncIterator[bytes]) -> None:
+        super().__init__(body, media_type=_MEDIA, headers=_HEADERS)
+        self._places = places
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """A frame per event that is asked for, for ever; ends when an older copy of the log takes its place."""
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            yield b": here\n\n"
-            while True:
-                yield await self._next()
-        except LogRewound:
-            return
+            await super().__call__(scope, receive, send)
         finally:
-            self._services.streams.give_back()
+            self._places.give_back()
 
-    async def _next(self) -> bytes:
+
+async def frames(tail: Follower, question: Question, cursor: Position) -> AsyncIterator[bytes]:
+    """A frame per event that is asked for, for ever; ends when an older copy of the log takes its place."""
+    yield b": here\n\n"
+    while True:
         try:
             async with asyncio.timeout(STILL_HERE_S):
-                page = await _page_after(self._services.tail, self._cursor)
+                page = await _page_after(tail, cursor)
         except TimeoutError:
-            return b": still here\n\n"
-        self._cursor = page[-1].position
-        return b"".join(frame(event) for event in page if self._question.fits(event))
+            yield b": still here\n\n"
+            continue
+        except LogRewound:
+            return
+        cursor = page[-1].position
+        yield b"".join(frame(event) for event in page if question.fits(event))
 
 
 async def _page_after(tail: Follower, cursor: Position) -> Sequence[Recorded]:

@@ -16,6 +16,11 @@ from typing_extensions import override
 MIB = 1 << 20
 ENDS = 4
 """Events shown of each end of a long history."""
+FACTS = (
+    "reason", "code", "node", "activation", "mode", "stream", "first", "last", "count", "raw_bytes", "stored_bytes",
+    "sealed_by", "chunks", "messages", "published", "duplicates", "skipped", "seq", "target_seq",
+)  # fmt: skip
+"""What is shown of an event, in this order; the rest is at /api/v2/events/<position>."""
 
 
 class RateColumn(ProgressColumn):
@@ -67,7 +72,9 @@ def show(console: Console, outcome: Outcome) -> None:
     console.print(table)
     for difference in outcome.differences:
         console.print(f"  {difference}", style="red", markup=False)
-    console.print(Text(_verdict(outcome), style="bold red" if outcome.difference_count else "bold green"))
+    console.print(
+        Text(_verdict(outcome), style="bold red" if outcome.difference_count else "bold green"), soft_wrap=True
+    )
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, str]]:
@@ -91,21 +98,17 @@ def _verdict(outcome: Outcome) -> str:
 
 
 def show_history(console: Console, name: str, events: Sequence[dict[str, Any]]) -> None:
-    """The events of a run as the log has them, the middle of a long one as counts."""
-    table = Table(title=f"history of the {name} job, out of the event log", title_justify="left")
-    for column in ("position", "recorded at", "event", "data"):
-        table.add_column(column, no_wrap=column != "data", overflow="ellipsis")
-    middle = events[ENDS:-ENDS]
-    for event in events[:ENDS]:
-        table.add_row(*_cells(event))
-    if middle:
-        counts = Counter(event["type"] for event in middle)
-        table.add_row("...", "", ", ".join(f"{count} x {kind}" for kind, count in counts.items()), "")
-    for event in events[max(ENDS, len(events) - ENDS) :]:
-        table.add_row(*_cells(event))
-    console.print(table)
+    """The events of a run as the log has them, one a line; the middle of a long one as counts."""
+    console.print(f"\nhistory of the {name} job, out of the event log", style="italic")
+    middle = Counter(event["type"] for event in events[ENDS:-ENDS])
+    lines = [_line(event) for event in events[:ENDS]]
+    lines += ["     ... " + ", ".join(f"{count} x {kind}" for kind, count in middle.items())] if middle else []
+    lines += [_line(event) for event in events[max(ENDS, len(events) - ENDS) :]]
+    for line in lines:
+        console.print(Text(line, no_wrap=True, overflow="ellipsis"), soft_wrap=not console.is_terminal)
 
 
-def _cells(event: dict[str, Any]) -> tuple[str, str, str, Text]:
-    data = ", ".join(f"{key}={value}" for key, value in event["data"].items() if isinstance(value, str | int | float))
-    return str(event["position"]), str(event["recorded_at"]), str(event["type"]), Text(data[:200])
+def _line(event: dict[str, Any]) -> str:
+    data = event["data"]
+    facts = ", ".join(f"{key}={data[key]}" for key in FACTS if data.get(key) not in (None, ""))
+    return f"{event['position']:>8} {event['recorded_at']} {event['type']:<16} {facts}"

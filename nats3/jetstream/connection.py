@@ -59,7 +59,7 @@ class Connection:
                 finally:
                     connecting.cancel()
                     await connection._close()
-        except ExceptionGroup as group:
+        except BaseExceptionGroup as group:
             # The group wraps what the caller's own block raised; hand that back as it was.
             only, *more = group.exceptions
             if more:

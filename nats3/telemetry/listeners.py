@@ -8,7 +8,7 @@ from uuid import UUID
 
 from actors.errors import Kind
 from actors.supervision import StopReason
-from nats3.telemetry.signals import Dependency, Telemetry
+from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
 
 
 class Origin(Protocol):
@@ -73,8 +73,8 @@ class WorkListener:
     def redelivered(self, job: str, count: int) -> None:
         self.telemetry.redelivered(job, count)
 
-    def ended(self, kind: str, status: str) -> None:
-        self.telemetry.job_ended(kind, status)
+    def state(self, job_id: str, job: str, kind: JobKind, state: JobState, reason: str) -> None:
+        self.telemetry.job_state(job_id, job, kind, state, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from eventstore import Connection, Recorded, table_of
 from nats3.job.history import HISTORY, job_of, types_of
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
 from nats3.job.storing import ChunkFlushed
-from nats3.views.jobs import as_json
+from nats3.views.writing import as_json, make_durable
 
 Deletion = Literal["requested", "done"]
 
@@ -130,6 +130,7 @@ class ChunksView:
         await connection.execute(_TABLE.format(table=table_of(self)).encode())
 
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        await make_durable(connection)
         decoded = [(event, HISTORY.decode(event)) for event in events]
         flushed = [row_of(event, said) for event, said in decoded if isinstance(said, ChunkFlushed)]
         gone = [deletion_of(said) for _, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)]

@@ -13,7 +13,7 @@ from uuid import UUID
 from eventstore import Connection, Recorded, table_of
 from nats3.job.history import HISTORY, job_of, types_of
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued, LifeOpened
-from nats3.views.jobs import as_json
+from nats3.views.writing import as_json, make_durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ class CoverageView:
         await connection.execute(tables.encode())
 
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        await make_durable(connection)
         decoded = [(event, HISTORY.decode(event)) for event in events]
         lives = [life_of(event, said) for event, said in decoded if isinstance(said, LifeOpened)]
         gaps = [gap for event, said in decoded for gap in gaps_of(event, said)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
 from uuid import UUID
 
 from eventstore import Connection, Recorded, table_of
 from nats3.job.history import job_of, types_of
 from nats3.views.job_row import FOLDED, JobRow, fold
+from nats3.views.writing import as_json, make_durable
 
 COLUMNS = tuple(field.name for field in fields(JobRow))
 
@@ -88,6 +87,7 @@ class JobsView:
         await connection.execute(_TABLE.format(table=table_of(self)).encode())
 
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        await make_durable(connection)
         rows = await self._read(connection, {job_of(event.entity_id) for event in events})
         for event in events:
             job_id = job_of(event.entity_id)
@@ -105,17 +105,3 @@ class JobsView:
         assignments = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "job_id")
         query = _WRITE.format(table=table_of(self), columns=", ".join(COLUMNS), assignments=assignments)
         await connection.execute(query.encode(), (as_json([asdict(row) for row in rows]),))
-
-
-def as_json(rows: Sequence[dict[str, object]]) -> str:
-    """Rows as one JSON text for jsonb_populate_recordset; uuids and times as text."""
-    return json.dumps(rows, default=_text)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    message = f"{type(value).__name__} has no place in a row"
-    raise TypeError(message)

@@ -23,6 +23,8 @@ from nats3.work.worker import Trouble, Worker
 class LoadWorker(Worker[Loading, LoadingEvent]):
     """One activation of a load job's run. `generation` and `attempt` are those that the job was ordered to be in."""
 
+    kind = "load"
+
     def __init__(
         self,
         claimed: Claimed,
@@ -56,7 +58,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         return self.state.condition
 
     @override
-    async def say(self, event: RunEvent) -> None:
+    async def record(self, event: RunEvent) -> None:
         await self.emit(event)
 
     @override
@@ -69,7 +71,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             return False
         if self._order.poll_interval_s is None:
             await self.emit(LoadCompleted(self.state.published, self.state.skipped))
-            self.tools.signals.ended("load", "completed" if not self.state.skipped else "failed")
+            self.signal("completed_with_gaps" if self.state.skipped else "completed")
             return True
         await self.progressed()
         await self.wait(self._order.poll_interval_s)

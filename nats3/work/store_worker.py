@@ -19,6 +19,8 @@ from nats3.work.worker import Trouble, Worker
 class StoreWorker(Worker[Storing, StoringEvent]):
     """One activation of a store job's run."""
 
+    kind = "store"
+
     def __init__(self, claimed: Claimed, order: StoreOrder, journal: Journal[StoringEvent], tools: Tools) -> None:
         super().__init__(claimed, journal, tools)
         self._order = order
@@ -39,7 +41,7 @@ class StoreWorker(Worker[Storing, StoringEvent]):
         return self.state.condition
 
     @override
-    async def say(self, event: RunEvent) -> None:
+    async def record(self, event: RunEvent) -> None:
         await self.emit(event)
 
     @override

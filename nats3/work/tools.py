@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from nats3.chunk.layout import Encoded
 from nats3.jetstream.publisher import Publisher
 from nats3.jetstream.source import Source
 from nats3.jetstream.streams import Streams
 from nats3.job.loading import PlannedRange
-from nats3.job.order import LoadOrder, PublishMode
+from nats3.job.order import Kind, LoadOrder, PublishMode
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal
 from nats3.objects.store import ObjectStore
 
 T = TypeVar("T")
+
+StateName = Literal[
+    "created",
+    "running",
+    "degraded",
+    "repairing",
+    "blocked",
+    "paused",
+    "completed",
+    "completed_with_gaps",
+    "failed",
+    "deleted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ class Signals(Protocol):
 
     def redelivered(self, job: str, count: int) -> None: ...
 
-    def ended(self, kind: str, status: str) -> None: ...
+    def state(self, job_id: str, job: str, kind: Kind, state: StateName, reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

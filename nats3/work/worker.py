@@ -11,8 +11,10 @@ from typing_extensions import override
 
 from actors.durable import DurableActor
 from actors.journal import Journal
+from nats3.job.order import Kind
 from nats3.job.running import (
     Condition,
+    ConditionName,
     Dependency,
     RunActivated,
     RunBlocked,
@@ -21,11 +23,12 @@ from nats3.job.running import (
     RunPaused,
     RunRecovered,
     RunStopped,
+    condition_after,
 )
 from nats3.work.endure import judge
 from nats3.work.messages import Away, Back, Ending, LookNow, Why
 from nats3.work.run import Claimed
-from nats3.work.tools import Tools
+from nats3.work.tools import StateName, Tools
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -34,8 +37,21 @@ _SAID_FROM_ATTEMPT = 2
 """A fault that the first repetition cures is not worth an event."""
 
 
+_STATES: dict[ConditionName, StateName] = {
+    "new": "created",
+    "running": "running",
+    "degraded": "degraded",
+    "blocked": "blocked",
+    "paused": "paused",
+    "stopped": "created",
+    "failed": "failed",
+}
+
+
 class Worker(DurableActor[S, E]):
     """One activation of `run/<job id>`, whatever its kind."""
+
+    kind: Kind
 
     def __init__(self, claimed: Claimed, journal: Journal[Any], tools: Tools) -> None:
         super().__init__(journal)
@@ -43,6 +59,7 @@ class Worker(DurableActor[S, E]):
         self.tools = tools
         self.why: Why = "shutdown"
         self.ending = False
+        self._complete = False
         self._faults = 0
         self._look = asyncio.Event()
         self._done = asyncio.Event()
@@ -59,8 +76,17 @@ class Worker(DurableActor[S, E]):
     def condition(self) -> Condition: ...
 
     @abstractmethod
+    async def record(self, event: RunEvent) -> None:
+        """Append how the run is."""
+
     async def say(self, event: RunEvent) -> None:
-        """Record how the run is."""
+        """Record how the run is, and signal it."""
+        await self.record(event)
+        self.signal(_STATES[condition_after(event).name], self.condition().reason)
+
+    def signal(self, state: StateName, reason: str = "") -> None:
+        claimed = self.claimed
+        self.tools.signals.state(claimed.job_id, claimed.name, self.kind, state, reason)
 
     @override
     async def on_start(self) -> None:
@@ -90,20 +116,24 @@ class Worker(DurableActor[S, E]):
         if not self.finish():
             self._task.cancel()
         await self._done.wait()
+        if self._complete:
+            return
         if self.why == "deleted":
             await self.forget()
         await self.say(RunPaused() if self.why == "paused" else RunStopped(self.why))
+        if self.why == "deleted":
+            self.signal("deleted")
 
     async def forget(self) -> None:
         """The job is deleted: leave nothing of it in NATS."""
 
     async def _rounds(self) -> None:
         try:
-            while not self.ending and not await self._one_round():
-                pass
+            while not self.ending and not self._complete:
+                self._complete = await self._one_round()
         finally:
             self._done.set()
-        if not self.ending:
+        if self._complete:
             self.context.stop()
 
     async def _one_round(self) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from eventstore import Append, Batcher, Claims, Fence, PostgresStore, Projector, Tail, Version, migrate
+from eventstore import Append, Batcher, Claims, Fence, Position, PostgresStore, Projector, Tail, Version, migrate
 from eventstore.audit import Audit
 from nats3.api.app import build
 from nats3.api.services import Services, StreamFacts
@@ -71,13 +71,17 @@ class Api:
 
     async def run(self, job_id: str, *events: object) -> int:
         """Say what the job's run would have said, and wait until all views show it."""
+        last = await self.say(job_id, *events)
+        for name in ("jobs", "chunks", "coverage"):
+            assert await self.services.projections.wait_for(name, Position(last), 10)
+        return last
+
+    async def say(self, job_id: str, *events: object) -> int:
+        """The same without waiting."""
         entity = run_entity(UUID(job_id))
         version = Version(len(await self.store.read(entity, Version(0), 100_000)))
         new = tuple(HISTORY.encode(event) for event in events)
-        done = await self.batcher.append(Append(entity, version, Fence(0), new))
-        for name in ("jobs", "chunks", "coverage"):
-            assert await self.services.projections.wait_for(name, done.last, 10)
-        return done.last
+        return (await self.batcher.append(Append(entity, version, Fence(0), new))).last
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ async def test_a_store_job_is_answered_whole(api: Api) -> None:
         '"1"',
     )
     time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-    assert time.fullmatch(body.pop("created")) and time.fullmatch(body.pop("updated"))
+    assert time.fullmatch(body.pop("created"))
+    assert time.fullmatch(body.pop("updated"))
     assert body == {
         "id": job,
         "kind": "store",
@@ -201,7 +202,8 @@ async def test_every_fault_of_an_order_is_named_with_its_remedy(api: Api, change
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     (error,) = answer.json()["errors"]
     assert error["field"] == field
-    assert error["fault"] and error["remedy"]
+    assert error["fault"]
+    assert error["remedy"]
     assert await api.store.head() == 0
 
 

@@ -396,6 +396,26 @@ def test_a_header_of_another_kind_or_version_is_refused(
         read_header(resealed(header, at, value))
 
 
+def test_a_header_that_says_a_thing_twice_is_refused(batch: Batch, origin: Origin) -> None:
+    header = head.to_bytes(encode(batch, origin).header)
+    twice = header.replace(b"\xa4bind", b"\xa5count", 1).replace(b"\x03\xa6prefix", b"\x06\xa6prefix")
+    twice = header[:4] + pack_struct("<I", len(twice) - 8) + twice[8:]
+    with pytest.raises(DecodeError, match="twice"):
+        read_header(resealed(twice, 0, b""))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"first": 4}, {"first": 21}, {"count": 17}, {"count": 0}, {"first_time": (1 << 63) - 1}, {"raw_bytes": 0}],
+)
+def test_a_header_that_contradicts_itself_is_refused_by_itself(
+    changes: dict[str, Any], batch: Batch, origin: Origin
+) -> None:
+    header = encode(batch, origin).header
+    with pytest.raises(DecodeError):
+        read_header(head.to_bytes(replace(header, **changes)))
+
+
 @pytest.mark.parametrize("length", [0, 40, 16 * MIB - 7, 2**32 - 1])
 def test_a_header_that_claims_an_impossible_length_is_refused_by_its_first_bytes(length: int) -> None:
     with pytest.raises(DecodeError, match=f"says it has {length} bytes"):

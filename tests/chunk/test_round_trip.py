@@ -100,6 +100,29 @@ def test_pressing_needs_nothing_of_the_chunk_before(batch: Batch, origin: Origin
     assert decode(seal(pressed, later).body).header.origin == later
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"NATS/1.1\r\nA: 1\r\n\r\n",
+        b"NATS/1.0\r\nA: 1234567",
+        b"NATS/1.0\r\nA: 1\r\n",
+        b"NATS/1.0\nA: 1\r\n\r\n",
+        b"NATS/1.0 100 Idle\r\nA: 1\r\n\r\n",
+        b"NATS/1.0\r\nA:1\r\n\r\n",
+        b"NATS/1.0\r\n: \r\n\r\n",
+        b"NATS/1.0\r\nA: b: c\r\nA: \xff\r\n\r\n",
+        b"NATS/1.0\r\nA: b\nc\r\n\r\n",
+        b"NATS/1.0\r\n\r\n\r\n",
+        b"\r\n\r\n",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_header_block_keeps_every_byte(codec: Codec, block: bytes) -> None:
+    batch = Batch([1], [1], [b"s"], [block], [b""])
+    assert decode(encode(batch, ORIGIN, codec).body).batch.headers == [block]
+
+
 def test_a_message_larger_than_a_frame_has_a_frame_of_its_own() -> None:
     batch = Batch([1, 2, 3], [1, 1, 1], [b"s"] * 3, [None] * 3, [b"a", b"b" * 5000, b"c"])
     assert [entry.count for entry in encode(batch, ORIGIN, frame_bytes=1000).frames] == [1, 1, 1]
@@ -117,6 +140,12 @@ def test_a_message_larger_than_a_frame_has_a_frame_of_its_own() -> None:
 )
 def test_a_batch_that_could_not_be_read_back_is_not_written(batch: Batch, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
+        encode(batch, ORIGIN)
+
+
+def test_a_message_larger_than_any_reader_takes_is_not_written() -> None:
+    batch = Batch([1], [1], [b"s"], [None], [bytes(96 << 20)])
+    with pytest.raises(ValueError, match="message 1 would make a frame"):
         encode(batch, ORIGIN)
 
 

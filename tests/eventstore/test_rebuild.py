@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -26,8 +26,10 @@ from eventstore import (
     Recorded,
     Tail,
     Version,
+    View,
     table_of,
 )
+from eventstore.projection import Checkpoint
 
 
 @dataclass
@@ -98,6 +100,34 @@ async def test_readers_see_a_whole_table_all_the_time_and_the_new_one_after_the_
     (event,) = await store.read("projection/sums", Version(0), 10)
     assert (event.type, event.actor, event.data["version"]) == ("projection_rebuilt", "user:ann", 2)
     assert rebuilt.version == 2
+
+
+class Late(Rebuild):
+    """Lets something happen between catching up and the swap."""
+
+    between: Callable[[], Awaitable[None]]
+
+    async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+        await self.between()
+        return await super()._swap(view, at)
+
+
+async def test_a_swap_never_takes_readers_back_in_time(store: PostgresStore, log_url: str) -> None:
+    """The old version moves on after the new one caught up; then nobody projects any more."""
+
+    async def move_the_old_one() -> None:
+        (outcome,) = await store.append([an_append("run/a", 5, count=4)])
+        async with projecting(log_url, store, Sums()) as projector:
+            assert await projector.wait_for("sums", outcome.last, 10)
+
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+    rebuild = Late(log_url, store, Sums())
+    rebuild.between = move_the_old_one
+    assert (await rebuild.run()).position == 9
+    assert await versions(log_url) == [(1, "retired", False), (2, "live", True)]
+    assert await fetch(log_url) == [("run/a", 45, 9)]
 
 
 async def test_a_cancelled_rebuild_goes_on_where_it_stopped(store: PostgresStore, log_url: str) -> None:

@@ -20,6 +20,15 @@ from tests.jetstream.wire_script import scripted_server
 from tests.jetstream.worlds import RealWorld, api, wait_down
 
 
+async def frozen(connection: Connection) -> Unavailable:
+    """Return once the server certainly reads nothing: a signal takes a moment to stop all its threads."""
+    while True:
+        try:
+            await connection.request("$JS.API.INFO", patience_s=0.2)
+        except Unavailable as away:
+            return away
+
+
 async def test_it_knows_the_servers_version_and_limit(nats_url: str) -> None:
     async with Connection.open(NatsSettings(nats_url), patience_s=5) as connection:
         assert connection.server_version >= (2, 15, 0)
@@ -99,8 +108,7 @@ async def test_nothing_is_buffered_for_the_next_connection(fresh_nats: NatsServe
         await world.make_stream(storage="file")
         await world.fill(1)
         fresh_nats.pause()
-        with pytest.raises(Unavailable):  # from here on it is certain that it reads nothing
-            await connection.request("$JS.API.INFO", patience_s=0.2)
+        await frozen(connection)
         link = connection.link()
         link.write(publish_frame(world.name.encode(), b"written to a server that never reads it"))
         await fresh_nats.kill()
@@ -149,8 +157,7 @@ async def test_sources_and_publishers_end_with_their_connection(fresh_nats: Nats
 async def test_a_frozen_server_is_unavailable_and_closing_does_not_wait_for_it(fresh_nats: NatsServer) -> None:
     async with Connection.open(NatsSettings(fresh_nats.url), patience_s=5) as connection:
         fresh_nats.pause()
-        with pytest.raises(Unavailable, match="no answer"):
-            await connection.request("$JS.API.INFO", patience_s=0.2)
+        assert "no answer" in str(await frozen(connection))
     fresh_nats.resume()
 
 

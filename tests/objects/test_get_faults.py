@@ -59,3 +59,12 @@ async def test_a_body_that_drips_meets_the_deadline(s3: S3Access, key: str) -> N
         with pytest.raises(Unavailable, match="TimeoutError"):
             await scene.get(key)
         assert await scene.get(key) == BODY
+
+
+async def test_a_listing_that_drips_meets_the_deadline(s3: S3Access, key: str) -> None:
+    async with scene_of(s3, deadline=0.4) as scene:
+        await scene.put(key)
+        scene.proxy.next(SlowBody(piece=1, seconds=0.05), when=is_get)
+        with pytest.raises(Unavailable, match="TimeoutError"):
+            await anext(aiter(scene.store.list(scene.bucket, key)))
+        assert len(await anext(aiter(scene.store.list(scene.bucket, key)))) == 1

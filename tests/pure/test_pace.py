@@ -37,6 +37,13 @@ def test_messages_per_second_are_kept_over_any_length(rate: int, count: int) -> 
     assert moments[-1] <= count / rate + 1e-6
 
 
+def test_a_quiet_time_saves_up_no_more_than_the_burst() -> None:
+    pace = Pace(PaceLimits(messages_per_s=100), 0, burst_s=0.1)
+    moments = replay(pace, [1] * 50, 1, now=10.0)
+    assert moments.count(10.0) <= 11
+    assert moments[-1] >= 10.0 + 39 / 100 - 1e-6
+
+
 def test_bytes_per_second_are_kept() -> None:
     pace = Pace(PaceLimits(messages_per_s=1e9, bytes_per_s=1000), 0, burst_s=0)
     assert replay(pace, [1] * 5, 500) == pytest.approx([0, 0.5, 1.0, 1.5, 2.0])

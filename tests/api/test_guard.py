@@ -1,0 +1,119 @@
+"""What holds for every route: hosts, sizes, times, ids of requests, a lost database, bugs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from eventstore import migrate
+from nats3.api import guard
+from nats3.api.app import build
+from nats3.dev.postgres_server import PostgresServer
+from tests.api.conftest import Api, running
+
+STORE = {"name": "job-1", "stream": "jobs", "subject": "subject-1", "bucket": "bucket-1"}
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:9", "[::1]:8080"])
+async def test_loopback_names_are_answered(api: Api, host: str) -> None:
+    assert (await api.client.get("/ping", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:8080", "", "127.0.0.1.evil", "[::2]", "@"])
+async def test_another_host_is_refused_on_every_route(api: Api, host: str) -> None:
+    for path in ("/ping", "/store/jobs", "/nowhere", "/api/v2/jobs"):
+        answer = await api.client.get(path, headers={"Host": host})
+        assert answer.status_code == 421
+
+
+async def test_an_answer_carries_the_id_of_its_request(api: Api) -> None:
+    mine = str(uuid4())
+    assert (await api.client.get("/ping", headers={"X-Request-Id": mine})).headers["x-request-id"] == mine
+    assert UUID((await api.client.get("/nowhere", headers={"X-Request-Id": "x"})).headers["x-request-id"])
+    assert (await api.client.get("/ping")).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_requests_are_reported_by_route_and_never_by_path(api: Api) -> None:
+    await api.client.get(f"/api/v2/jobs/{uuid4()}")
+    await api.client.get("/nowhere/at/all")
+    assert api.told.requests == [("GET", "/api/v2/jobs/{id}", 404), ("GET", "other", 404)]
+
+
+async def test_a_body_without_a_length_is_counted_as_it_comes(api: Api) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65_536
+
+    answer = await api.client.post("/store/job", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await api.client.post("/store/job", content=stuck(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.text) == (408, "the body did not arrive within 0.05 s; send it faster")
+
+
+async def test_a_bug_is_answered_without_its_inside_and_reported_with_it(api: Api) -> None:
+    def explode(_accept: str) -> tuple[bytes, str]:
+        raise RuntimeError("a secret")
+
+    app = build(replace(api.services, exposition=explode))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/metrics")
+    assert (answer.status_code, "secret" in answer.text, "Traceback" in answer.text) == (500, False, False)
+    assert [str(crash) for crash in api.told.crashes] == ["a secret"]
+    api.told.crashes.clear()
+
+
+ASKED = [
+    ("GET", "/store/jobs"),
+    ("GET", f"/store/job?job_id={uuid4()}"),
+    ("POST", f"/store/job/pause?job_id={uuid4()}"),
+    ("DELETE", f"/load/job?job_id={uuid4()}"),
+    ("GET", "/api/v2/jobs"),
+    ("GET", f"/api/v2/jobs/{uuid4()}"),
+    ("GET", "/api/v2/chunks"),
+    ("GET", f"/api/v2/jobs/{uuid4()}/coverage"),
+    ("GET", "/api/v2/events"),
+    ("GET", "/api/v2/events/1"),
+    ("GET", f"/api/v2/entities/job/{uuid4()}"),
+    ("GET", "/api/v2/projections"),
+    ("GET", "/api/v2/nodes"),
+]
+
+
+@pytest.mark.timeout(60)
+async def test_o25_a_lost_database_is_503_and_never_404_nor_an_empty_list(
+    fresh_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nats3.api.commands.PATIENCE", 0.2)
+    await asyncio.to_thread(migrate.migrate, fresh_postgres.url)
+    async with running(fresh_postgres.url) as api:
+        made = await api.client.post("/store/job", json=STORE)
+        await fresh_postgres.kill()
+        for method, path in ASKED:
+            answer = await api.client.request(method, path)
+            assert (path, answer.status_code, answer.headers.get("retry-after")) == (path, 503, "5")
+            assert "postgres is away" in answer.text
+        lost = await api.client.post("/store/job", json=STORE)
+        assert (lost.status_code, lost.headers["retry-after"]) == (503, "5")
+        assert (await api.client.get("/health")).status_code == 200
+
+        await fresh_postgres.start()
+        async with asyncio.timeout(20):
+            while (again := await api.client.get("/store/jobs")).status_code != 200:
+                assert again.status_code == 503
+        assert [job["id"] for job in again.json()] == [made.json()["id"]], "what was given up was not written later"
+        assert api.told.crashes == []

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import ParseResult
 
 from nats.aio.client import Client, Srv
@@ -101,6 +102,13 @@ class WireClient(Client):
         self._transport = transport = Transport()
         s.last_attempt = time.monotonic()
         await transport.connect(s.uri, READ_BYTES, self.options["connect_timeout"])
+
+    @override
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Take TLS where the server merely offers it; nats-py does only where it is demanded."""
+        if initial_connection and self._tls_is_must and info.get("tls_available"):
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
 
     @override
     def _connect_command(self) -> bytes:

@@ -154,11 +154,10 @@ def _part(key: str, body: bytes, answer: dict[str, Any]) -> Part:
 
 
 def _whole_checksum(answer: dict[str, Any]) -> str | None:
-    """The store's SHA-256 in hex; None for that of a multipart object, which is no hash of its bytes."""
-    told: str | None = answer.get("ChecksumSHA256")
-    if not told or "-" in told or answer.get("ChecksumType") == "COMPOSITE":
-        return None
+    """The store's SHA-256 in hex. None where it tells none, or that of a multipart object: a hash of hashes, whose
+    `-<parts>` at the end is no base64.
+    """
     try:
-        return base64.b64decode(told, validate=True).hex()
+        return base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True).hex() or None
     except ValueError:
         return None

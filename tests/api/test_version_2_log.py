@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from uuid import uuid4
 
@@ -184,12 +184,14 @@ async def served(api: Api) -> AsyncIterator[httpx2.AsyncClient]:
     config = uvicorn.Config(build(api.services), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve(sockets=[listener]))
-        async with httpx2.AsyncClient(base_url=url) as client:
-            yield client
-        server.should_exit = True
-    listener.close()
+    with closing(listener):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            try:
+                async with httpx2.AsyncClient(base_url=url) as client:
+                    yield client
+            finally:
+                server.should_exit = True
 
 
 async def read_events(lines: AsyncIterator[str], count: int) -> list[tuple[int, str]]:
@@ -224,7 +226,7 @@ async def test_a_follower_goes_on_behind_the_last_event_that_it_saw(api: Api) ->
             assert await read_events(lines, 1) == [(4, "job_resumed")]
         async with asyncio.timeout(5):
             while api.services.streams.taken:
-                await api.client.get("/ping")
+                assert (await client.get("/ping")).status_code == 200
 
 
 async def test_followers_are_bounded_and_a_head_request_takes_no_place(api: Api) -> None:

@@ -28,6 +28,7 @@ OVERRIDDEN: dict[Callable[..., Any], tuple[str, ...]] = {
     Client._connect_to_server: ("self", "s"),
     Client._connect_command: ("self",),
     Client._process_connect_init: ("self",),
+    Client._process_info: ("self", "info", "initial_connection"),
     Client._process_err: ("self", "err_msg"),
     Client._process_op_err: ("self", "e"),
     Client._close: ("self", "status", "do_cbs"),

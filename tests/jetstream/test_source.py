@@ -78,11 +78,31 @@ async def test_a_missing_delivery_ends_the_source_after_what_came_before_it() ->
         assert await stage.reason() is Reason.DELIVERY_LOST
 
 
+async def test_a_missing_delivery_is_seen_in_bulk_too() -> None:
+    async with staged() as stage:
+        stage.script.say(delivery(1, 5))
+        await stage.seqs(1)
+        stage.script.say(delivery(2, 6) + delivery(4, 8))
+        assert await stage.seqs(1) == [6]
+        assert await stage.reason() is Reason.DELIVERY_LOST
+
+
 async def test_a_delivery_below_the_one_before_is_out_of_order() -> None:
     async with staged() as stage:
         stage.script.say(delivery(1, 5) + delivery(2, 4))
         assert await stage.seqs(1) == [5]
         assert await stage.reason() is Reason.OUT_OF_ORDER
+
+
+@pytest.mark.parametrize("seqs", [(5, 9), (6, 6), (7, 6)])
+async def test_seqs_that_do_not_rise_are_seen_in_bulk_too(seqs: tuple[int, int]) -> None:
+    async with staged() as stage:
+        stage.script.say(delivery(1, 5))
+        await stage.seqs(1)
+        stage.script.say(delivery(2, seqs[0]) + delivery(3, seqs[1]))
+        with pytest.raises(MustBind) as must:
+            await stage.seqs(9)
+        assert must.value.reason is Reason.OUT_OF_ORDER
 
 
 async def test_a_gap_of_seqs_is_no_loss() -> None:
@@ -128,11 +148,13 @@ async def test_a_pull_that_ends_is_renewed_for_what_may_still_arrive(line: bytes
     async with staged() as stage:
         stage.script.say(delivery(1, 5, b"x" * 100))
         await stage.seqs(1)
-        size = len(b"s.a$JS.ACK.S.C.1.5.1.1005.0") + 100
-        left = b"Nats-Pending-Messages: 9\r\nNats-Pending-Bytes: %d\r\n" % (ROOM - size)
+        stage.script.say(delivery(2, 6, b"x" * 100) + delivery(3, 7, b"x" * 100))
+        await stage.seqs(2)
+        size = 3 * (len(b"s.a$JS.ACK.S.C.1.5.1.1005.0") + 100)
+        left = b"Nats-Pending-Messages: 7\r\nNats-Pending-Bytes: %d\r\n" % (ROOM - size)
         stage.script.say(status(line, left, inbox=stage.inbox))
         await stage.script.wait_for(b'{"batch"', 2)
-        assert (stage.pulls()[1]["batch"], stage.pulls()[1]["max_bytes"]) == (9, ROOM - size)
+        assert (stage.pulls()[1]["batch"], stage.pulls()[1]["max_bytes"]) == (7, ROOM - size)
 
 
 async def test_a_status_that_names_no_rest_is_renewed_too() -> None:

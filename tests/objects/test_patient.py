@@ -55,6 +55,13 @@ async def test_waits_double_up_to_the_cap() -> None:
     assert lab.waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
 
 
+async def test_a_wait_is_spread_by_chance() -> None:
+    lab = Lab(chance=0.25)
+    lab.memory.order(*[Fault.REFUSED] * 3)
+    await lab.store.put_new("b", "k", BODY, SHA)
+    assert lab.waits == [0.0125, 0.025, 0.05]
+
+
 @given(st.integers(1, 10**9), st.floats(0, 1, exclude_max=True))
 def test_a_wait_is_a_random_part_of_at_most_the_cap(attempt: int, chance: float) -> None:
     assert 0 <= Backoff().wait(attempt, chance) <= 3.0

@@ -32,6 +32,7 @@ from nats3.config import Config, Secret
 from nats3.config import S3Settings as S3Config
 from nats3.errors import Unavailable
 from nats3.jetstream.connection import Connection
+from nats3.jetstream.server import NatsJetStream
 from nats3.jetstream.settings import NatsSettings
 from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
@@ -48,7 +49,6 @@ from nats3.views.jobs import JobsView
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
-from nats3.work.nats_side import ConnectionSide
 from nats3.work.office import Office
 from nats3.work.outside import Outside
 from nats3.work.staff import Workers
@@ -102,7 +102,7 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         projector = await lifetimes.enter_async_context(Projector(url, store, tail, views, node=claims.node))
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
-        side = ConnectionSide(nats)
+        side = NatsJetStream(nats)
         outside = Outside(store, side.streams, s3.bucket_exists)
         audit = Audit(url)
         lifetimes.push_async_callback(audit.close)

@@ -58,19 +58,26 @@ def loop_guard() -> BlockBuster:
     | exception | reason |
     |---|---|
     | nats3.dev | starts servers and reads their logs for a developer; no job runs in its process |
-    | eventstore/migrate.py known | reads the migrations in the wheel when a node starts, before it works |
+    | nats3.config | reads the file of settings before there is a loop; only tests call it within one |
+    | eventstore.migrate, .migrations | run before the loop or in a thread; only tests call them within one |
+    | eventstore/migrate.py known | lists the migrations in the wheel when a node starts, before it works |
+    | ThreadPoolExecutor shutdown | the end of a node waits for its threads when nothing else is left to run |
     | aiobotocore load_credentials | looks for a profile of AWS where no keys are configured, once per client |
     """
-    guard = BlockBuster(["actors", "eventstore", "nats3"], excluded_modules=["nats3.dev"])
+    guard = BlockBuster(
+        ["actors", "eventstore", "nats3"],
+        excluded_modules=["nats3.dev", "nats3.config", "eventstore.migrate", "eventstore.migrations"],
+    )
     for function in guard.functions.values():
         function.can_block_in("eventstore/migrate.py", "known")
         function.can_block_in("aiobotocore/credentials.py", "load_credentials")
+        function.can_block_in("concurrent/futures/thread.py", "shutdown")
     return guard
 
 
 @pytest.fixture(autouse=True)
 def unblocked_loop(request: pytest.FixtureRequest, loop_guard: BlockBuster) -> Iterator[None]:
-    if not os.environ.get("NATS3_LOOP_GUARD") or not asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
+    if not asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
         yield
         return
     loop_guard.activate()

@@ -51,7 +51,7 @@ def _route(services: Services, path: str, entries: list[Entry]) -> Route:
             problem = problem_of(error)
             if problem is None:
                 raise
-            return answer(problem, request.url.path)
+            return answer(problem, request.scope["path"])
 
     return Route(path, call, methods=list(by_method))
 

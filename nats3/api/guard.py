@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from uuid import UUID
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nats3.api.errors import TooLarge, TooSlow, UnknownHost
@@ -37,6 +38,8 @@ class Guard:
         try:
             self._check(headers)
             await self._app(scope, _Body(receive).receive, reply.send)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 - the one place where a bug becomes an answer
             await self._answer(scope, error, reply)
         finally:

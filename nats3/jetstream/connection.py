@@ -18,7 +18,6 @@ from nats3.jetstream.settings import NatsSettings
 from nats3.jetstream.wire import WireClient
 
 RECONNECT_WAIT_S = 0.5
-PING_EVERY_S = 10
 CONNECT_PATIENCE_S = 5
 REQUEST_PATIENCE_S = 5.0
 _CLOSE_PATIENCE_S = 1
@@ -177,6 +176,6 @@ class Connection:
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": RECONNECT_WAIT_S,
             "connect_timeout": CONNECT_PATIENCE_S,
-            "ping_interval": PING_EVERY_S,
+            "ping_interval": settings.ping_every_s,
             "max_outstanding_pings": 2,
         }

@@ -37,8 +37,8 @@ class MemorySource(Source):
 
     @override
     def ask(self, messages: int, max_bytes: int) -> None:
-        self._room = messages if max_bytes >= self.least_bytes else 0
-        self._room_bytes = max_bytes
+        self._room = messages
+        self._room_bytes = max(max_bytes, self.least_bytes) if max_bytes > 0 else 0
         self.feed()
 
     @override

@@ -39,9 +39,9 @@ class Pulls:
         return bool(self._open)
 
     def allow(self, messages: int, max_bytes: int) -> None:
-        """From now on no more than this may arrive."""
+        """From now on no more than this may arrive; at least `least_bytes`, unless nothing is allowed at all."""
         self._room_messages = messages
-        self._room_bytes = max_bytes
+        self._room_bytes = max(max_bytes, self.least_bytes) if max_bytes > 0 else 0
 
     def next(self) -> Pull | None:
         """The next request to make, None when enough is open. Small rests wait until they are a quarter of the room."""
@@ -64,6 +64,8 @@ class Pulls:
         self.bytes -= size
         self._room_messages -= messages
         self._room_bytes -= size
+        if self.messages <= 0:
+            self._close_all()
 
     def ended(self, number: int, messages: int, size: int) -> Pull | None:
         """Request `number` is over and did not use so much; returns it, None when it is not open."""
@@ -73,5 +75,10 @@ class Pulls:
         self.messages -= messages
         self.bytes -= size
         if not self._open:
-            self.messages = self.bytes = 0
+            self._close_all()
         return pull
+
+    def _close_all(self) -> None:
+        """Nothing more can come: every request is over, also those of an older server that does not say so."""
+        self._open.clear()
+        self.messages = self.bytes = 0

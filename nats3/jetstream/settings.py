@@ -18,7 +18,8 @@ class NatsSettings:
 
     `url` is one server or a comma list; a scheme (nats, tls) and a port may be left out, and the first that names a
     user names it for all. `creds` and `nkey` are paths of a credentials file and of a file with an nkey seed, the
-    `tls_*` files are PEM. `domain` is JetStream's; `api_prefix` goes before it (an import may have renamed it).
+    `tls_*` files are PEM. `domain` is JetStream's; `api_prefix` goes before it (an import may have renamed it). A server
+    that misses two pings is given up for another.
     """
 
     url: str = "nats://127.0.0.1:4222"
@@ -36,6 +37,7 @@ class NatsSettings:
     domain: str | None = None
     api_prefix: str | None = None
     inbox_prefix: str = "_INBOX"
+    ping_every_s: float = 10.0
 
     @property
     def api(self) -> str:

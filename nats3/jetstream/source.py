@@ -54,7 +54,8 @@ class Source(Protocol):
     def ask(self, messages: int, max_bytes: int) -> None:
         """From now on at most so much more may arrive; requests are made and renewed until it has.
 
-        Less than `least_bytes` asks for nothing: a message might not fit.
+        Nothing is asked for when either is 0. Otherwise at least `least_bytes` may arrive, whatever `max_bytes` says: no
+        smaller request is sure to bring a message.
         """
         ...
 
@@ -76,7 +77,7 @@ class Source(Protocol):
 
     @property
     def least_bytes(self) -> int:
-        """The least that ask() must be given for anything to arrive."""
+        """Bytes that any request may bring: the largest message that the server takes, and its headers."""
         ...
 
 

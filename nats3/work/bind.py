@@ -67,7 +67,7 @@ class Binder:
     async def bind(self) -> Bound:
         """Adopt what the bucket has, judge the stream's identity, record the gap, make the consumer; in this order."""
         self._bind = next(self._claimed.binds)
-        await self._tools.nats.connected()
+        await self._tools.nats.wait_connected()
         info = await self._streams.info(self._order.stream)
         await self._require_bucket()
         await self._adopt()
@@ -136,7 +136,7 @@ class Binder:
         await self._unchanged(info)
         if not drains:
             await self._delete_older(spec.name)
-        source = await self._tools.nats.source(self._order.stream, spec.name, explicit=drains)
+        source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
         return Bound(info, spec.name, source, self._bind, _filtered(self._order, info), drains)
 
     def _spec(self, info: StreamInfo) -> ConsumerSpec:

@@ -102,10 +102,11 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         subject = await reader.first_subject(self.state)
         if subject is None:
             return
-        await self.tools.nats.connected()
+        await self.tools.nats.wait_connected()
         info = await self._bind(subject)
         assert self.state.target is not None
-        publisher = await self.tools.nats.publisher(info.name, self.state.target.mode, info.last)
+        expect_last = info.last if self.state.target.mode == "exclusive" else None
+        publisher = self.tools.nats.publisher(info.name, expect_last)
         dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
         limits = Limits.of(info, self.tools.nats.max_payload)
         self._flow = LoadFlow(

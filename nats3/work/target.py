@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nats3.errors import Blocked
+from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import ConsumerRefused, StreamInfo
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
-from nats3.work.tools import NatsSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Stand:
 class Target:
     """One load's view of its target."""
 
-    def __init__(self, job_id: str, order: LoadOrder, nats: NatsSide) -> None:
+    def __init__(self, job_id: str, order: LoadOrder, nats: JetStream) -> None:
         self._job_id = job_id
         self._order = order
         self._nats = nats

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from nats3.chunk.layout import Encoded
-from nats3.jetstream.publisher import Publisher
-from nats3.jetstream.source import Source
-from nats3.jetstream.streams import Streams
+from nats3.jetstream.server import JetStream
 from nats3.job.loading import PlannedRange
-from nats3.job.order import Kind, LoadOrder, PublishMode
+from nats3.job.order import Kind, LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal
 from nats3.objects.store import ObjectStore
@@ -81,28 +79,6 @@ class ChunkIndex(Protocol):
         ...
 
 
-class NatsSide(Protocol):
-    """The connection to NATS."""
-
-    @property
-    def streams(self) -> Streams: ...
-
-    async def connected(self) -> None:
-        """Wait until the connection stands."""
-        ...
-
-    async def source(self, stream: str, consumer: str, *, explicit: bool) -> Source:
-        """Raises Unavailable while NATS is away."""
-        ...
-
-    async def publisher(self, stream: str, mode: PublishMode, expected_last: int) -> Publisher:
-        """Raises Unavailable while NATS is away."""
-        ...
-
-    @property
-    def max_payload(self) -> int: ...
-
-
 class Lease(Protocol):
     """Whether this node may still act for the jobs that it claimed, by its own monotonic clock."""
 
@@ -133,7 +109,7 @@ class Signals(Protocol):
 class Tools:
     """Everything that a worker touches."""
 
-    nats: NatsSide
+    nats: JetStream
     objects: Callable[[FaultSignal], ObjectStore]
     bucket_exists: Callable[[str], Awaitable[bool]]
     index: ChunkIndex

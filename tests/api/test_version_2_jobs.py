@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 from uuid import uuid4
@@ -149,6 +150,27 @@ async def test_an_order_under_one_idempotency_key_makes_one_job(api: Api) -> Non
     other = await api.client.post("/api/v2/jobs", json={**STORE, "subject": "else"}, headers=key)
     assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert len((await api.client.get("/api/v2/jobs")).json()["items"]) == 1
+
+
+async def test_of_many_commands_at_once_each_is_decided_on_what_the_ones_before_left(api: Api) -> None:
+    job = (await made(api, STORE))["id"]
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(api.client.post(f"/api/v2/jobs/{job}/pause")) for _ in range(12)]
+    assert sorted(task.result().status_code for task in asked) == [200, *[409] * 11]
+    async with asyncio.TaskGroup() as tasks:
+        kind = "/api/v1/store/job/resume"
+        again = [tasks.create_task(api.client.post(kind, params={"job_id": job})) for _ in range(12)]
+    assert {task.result().status_code for task in again} == {200}
+    events = (await api.client.get(f"/api/v2/jobs/{job}/events")).json()["items"]
+    assert [event["type"] for event in events] == ["job_created", "job_paused", "job_resumed"]
+
+
+async def test_what_was_ordered_is_in_the_next_list_and_what_was_deleted_is_not(api: Api) -> None:
+    for _ in range(20):
+        job = (await made(api, STORE))["id"]
+        assert [row["id"] for row in (await api.client.get("/api/v2/jobs")).json()["items"]] == [job]
+        await api.client.delete(f"/api/v2/jobs/{job}")
+        assert (await api.client.get("/api/v2/jobs")).json() == {"items": []}
 
 
 async def test_pages_are_linked_until_the_last_job(api: Api) -> None:

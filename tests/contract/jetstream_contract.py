@@ -183,16 +183,21 @@ class JetStreamContract:
         assert [message.seq for message in await read(source, 3)] == [3, 4, 5]
         await source.close()
 
-    async def test_less_than_the_least_bytes_asks_for_nothing(self, world: World) -> None:
+    @pytest.mark.parametrize("ask", [(0, ROOM), (10, 0)])
+    async def test_no_messages_or_no_bytes_ask_for_nothing(self, world: World, ask: tuple[int, int]) -> None:
         await world.make_stream()
         await world.fill(1)
         source = await world.consume()
-        source.ask(10, source.least_bytes - 1)
+        source.ask(*ask)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await source.receive()
-        assert len(await read(source, 1, source.least_bytes)) == 1
         await source.close()
+
+    async def test_any_other_number_of_bytes_is_enough_for_the_largest_message(self, world: World) -> None:
+        await world.make_stream()
+        await world.publish(world.name, b"x" * world.js.max_payload)
+        assert len(await read(await world.consume(), 1, room=1)) == 1
 
     async def test_no_more_bytes_arrive_than_were_asked_for(self, world: World) -> None:
         await world.make_stream()

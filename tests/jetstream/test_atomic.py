@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import PublishRefused, TargetMoved
 from nats3.jetstream.settings import NatsSettings
 from tests.contract.jetstream_contract import publish
+from tests.jetstream.wire_script import scripted_server
 from tests.jetstream.worlds import RealWorld
 
 
@@ -111,3 +113,29 @@ async def test_the_server_takes_1000_in_a_batch_and_not_1001(world: RealWorld) -
         block = b"NATS/1.0\r\nNats-Batch-Id: b%d\r\nNats-Batch-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n"
         reply = await world.connection.link().request(world.name.encode(), b"", 5, block % (count, count))
         assert json.loads(reply.payload).get("error", {}).get("err_code") == expected
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"stream": "another"}, {"count": 10}, {"batch": "another"}, {"batch": None}],
+    ids=["stream", "count", "batch", "none"],
+)
+async def test_an_answer_that_is_not_this_batchs_is_refused(lie: dict[str, object]) -> None:
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        publisher = AtomicPublisher(connection.link(), "S", Marker(b"S.mark", 0, lambda sent: b"%d" % sent))
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(_refusal(publisher))
+            await script.wait_for(b"Nats-Batch-Commit")
+            lines = bytes(script.heard).split(b"\r\n")
+            reply = next(line for line in lines if line.startswith(b"HPUB S.mark ")).split(b" ")[2]
+            batch = next(line for line in lines if line.startswith(b"Nats-Batch-Id")).split(b" ")[1].decode()
+            body = json.dumps({"stream": "S", "seq": 4, "batch": batch, "count": 4} | lie).encode()
+            script.say(b"MSG %b 1 %d\r\n%b\r\n" % (reply, len(body), body))
+        assert sending.result().code == PublishRefused.WRONG_STREAM
+        assert publisher.acked == 0
+
+
+async def _refusal(publisher: AtomicPublisher) -> PublishRefused:
+    with pytest.raises(PublishRefused) as refused:
+        await publisher.send([b"S.a"] * 3, [None] * 3, [b""] * 3)
+    return refused.value

@@ -161,6 +161,18 @@ async def test_a_frozen_server_is_unavailable_and_closing_does_not_wait_for_it(f
     fresh_nats.resume()
 
 
+async def test_a_server_that_misses_its_pings_is_given_up_although_the_connection_stays_open(
+    fresh_nats: NatsServer,
+) -> None:
+    async with Connection.open(NatsSettings(fresh_nats.url, ping_every_s=0.1), patience_s=5) as connection:
+        fresh_nats.pause()
+        await wait_down(connection)
+        assert connection.epoch == 1
+        fresh_nats.resume()
+        await connection.wait_connected()
+        assert await api(connection, "INFO")
+
+
 async def test_a_publisher_does_not_wait_for_ever_on_a_frozen_server(fresh_nats: NatsServer) -> None:
     async with Connection.open(NatsSettings(fresh_nats.url), patience_s=5) as connection:
         world = RealWorld(connection)

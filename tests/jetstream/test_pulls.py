@@ -24,9 +24,17 @@ def test_one_request_takes_all_the_room_and_no_second_is_made() -> None:
     assert pulls.waiting
 
 
-def test_too_few_bytes_ask_for_nothing() -> None:
+def test_no_request_is_smaller_than_the_largest_message() -> None:
     pulls = Pulls(LEAST)
-    pulls.allow(10, LEAST - 1)
+    pulls.allow(10, 1)
+    assert drawn(pulls) == [Pull(1, 10, LEAST)]
+    pulls.arrived(1, 30)
+    assert drawn(pulls) == []
+
+
+def test_no_bytes_ask_for_nothing() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 0)
     assert drawn(pulls) == []
 
 
@@ -51,6 +59,15 @@ def test_when_the_last_request_ended_its_whole_rest_is_free_again() -> None:
     assert drawn(pulls) == [Pull(2, 10, 1000)]
 
 
+def test_requests_that_brought_all_they_could_are_over_although_nobody_said_so() -> None:
+    pulls = Pulls(LEAST)
+    for _ in range(2 * MOST_OPEN):
+        pulls.allow(10, 1000)
+        assert len(drawn(pulls)) == 1
+        pulls.arrived(10, 50)
+        assert not pulls.waiting
+
+
 SIZE = 30
 
 
@@ -65,6 +82,7 @@ def test_no_history_brings_more_than_was_allowed(data: st.DataObject) -> None:
             case "allow":
                 room_messages, room_bytes = data.draw(st.integers(0, 50)), data.draw(st.integers(0, 2000))
                 pulls.allow(room_messages, room_bytes)
+                room_bytes = max(room_bytes, LEAST) if room_bytes else 0
             case "deliver" if server:
                 number = data.draw(st.sampled_from(sorted(server)))
                 left = server[number]

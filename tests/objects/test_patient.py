@@ -135,3 +135,13 @@ async def test_every_operation_is_patient() -> None:
         lab.memory.order(Fault.REFUSED)
         await call()
     assert len(lab.waits) == 4
+
+
+async def test_what_is_late_in_memory_does_not_overwrite_either() -> None:
+    memory = MemoryStore("b")
+    memory.order(Fault.LATE)
+    with pytest.raises(Unavailable):
+        await memory.put_new("b", "k", BODY, SHA)
+    memory.buckets["b"]["k"] = b"came before"
+    memory.land()
+    assert memory.buckets == {"b": {"k": b"came before"}}

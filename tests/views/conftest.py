@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
-from eventstore import Append, Batcher, Fence, PostgresStore, Projector, Tail, Version, migrate
 
+from eventstore import Append, Batcher, Fence, PostgresStore, Projector, Tail, Version, migrate
 from nats3.job.history import HISTORY, job_entity, run_entity
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView

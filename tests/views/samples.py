@@ -127,23 +127,23 @@ def random_run_event(chance: Random) -> object:
 
 def random_load_events(chance: Random, count: int) -> list[object]:
     events: list[object] = [LoadPlanned((RANGE,), 10, 3, 30, 1, 1), TargetBound("COPY", CREATED, 0, "dedupe")]
-    for _ in range(count):
-        events.append(
-            chance.choice(
-                (
-                    LoadExtended((RANGE,), 12, 1, 5),
-                    LoadProgressed(0, chance.randrange(1, 30), chance.randrange(30), chance.randrange(3), 7, 99),
-                    ChunkLoaded("archive", "k", 10),
-                    ChunkSkipped("k", 1, 2, 2, "corrupt"),
-                    LoadCompleted(30, 0),
-                    LoadPlanned((RANGE,), 10, 3, 30, chance.randrange(1, 3), 2),
-                    ChunkDeleteRequested("archive", "nobody's"),
-                    ChunkDeleted("archive", "nobody's"),
-                    random_run_event(chance),
-                )
-            )
+    return [*events, *(random_load_event(chance) for _ in range(count))]
+
+
+def random_load_event(chance: Random) -> object:
+    return chance.choice(
+        (
+            LoadExtended((RANGE,), 12, 1, 5),
+            LoadProgressed(0, chance.randrange(1, 30), chance.randrange(30), chance.randrange(3), 7, 99),
+            ChunkLoaded("archive", "k", 10),
+            ChunkSkipped("k", 1, 2, 2, "corrupt"),
+            LoadCompleted(30, 0),
+            LoadPlanned((RANGE,), 10, 3, 30, chance.randrange(1, 3), 2),
+            ChunkDeleteRequested("archive", "nobody's"),
+            ChunkDeleted("archive", "nobody's"),
+            random_run_event(chance),
         )
-    return events
+    )
 
 
 def random_commands(chance: Random, count: int) -> list[object]:

@@ -4,8 +4,8 @@ from random import Random
 from uuid import uuid4
 
 import pytest
-from eventstore import Position
 
+from eventstore import Position
 from nats3.job.history import HISTORY
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued

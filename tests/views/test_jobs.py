@@ -4,8 +4,8 @@ from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from eventstore import Position
 
+from eventstore import Position
 from nats3.errors import Unavailable
 from nats3.job.loading import ChunkSkipped, LoadCompleted, LoadPlanned
 from nats3.job.order import LoadOrder, StoreOrder
@@ -144,8 +144,8 @@ async def test_the_table_is_the_fold_of_the_log(desk: Desk, seed: int) -> None:
         job = event.entity_id.partition("/")[2]
         rows[job] = fold(rows.get(job), event)
     deleted = {job for job, row in rows.items() if row is not None and row.wanted == "deleted"}
-    for job in rows:
-        assert await desk.jobs.get(UUID(job)) == (None if job in deleted else rows[job])
+    for job, row in rows.items():
+        assert await desk.jobs.get(UUID(job)) == (None if job in deleted else row)
 
 
 async def test_a_database_that_is_away_is_said_to_be_away() -> None:

@@ -1,0 +1,91 @@
+"""The chunk index in memory: a fold of the histories it is given, for deterministic tests of the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from typing_extensions import override
+
+from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, PlannedRange
+from nats3.job.order import LoadOrder
+from nats3.job.storing import ChunkFlushed
+from nats3.work.tools import Archived, ChunkIndex, IndexedChunk
+
+
+class MemoryIndex(ChunkIndex):
+    """`histories` gives (job id, events of its run) of every job; a chunk's position is its place among all events."""
+
+    def __init__(self, histories: Callable[[], Iterable[tuple[str, list[object]]]]) -> None:
+        self._histories = histories
+
+    def _all(self) -> Iterator[IndexedChunk]:
+        position = 0
+        for job_id, events in self._histories():
+            for event in events:
+                position += 1
+                if isinstance(event, ChunkFlushed):
+                    yield IndexedChunk(job_id, position, event)
+
+    def _gone(self) -> set[str]:
+        deletions = (ChunkDeleteRequested, ChunkDeleted)
+        return {event.key for _, events in self._histories() for event in events if isinstance(event, deletions)}
+
+    def _present(self) -> list[IndexedChunk]:
+        gone = self._gone()
+        return [chunk for chunk in self._all() if chunk.flushed.key not in gone]
+
+    @override
+    async def fresh(self) -> int:
+        return sum(len(events) for _, events in self._histories())
+
+    @override
+    async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
+        for chunk in self._present():
+            said = chunk.flushed
+            if (chunk.job_id, said.life) == (job_id, life) and said.previous_seq < seq <= said.last:
+                return chunk
+        return None
+
+    @override
+    async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
+        return {each.flushed.key for each in self._all() if each.flushed.bucket == bucket} & set(keys)
+
+    @override
+    async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
+        lives: dict[tuple[int, int, str, str], list[ChunkFlushed]] = {}
+        for chunk in self._present():
+            said = chunk.flushed
+            if _reads(order, said) and after < chunk.position <= position:
+                lives.setdefault((said.created, said.ordinal, chunk.job_id, said.life), []).append(said)
+        return [
+            Archived(job_id, life, ordinal, created, chunks[0].first, chunks[-1].last, len(chunks), _count(chunks))
+            for (created, ordinal, job_id, life), chunks in sorted(lives.items())
+        ]
+
+    @override
+    async def page(
+        self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
+    ) -> list[IndexedChunk]:
+        chunks = [
+            chunk
+            for chunk in self._present()
+            if (chunk.job_id, chunk.flushed.life) == (planned.job_id, planned.life)
+            and chunk.position <= position
+            and chunk.flushed.last > after_seq
+            and chunk.flushed.first <= planned.last
+            and _reads(order, chunk.flushed)
+        ]
+        return sorted(chunks, key=lambda chunk: chunk.flushed.last)[:limit]
+
+
+def _reads(order: LoadOrder, chunk: ChunkFlushed) -> bool:
+    return (
+        chunk.bucket == order.bucket
+        and chunk.stream == order.read_stream
+        and (order.prefix is None or chunk.prefix == order.prefix)
+        and (order.read_consumer is None or chunk.consumer == order.read_consumer)
+    )
+
+
+def _count(chunks: list[ChunkFlushed]) -> int:
+    return sum(chunk.count for chunk in chunks)

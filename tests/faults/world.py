@@ -1,0 +1,374 @@
+"""What a row of the matrix plays in: real servers, one `nats3 serve` as a program, and its public API.
+
+Of the product only nats3.dev is used, to start and to hurt the servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx2
+import psycopg
+
+from nats3.dev.nats3_server import Nats3Server, environment
+from nats3.dev.nats_server import NatsServer
+from nats3.dev.postgres_server import PostgresServer
+from nats3.dev.s3_server import S3Access, S3Server
+from tests.faults import checker
+from tests.faults.checker import Archive, Bucket, Log, Verdict
+from tests.faults.ledger import Ledger, messages
+from tests.faults.plain_nats import Kept, Plain
+
+LOOK_S = 0.05
+Answer = dict[str, Any]
+
+
+class Failed(AssertionError):
+    """A row did not hold."""
+
+
+@dataclass
+class Servers:
+    """NATS, Postgres and S3 that a row may kill and freeze, as long as it brings them back."""
+
+    nats: NatsServer
+    postgres: PostgresServer
+    s3: S3Server
+
+    @classmethod
+    def below(cls, directory: Path) -> Servers:
+        return cls(NatsServer(directory / "nats"), PostgresServer(directory / "postgres"), S3Server(directory / "s3"))
+
+    async def start(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for server in (self.nats, self.postgres, self.s3):
+                tasks.create_task(server.start())
+
+    async def stop(self) -> None:
+        for server in (self.nats, self.postgres, self.s3):
+            server.resume()
+            await server.kill()
+
+    async def heal(self) -> None:
+        """All of them answer, whatever a row has left behind."""
+        for server in (self.nats, self.postgres, self.s3):
+            server.resume()
+            if not server.running:
+                await server.start()
+
+
+@asynccontextmanager
+async def servers() -> AsyncIterator[Servers]:
+    """Servers of our own in a directory that Postgres' user can reach."""
+    with tempfile.TemporaryDirectory(prefix="nats3-faults-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o711)
+        started = Servers.below(Path(made))
+        try:
+            await started.start()
+            yield started
+        finally:
+            await started.stop()
+
+
+@dataclass
+class World:
+    """One row's share of the servers: a database, a bucket and streams of its own, and one nats3."""
+
+    servers: Servers
+    directory: Path
+    seed: int
+    name: str
+    database: str
+    verdict: Verdict = field(default_factory=Verdict)
+    notes: list[str] = field(default_factory=list)
+    nodes: list[Nats3Server] = field(default_factory=list)
+    _plain: Plain | None = None
+    _bucket: Bucket | None = None
+    ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.directory / "ledger")
+
+    # --- names
+
+    @property
+    def source(self) -> str:
+        return f"S{self.name}"
+
+    @property
+    def target(self) -> str:
+        return f"T{self.name}"
+
+    @property
+    def bucket_name(self) -> str:
+        return f"b-{self.name.lower()}"
+
+    @property
+    def subject(self) -> bytes:
+        """Of the source; what stands behind is free."""
+        return b"s.%b.{}" % self.name.encode()
+
+    @property
+    def filter(self) -> str:
+        return f"s.{self.name}.>"
+
+    @property
+    def write_subject(self) -> str:
+        return f"t.{self.name}"
+
+    # --- parts
+
+    @property
+    def s3(self) -> S3Access:
+        return self.servers.s3.access
+
+    @property
+    def postgres_url(self) -> str:
+        return self.servers.postgres.url_of(self.database)
+
+    @property
+    def log(self) -> Log:
+        return Log(self.postgres_url)
+
+    @property
+    def bucket(self) -> Bucket:
+        if self._bucket is None:
+            self._bucket = Bucket(self.s3.endpoint, self.s3.access, self.s3.secret)
+        return self._bucket
+
+    @property
+    def node(self) -> Nats3Server:
+        return self.nodes[0]
+
+    async def nats(self) -> Plain:
+        """A connection that stands; made anew after an outage."""
+        try:
+            if self._plain is not None:
+                await self._plain.api("INFO", within=2.0)
+                return self._plain
+        except (OSError, TimeoutError):
+            pass
+        if self._plain is not None:
+            await self._plain.close()
+        self._plain = await Plain.connect(self.servers.nats.url)
+        return self._plain
+
+    def node_over(self, nats_url: str = "", postgres_url: str = "", s3: S3Access | None = None) -> Nats3Server:
+        """Another `nats3 serve`, not started yet, perhaps over proxies."""
+        settings = environment(
+            "", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3
+        )
+        node = Nats3Server(self.directory / f"nats3-{len(self.nodes)}", settings)
+        self.nodes.append(node)
+        return node
+
+    # --- streams
+
+    async def make_stream(self, name: str = "", **config: Any) -> Answer:
+        """The source, unless named otherwise."""
+        nats = await self.nats()
+        name = name or self.source
+        subjects = [self.filter] if name == self.source else [self.write_subject]
+        return await nats.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": subjects, **config})
+
+    async def make_target(self, **config: Any) -> Answer:
+        return await self.make_stream(self.target, **config)
+
+    async def publish(self, count: int, *, size: int = 120, within: float = 10.0) -> None:
+        """That many more messages to the source, through the ledger."""
+        nats = await self.nats()
+        made = messages(self.subject, count, len(self.ledger.entries), size=size, seed=self.seed)
+        await self.ledger.publish(nats, made, within=within)
+
+    async def read(self, stream: str) -> list[Kept]:
+        nats = await self.nats()
+        return [kept async for kept in nats.read(stream)]
+
+    # --- the API
+
+    async def call(self, method: str, path: str, body: object = None, node: Nats3Server | None = None) -> Any:
+        """One call of the public API; the body of the answer. Raises Failed unless it is 2xx."""
+        async with httpx2.AsyncClient(base_url=(node or self.node).url, timeout=20) as client:
+            answer = await client.request(method, path, json=body) if body is not None else await client.request(method, path)
+        if answer.status_code >= 300:  # noqa: PLR2004 - redirections are none of ours either
+            raise Failed(f"{method} {path}: {answer.status_code} {answer.text[:400]}")
+        return answer.json() if answer.content else None
+
+    async def store(self, *, max_count: int = 100, max_age: str = "1s", **order: Any) -> str:
+        """Order a store job of the source; its id."""
+        body = {
+            "kind": "store",
+            "name": f"store-{self.name}",
+            "stream": self.source,
+            "bucket": self.bucket_name,
+            "limits": {"max_bytes": 1_000_000, "max_count": max_count, "max_age": max_age},
+            **order,
+        }
+        return (await self.call("POST", "/api/v2/jobs", body))["id"]
+
+    async def load(self, **order: Any) -> str:
+        body = {
+            "kind": "load",
+            "name": f"load-{self.name}",
+            "read_stream": self.source,
+            "bucket": self.bucket_name,
+            "write_subject": self.write_subject,
+            **order,
+        }
+        return (await self.call("POST", "/api/v2/jobs", body))["id"]
+
+    async def job(self, job: str) -> Answer:
+        return await self.call("GET", f"/api/v2/jobs/{job}")
+
+    async def word(self, job: str, kind: str) -> str:
+        """The state in version 1's words."""
+        return (await self.call("GET", f"/{kind}/job?job_id={job}"))["status"]
+
+    # --- waiting
+
+    async def until(self, what: str, holds: Callable[[], Awaitable[object]], within: float = 30.0) -> float:
+        """Seconds until it held. Raises Failed when it does not; what cannot be asked just now does not hold."""
+        began = monotonic()
+        last: object = None
+        while monotonic() - began < within:
+            try:
+                last = await holds()
+                if last:
+                    return monotonic() - began
+            except (OSError, httpx2.HTTPError, Failed, psycopg.Error, TimeoutError) as error:
+                last = error
+            await asyncio.sleep(LOOK_S)
+        raise Failed(f"not within {within:.0f} s: {what}; last: {str(last)[:300]}")
+
+    async def until_stored(self, job: str, count: int | None = None, within: float = 30.0) -> float:
+        """Until so many messages are recorded: all that the stream took, unless said otherwise."""
+        if count is None:
+            count = len(self.ledger.acknowledged)
+        return await self.until(
+            f"{count} messages archived", lambda: self._is_stored(job, count), within
+        )
+
+    async def _is_stored(self, job: str, count: int) -> bool:
+        found = (await self.job(job))["progress"]["messages"]
+        if found >= count:
+            return True
+        raise Failed(f"{found} are archived")
+
+    async def until_word(self, job: str, kind: str, word: str, within: float = 30.0) -> float:
+        async def says() -> bool:
+            said = await self.word(job, kind)
+            if said != word:
+                raise Failed(f"{said}; {(await self.job(job))['reason']}")
+            return True
+
+        return await self.until(f"{kind} job says {word}", says, within)
+
+    async def count(self, stream: str) -> int:
+        return (await (await self.nats()).api(f"STREAM.INFO.{stream}"))["state"]["messages"]
+
+    async def until_count(self, stream: str, count: int, within: float = 30.0) -> float:
+        async def has() -> bool:
+            found = await self.count(stream)
+            if found < count:
+                raise Failed(f"{found} are there")
+            return True
+
+        return await self.until(f"{stream} has {count} messages", has, within)
+
+    async def stays_running(self, job: str, kind: str, seconds: float) -> None:
+        """Look again and again: the API answers `Running`, or not at all while Postgres is away; never anything else."""
+        end = monotonic() + seconds
+        while monotonic() < end:
+            try:
+                word = await self.word(job, kind)
+            except (OSError, httpx2.HTTPError, Failed):
+                word = "Running"
+            if word != "Running":
+                raise Failed(f"the {kind} job says {word} during an outage: {await self.job(job)}")
+            await asyncio.sleep(0.5)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    # --- checking
+
+    def archive(self, job: str, *, deleted: bool = False) -> Archive:
+        return checker.archive(self.log, self.bucket, job, self.verdict, deleted=deleted)
+
+    async def check_store(self, job: str, *, stream: bool = True) -> Archive:
+        """Everything that was acknowledged is archived as it should be."""
+        found = await asyncio.to_thread(self.archive, job)
+        checker.stored(self.ledger.entries, found, self.verdict)
+        if stream:
+            checker.as_in_stream(await self.read(self.source), found, self.verdict, found.lives[-1]["ordinal"])
+        self.hold()
+        return found
+
+    async def check_load(self, planned: Sequence[tuple[bytes, bytes | None, bytes]], *, same: bool = False) -> None:
+        target = await self.read(self.target)
+        checker.loaded(planned, target, self.verdict, None if same else self.write_subject.encode())
+        self.hold()
+
+    def hold(self) -> None:
+        if self.verdict.wrong:
+            raise Failed(str(self.verdict))
+
+    def last_lines(self) -> str:
+        """What the nodes said last."""
+        texts = []
+        for node in self.nodes:
+            if node.log.exists():
+                texts += [f"--- {node.log}", *node.log.read_text("utf-8", "replace").splitlines()[-15:]]
+        return "\n".join(texts)
+
+    async def close(self) -> None:
+        for node in self.nodes:
+            node.resume()
+            await node.kill()
+        if self._plain is not None:
+            await self._plain.close()
+        if self._bucket is not None:
+            self._bucket.close()
+        self.ledger.close()
+
+
+@asynccontextmanager
+async def world(servers: Servers, directory: Path, seed: int) -> AsyncIterator[World]:
+    """A fresh share of the servers, with its nats3 started; all of it is gone afterwards."""
+    await servers.heal()
+    name = uuid.uuid4().hex[:10].upper()
+    place = directory / name
+    place.mkdir(parents=True)
+    database = f"f_{name.lower()}"
+    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
+        await connection.execute(f"CREATE DATABASE {database}".encode())
+    made = World(servers, place, seed, name, database)
+    await servers.s3.make_bucket(made.bucket_name)
+    try:
+        await made.node_over().start()
+        yield made
+    finally:
+        await made.close()
+        await _clean(servers, made)
+
+
+async def _clean(servers: Servers, made: World) -> None:
+    await servers.heal()
+    async with await Plain.connect(servers.nats.url) as nats:
+        for stream in (await nats.api("STREAM.NAMES")).get("streams") or []:
+            await nats.api(f"STREAM.DELETE.{stream}")
+    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
+        await connection.execute(f"DROP DATABASE {made.database} WITH (FORCE)".encode())
+
+
+def as_json(value: object) -> str:
+    return json.dumps(value, indent=1)[:2000]

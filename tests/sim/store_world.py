@@ -1,0 +1,325 @@
+"""A store job's whole world in memory, under a seeded schedule: the real worker, and faults in everything around it.
+
+One seed is one history. Nothing waits for a clock: the loop jumps to what is due next. The checker reads what a user
+could read (bucket, log, stream) and knows what a producer knows (what was published, what the stream itself dropped).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+
+from actors import errors as actor_errors
+from actors.system import ActorSystem
+from actors.testing import MemoryLog, run_seeded
+from nats3.chunk.decode import decode
+from nats3.errors import Unavailable
+from nats3.jetstream.memory import MemoryJetStream
+from nats3.job.order import ChunkLimits, StoreOrder
+from nats3.job.storing import ChunkFlushed, GapObserved, LifeOpened, Storing, evolve
+from nats3.objects.memory import Fault, MemoryStore
+from nats3.objects.patient import Patient
+from nats3.wiring import kind_of_fault
+from nats3.work.memory import MemoryIndex
+from nats3.work.run import Claimed
+from nats3.work.store_worker import StoreWorker
+from nats3.work.tools import Tools
+
+JOB = "11111111-2222-3333-4444-555555555555"
+RUN = f"run/{JOB}"
+STREAM = "S"
+BUCKET = "b"
+
+
+class Silence:
+    """Signals that nobody hears."""
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+class Always:
+    def valid(self):
+        return True
+
+
+@dataclass
+class World:
+    seed: int
+    retention: str
+    mutate: object = None
+    rng: random.Random = field(init=False)
+    published: dict[int, tuple[int, int]] = field(default_factory=dict)
+    removed: dict[int, int] = field(default_factory=dict)
+    vanished: set[int] = field(default_factory=set)
+    faults: Counter = field(default_factory=Counter)
+    nodes: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.rng = random.Random(f"{self.retention}/{self.seed}")
+        self.log = MemoryLog()
+        self.objects = MemoryStore(BUCKET, page=self.rng.choice([2, 1000]))
+        self.jet = MemoryJetStream()
+        self.jet.make_stream(STREAM, ["s.>"], retention=self.retention)
+        self.index = MemoryIndex(lambda: [(JOB, self.log.events(RUN))])
+        self.uids = count(1)
+        self.order = StoreOrder(
+            "job",
+            STREAM,
+            self.rng.choice([">", "s.>", "s.>"]),
+            BUCKET,
+            limits=ChunkLimits(max_bytes=10_000, max_count=self.rng.randint(1, 6), max_age_s=self.rng.choice([0.2, 2.0])),
+            drain=True,
+        )
+
+    # --- what the world does
+
+    def publish(self):
+        uid = next(self.uids)
+        stored = self.jet.publish(f"s.{self.rng.randrange(3)}", b"%d" % uid)
+        self.published[uid] = (self.stream.created, stored.seq)
+        if stored.seq not in self.stream.messages:  # an interest stream without consumers keeps nothing
+            self.removed[uid] = stored.seq
+
+    @property
+    def stream(self):
+        return self.jet.all[STREAM]
+
+    def present(self):
+        return {seq: int(message.payload) for seq, message in self.stream.messages.items()}
+
+    def drop(self, seqs):
+        for seq in seqs:
+            self.removed[int(self.stream.messages[seq].payload)] = seq
+            self.jet.delete_message(STREAM, seq)
+
+    def expire(self):
+        self.drop(sorted(self.stream.messages)[: self.rng.randint(1, 4)])
+
+    def delete_one(self):
+        self.drop(self.rng.sample(sorted(self.stream.messages), min(1, len(self.stream.messages))))
+
+    def purge(self):
+        self.drop(list(self.stream.messages))
+
+    def roll_back(self):
+        """Power loss. Whatever the stream does not hold any more was never there, as far as anyone can ask."""
+        last = max(0, self.stream.last - self.rng.randint(1, 5))
+        gone = {uid for uid, (created, seq) in self.published.items() if created == self.stream.created and seq > last}
+        self.vanished |= gone
+        self.jet.disconnect()
+        self.jet.roll_back(STREAM, last)
+        self.jet.reconnect()
+
+    def recreate(self):
+        self.vanished |= set(self.published)
+        self.jet.delete_stream(STREAM)
+        self.jet.make_stream(STREAM, ["s.>"], retention=self.retention)
+
+    def disconnect(self):
+        self.jet.disconnect()
+        asyncio.get_running_loop().call_later(self.rng.uniform(0, 5), self.jet.reconnect)
+
+    def redeliver(self):
+        for name in list(self.stream.consumers):
+            self.jet.redeliver(STREAM, name)
+
+    def drop_consumer(self):
+        names = list(self.stream.consumers)
+        if names and self.retention != "interest":
+            self.jet.drop_consumer(STREAM, self.rng.choice(names))
+
+    def hurt_objects(self):
+        self.objects.order(self.rng.choice([Fault.REFUSED, Fault.REPLY_LOST, Fault.LATE]))
+
+    def hurt_log(self):
+        error = actor_errors.Transient("the log is away")
+        self.nodes[-1].journal.fail_next_append(error, written=self.rng.random() < 0.5)
+
+    # --- nodes
+
+    async def start(self):
+        node = Node(self)
+        self.nodes.append(node)
+        await node.start()
+
+    async def crash(self):
+        await self.nodes[-1].kill()
+        await self.start()
+
+    async def zombie(self):
+        """Taken over while frozen: the old one lives on and does not know."""
+        await self.start()
+
+    async def pause_and_resume(self):
+        await self.nodes[-1].stop()
+        await self.start()
+
+
+class Node:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.journal = world.log.claim(RUN)
+        loop = asyncio.get_running_loop()
+
+        async def inline(work):
+            await asyncio.sleep(0)
+            return work()
+
+        async def bucket_exists(_):
+            return True
+
+        tools = Tools(
+            nats=world.jet,
+            objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
+            bucket_exists=bucket_exists,
+            index=world.index,
+            in_thread=inline,
+            signals=Silence(),
+            lease=Always(),
+            log_id="log",
+            node="node",
+            uuid=lambda: f"life-{world.rng.getrandbits(48):012x}",
+            monotonic=loop.time,
+            sleep=asyncio.sleep,
+            share_bytes=lambda: 1 << 20,
+        )
+        claimed = Claimed(JOB, "job", self.journal.fence, count(1))
+        self.system = ActorSystem(classify=kind_of_fault, chance=world.rng.random)
+        self.factory = lambda: (world.mutate or StoreWorker)(claimed, world.order, self.journal, tools)
+
+    async def start(self):
+        await self.system.__aenter__()
+        await self.system.start("run", self.factory)
+
+    async def kill(self):
+        await self.system.stop("run", 0)
+
+    async def stop(self):
+        await self.system.stop("run", 30)
+
+
+STEPS = {
+    "crash": 0.03,
+    "zombie": 0.02,
+    "pause_and_resume": 0.02,
+    "disconnect": 0.03,
+    "redeliver": 0.02,
+    "drop_consumer": 0.01,
+    "expire": 0.02,
+    "delete_one": 0.03,
+    "purge": 0.004,
+    "roll_back": 0.01,
+    "recreate": 0.004,
+    "hurt_objects": 0.08,
+    "hurt_log": 0.04,
+}
+
+
+async def live(world: World, steps: int = 120) -> list[str]:
+    """The history, then quiet, then the verdict: a list of what is wrong."""
+    await world.start()
+    rates = {name: rate * world.rng.choice([0, 1, 1, 2]) for name, rate in STEPS.items()}
+    for _ in range(steps):
+        if world.rng.random() < 0.6:
+            world.publish()
+        for name, rate in rates.items():
+            if world.rng.random() < rate:
+                world.faults[name] += 1
+                done = getattr(world, name)()
+                if done is not None:
+                    await done
+        if world.rng.random() < 0.05:
+            world.objects.land()
+        await asyncio.sleep(world.rng.choice([0, 0, 0.01, 0.1, 1.0]))
+    world.jet.reconnect()
+    world.publish()
+    world.publish()
+    drained = await _drained(world)
+    for node in world.nodes:
+        await node.kill()
+        await node.system.__aexit__(None, None, None)
+    return check(world, drained)
+
+
+async def _drained(world: World) -> bool:
+    for _ in range(600):
+        state = fold(world)
+        wanted = {uid for uid, (created, seq) in world.published.items() if created == world.stream.created}
+        if state.life is not None and wanted and state.cursor >= world.stream.last:
+            return True
+        world.objects.land()
+        await asyncio.sleep(0.5)
+    return False
+
+
+def fold(world: World) -> Storing:
+    state = Storing()
+    for event in world.log.events(RUN):
+        state = evolve(state, event)
+    return state
+
+
+def check(world: World, drained: bool) -> list[str]:
+    wrong = [] if drained else ["NOT DRAINED"]
+    counted: Counter = Counter()
+    gaps: list[tuple[int, int]] = []
+    state = Storing()
+    begun = None
+    for event in world.log.events(RUN):
+        match event:
+            case LifeOpened(opening=opening):
+                begun = begun or opening
+                if opening.cursor > opening.equal:
+                    gaps.append((opening.equal + 1, opening.cursor))
+                if opening.ordinal != len(state.lives) + 1:
+                    wrong.append("LIFE ORDER")
+            case GapObserved(first=first, last=last):
+                gaps.append((first, last))
+            case ChunkFlushed():
+                wrong += _check_chunk(world, state, event, counted)
+                gaps += event.gaps
+            case _:
+                pass
+        state = evolve(state, event)
+    wrong += ["TWICE"] * any(times > 1 for times in counted.values())
+    for uid, (_, seq) in world.published.items():
+        if counted[uid] or uid in world.vanished:
+            continue
+        if uid in world.removed:
+            before_the_job = begun is not None and seq <= begun.cursor
+            if not before_the_job and not any(first <= seq <= last for first, last in gaps):
+                wrong.append("REMOVED WITHOUT GAP")
+            continue
+        wrong.append("LOST")
+    return sorted(set(wrong))
+
+
+def _check_chunk(world: World, state: Storing, event: ChunkFlushed, counted: Counter) -> list[str]:
+    body = world.objects.buckets[BUCKET].get(event.key)
+    if body is None:
+        return ["RECORDED OBJECT MISSING"]
+    wrong = []
+    decoded = decode(body, event.sha256)
+    if event.previous_seq != state.cursor or event.previous_sha256 != state.tip or event.life != state.lives[-1].uuid:
+        wrong.append("CHAIN BROKEN")
+    previous = event.previous_seq
+    for message in decoded.batch:
+        if not previous < message.seq <= event.last:
+            wrong.append("ORDER")
+        previous = message.seq
+        counted[int(message.payload)] += 1
+        if world.published[int(message.payload)][1] != message.seq:
+            wrong.append("ALTERED")
+    return wrong
+
+
+def history(seed: int, retention: str, mutate: object = None) -> list[str]:
+    return run_seeded(seed, lambda: live(World(seed, retention, mutate)))
+
+
+def unavailable() -> Unavailable:
+    return Unavailable("s3", "ordered")

@@ -106,7 +106,7 @@ class Commands:
         row = await self._shown(target.job_id)
         if row.wanted == "deleted" or target.kind not in (None, row.kind):
             raise JobMissing(target.job_id)
-        if False and not _matches(target.if_match, row.version):
+        if target.if_match is not None and not _matches(target.if_match, row.version):
             raise VersionPassed(target.job_id, target.if_match, row.version)
         return row
 
@@ -134,7 +134,7 @@ class Commands:
     async def _append(self, job_id: UUID, expected: Version, event: NewEvent, who: Who) -> Appended:
         append = Append(job_entity(job_id), expected, Fence(0), (event,), who.actor, who.correlation_id)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(None):
                 return await self._writer.append(append)
         except TimeoutError:
             raise Unavailable("postgres", "an append took too long; whether it was recorded is not known") from None

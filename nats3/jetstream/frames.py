@@ -148,19 +148,17 @@ class FrameParser(Parser):
         if self.buf:
             raise BadFrame(f"no operation of the protocol: {whole[:80]!r}")
 
-    def _frames(  # noqa: C901, PLR0912, PLR0915 - one loop: a call per message would cost a fifth of its time
+    def _frames(  # noqa: C901 - one loop: a call per message would cost a fifth of its time
         self, data: bytes, position: int, taken: dict[bytes, Frames]
     ) -> tuple[int, int, int]:
-        """Read frames of ours from `position` on: (stop, position, needed).
+        """Read our frames from `position` on: (stop, position, needed).
 
-        needed > 0: so many bytes from `position` on must be there before the next frame or line can be whole.
-        Otherwise data[position:stop] is one line or frame for nats-py, or nothing where stop == position.
+        needed > 0: a frame or line is not whole before so many bytes from `position` on are there. Otherwise
+        data[position:stop] is one for nats-py, or nothing.
         """
-        find = data.find
-        size = len(data)
+        find, size = data.find, len(data)
         limit = self._client._max_payload + HEADROOM  # noqa: SLF001 - nats-py keeps the server's limit there
-        last_sid = b""
-        frames = Frames()
+        last_sid, frames = b"", Frames()
         while position < size:
             end = find(_CRLF, position)
             if end < 0:
@@ -187,12 +185,8 @@ class FrameParser(Parser):
                 last_sid = sid
             frames.subjects.append(parts[1])
             frames.replies.append(parts[3] if len(parts) > (4 if kind == _M else 5) else b"")
-            if kind == _H:
-                frames.headers.append(data[start : start + header])
-                frames.payloads.append(data[start + header : stop])
-            else:
-                frames.headers.append(None)
-                frames.payloads.append(data[start:stop])
+            frames.headers.append(data[start : start + header] if kind == _H else None)
+            frames.payloads.append(data[start + header : stop])
             position = stop + 2
         return position, position, 0
 

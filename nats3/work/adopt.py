@@ -12,7 +12,7 @@ from nats3.chunk.layout import ChunkHeader, DecodeError
 from nats3.chunk.object_key import Span, build_key, job8, job_prefix, life_prefix, parse_key
 from nats3.job.order import StoreOrder
 from nats3.job.storing import Candidate, ObjectsCondemned, Storing, next_to_adopt, opening_events
-from nats3.objects.store import Listed, ObjectMissing, ObjectStore
+from nats3.objects.store import Listed, ObjectMissing, ObjectShort, ObjectStore
 from nats3.work.record import flushed
 from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
@@ -46,19 +46,19 @@ class Adoption:
 
     async def _unrecorded(self, state: Storing) -> tuple[dict[str, Candidate], list[str]]:
         """Objects of this job that no event names, by key, and the keys of those that cannot be read."""
-        keys = [key async for key in self._own_keys(state)]
-        if not keys:
+        sizes = {listed.key: listed.size async for listed in self._own_objects(state)}
+        if not sizes:
             return {}, []
         await self._tools.index.fresh()
-        recorded = await self._tools.index.recorded(self._order.bucket, keys)
+        recorded = await self._tools.index.recorded(self._order.bucket, sizes)
         candidates: dict[str, Candidate] = {}
         unreadable: list[str] = []
-        for key in keys:
+        for key, size in sizes.items():
             if key in recorded or key in state.condemned:
                 continue
             try:
-                header = await self._header(key)
-            except ObjectMissing:
+                header = await self._header(key, size)
+            except (ObjectMissing, ObjectShort):
                 continue
             except DecodeError:
                 unreadable.append(key)
@@ -67,15 +67,15 @@ class Adoption:
                 candidates[key] = _candidate(key, header)
         return candidates, unreadable
 
-    async def _header(self, key: str) -> ChunkHeader:
-        start = await self._objects.get(self._order.bucket, key, 0, _HEADER_GUESS)
+    async def _header(self, key: str, size: int) -> ChunkHeader:
+        start = await self._objects.get(self._order.bucket, key, 0, min(_HEADER_GUESS, size))
         length = header_length(start)
-        if length > len(start):
+        if len(start) < length <= size:
             start = await self._objects.get(self._order.bucket, key, 0, length)
         return read_header(start)
 
-    async def _own_keys(self, state: Storing) -> AsyncIterator[str]:
-        """Keys of this job behind the last recorded one: of its life, and of every later life of the stream."""
+    async def _own_objects(self, state: Storing) -> AsyncIterator[Listed]:
+        """Objects of this job behind the last recorded one: of its life, and of every later life of the stream."""
         root = job_prefix(self._order.prefix or "", self._order.stream)
         after = ""
         life, last = state.life, state.last_chunk
@@ -87,7 +87,7 @@ class Adoption:
             for listed in page:
                 parsed = parse_key(listed.key)
                 if parsed is not None and parsed.job8 == mine:
-                    yield listed.key
+                    yield listed
             after = _behind(page[-1].key, mine)
 
     async def _page(self, root: str, after: str) -> list[Listed]:

@@ -33,6 +33,9 @@ IN_FLIGHT = 4
 _WAITING = 1
 """Sealed batches that wait for the encoder."""
 
+_GRAIN_S = 0.001
+"""Wake up surely after what is waited for, not a rounding before it."""
+
 _LOOK_S = 30.0
 """How often the stream is looked at again while all is quiet."""
 
@@ -123,7 +126,7 @@ class StoreFlow:
     def finish(self, why: Seal) -> None:
         """Stop reading; what was received is still stored, recorded and acknowledged."""
         self._ending = self._ending or why
-        if self._patience is not None:
+        if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(0)
 
     # --- fill
@@ -144,6 +147,8 @@ class StoreFlow:
                 delivered = await self._source.receive()
         except TimeoutError:
             return Batch()
+        finally:
+            self._patience = None
         if len(delivered.again):
             await self._acknowledge_again(delivered.again)
         return await self._unsettled(delivered.batch)
@@ -157,7 +162,7 @@ class StoreFlow:
         if self._ending is not None:
             return 0
         deadline = self._buffer.deadline()
-        return None if deadline is None else max(0.0, deadline - self._tools.monotonic())
+        return None if deadline is None else max(0.0, deadline - self._tools.monotonic()) + _GRAIN_S
 
     async def _pass_on(self, *sealed: Sealed | None) -> None:
         for batch in sealed:

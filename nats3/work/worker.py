@@ -81,6 +81,7 @@ class Worker(DurableActor[S, E]):
 
     async def say(self, event: RunEvent) -> None:
         """Record how the run is, and signal it."""
+        await self._make_certain()
         await self.record(event)
         self.signal(_STATES[condition_after(event).name], self.condition().reason)
 
@@ -138,8 +139,10 @@ class Worker(DurableActor[S, E]):
 
     async def _one_round(self) -> bool:
         try:
+            await self._make_certain()
             return await self.round()
         except Exception as fault:
+            _end_if_cancelled()
             self._faults += 1
             verdict = judge(fault, self._faults)
             if verdict is None:
@@ -149,6 +152,11 @@ class Worker(DurableActor[S, E]):
                 await self._say_once(verdict.says)
             await self.wait(verdict.delay_s)
             return False
+
+    async def _make_certain(self) -> None:
+        """An append that was cut short may be in the log all the same: look before anything is decided on."""
+        if self._in_doubt:
+            await self.recover()
 
     async def wait(self, seconds: float) -> None:
         """Wait, unless somebody says to look now."""
@@ -202,3 +210,10 @@ class Trouble:
     def recovered(self, operation: str) -> None:
         del operation
         self._tell(Back(self._dependency))
+
+
+def _end_if_cancelled() -> None:
+    """A TaskGroup whose child fails in the moment of its own cancellation tells of the child alone."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

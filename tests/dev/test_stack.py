@@ -140,17 +140,19 @@ async def test_the_next_start_ends_what_a_killed_owner_left_frozen(server_direct
 
 
 async def test_data_and_a_stale_pid_file_survive_a_crash(server_directory: Path) -> None:
-    server = PostgresServer(server_directory)
+    server = PostgresServer(server_directory / "one")
     await server.start()
     secret = server.url.partition("nats3:")[2].partition("@")[0]
     await ask(server.port, "nats3", secret, "nats3", "CREATE TABLE kept AS SELECT 1")
     await server.kill()
-    stale = server_directory / "data" / "postmaster.pid"
-    lines = stale.read_text().splitlines()
-    stale.write_text("\n".join([str(os.getpid()), *lines[1:]]))  # its number is another program's by now
-    again = PostgresServer(server_directory)
-    async with again:
-        assert await ask(again.port, "nats3", secret, "nats3", "SELECT * FROM kept")
+    stale = server_directory / "one" / "data" / "postmaster.pid"
+    again = PostgresServer(server_directory / "one")
+    async with PostgresServer(server_directory / "other") as other:
+        # Its number is another program's by now, and of the same user, which Postgres itself takes for a living owner.
+        stale.write_text("\n".join([str(other.pid), *stale.read_text().splitlines()[1:]]))
+        async with again:
+            assert await ask(again.port, "nats3", secret, "nats3", "SELECT * FROM kept")
+        assert other.running
 
 
 async def test_a_server_that_ends_at_once_says_why(server_directory: Path) -> None:

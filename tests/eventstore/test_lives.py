@@ -20,6 +20,7 @@ from eventstore import (
     Backoff,
     Batcher,
     Conflict,
+    Fence,
     Fenced,
     Limits,
     LogUnavailable,
@@ -87,20 +88,25 @@ class Activation:
         self.batcher = batcher
         self.entity_id = entity_id
         self.chance = chance
+        self.store = store
         self.acknowledged: dict[UUID, int] = {}
+        self.denied: set[UUID] = set()
+        self.claimed: list[tuple[Fence, Position]] = []
 
     async def live(self) -> None:
         for _ in range(self.chance.randint(1, 4)):
             claim = await self.claims.claim(self.entity_id)
-            await self._write(claim.version, claim)
+            self.claimed.append((claim.fence, await self.store.head()))
+            await self._write(claim.version, claim.fence)
 
-    async def _write(self, version: int, claim) -> None:
+    async def _write(self, version: int, fence: Fence) -> None:
         for _ in range(self.chance.randint(1, 6)):
             events = tuple(NewEvent("said", {}) for _ in range(self.chance.randint(1, 3)))
-            append = Append(self.entity_id, Version(version), claim.fence, events)
+            append = Append(self.entity_id, Version(version), fence, events)
             try:
                 appended = await self.batcher.append(append)
             except (Fenced, VersionConflict):
+                self.denied.update(event.event_id for event in events)
                 return
             for step, event in enumerate(events, 1):
                 self.acknowledged[event.event_id] = version + step
@@ -119,7 +125,7 @@ async def live(seed: int) -> None:
                 for activation in activations:
                     writing.create_task(activation.live())
             store.calm = True
-            last = (await store.append([Append("job/end", Version(0), 0, (NewEvent("end", {}),))]))[0]
+            last = (await store.append([Append("job/end", Version(0), Fence(0), (NewEvent("end", {}),))]))[0]
             assert isinstance(last, Appended)
             followed = await seen
     log = await store.read_log(Position(0), 7)
@@ -146,9 +152,11 @@ def _judge(log: list[Recorded], activations: list[Activation]) -> None:
     for name in ENTITIES:
         events = [event for event in log if event.entity_id == name]
         assert [event.version for event in events] == list(range(1, len(events) + 1)), "versions have a hole"
-        fences = [event.fence for event in events]
-        assert fences == sorted(fences), "an old fence wrote after a newer one"
     for activation in activations:
+        assert place.keys().isdisjoint(activation.denied), "what was denied is recorded"
+        for fence, head in activation.claimed:
+            later = [event.fence for event in log[head:] if event.entity_id == activation.entity_id]
+            assert all(other >= fence for other in later), "an old fence wrote after a newer one was given"
         for event_id, version in activation.acknowledged.items():
             assert place[event_id].version == version, "what was acknowledged is not where it was said to be"
 

@@ -16,7 +16,7 @@ import contextlib
 import json
 import secrets
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -205,12 +205,19 @@ class Plain:
             with contextlib.suppress(Refused, OSError):
                 await self.api(f"CONSUMER.DELETE.{stream}.{made['name']}")
 
+    async def steal(self, stream: str, consumer: str) -> bool:
+        """Pull one message from somebody else's consumer and acknowledge it; False when none was there."""
+        with self._sink() as (inbox, sink):
+            order = json.dumps({"batch": 1, "no_wait": True}).encode()
+            self._send(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}".encode(), inbox, None, order)
+            frame = await self._next(sink)
+        if not frame.reply:
+            return False
+        await self.request(frame.reply, b"+ACK")
+        return True
+
     async def _pull(self, stream: str, consumer: str, pending: int) -> AsyncIterator[Kept]:
-        self._count += 1
-        inbox, sid = b"_SINK.%b.%d" % (self._inbox[7:], self._count), b"%d" % (self._count + 1)
-        sink = self._sinks[sid] = asyncio.Queue()
-        self._writer.write(b"SUB %b %b\r\n" % (inbox, sid))
-        try:
+        with self._sink() as (inbox, sink):
             left, asked = pending, 0
             while left > 0:
                 if asked <= 0:
@@ -224,6 +231,16 @@ class Plain:
                     continue
                 asked, left = asked - 1, left - 1
                 yield kept_of(frame)
+
+    @contextlib.contextmanager
+    def _sink(self) -> Iterator[tuple[bytes, asyncio.Queue[Frame | None]]]:
+        """An inbox of its own: deliveries keep their subject, so they are known by the subscription."""
+        self._count += 1
+        inbox, sid = b"_SINK.%b.%d" % (self._inbox[7:], self._count), b"%d" % (self._count + 1)
+        sink = self._sinks[sid] = asyncio.Queue()
+        self._writer.write(b"SUB %b %b\r\n" % (inbox, sid))
+        try:
+            yield inbox, sink
         finally:
             self._writer.write(b"UNSUB %b\r\n" % sid)
             del self._sinks[sid]

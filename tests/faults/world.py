@@ -284,15 +284,19 @@ class World:
 
         return await self.until(f"{stream} has {count} messages", has, within)
 
-    async def stays_running(self, job: str, kind: str, seconds: float) -> None:
-        """Look again and again: the API answers `Running`, or not at all while Postgres is away; never anything else."""
+    async def stays_running(self, job: str, kind: str, seconds: float, *, or_done: bool = False) -> None:
+        """Look again and again: the API answers `Running`, or not at all while Postgres is away; never anything else.
+
+        `or_done`: what it had read before may have been enough to end.
+        """
+        fine = {"Running", "Success"} if or_done else {"Running"}
         end = monotonic() + seconds
         while monotonic() < end:
             try:
                 word = await self.word(job, kind)
             except (OSError, httpx2.HTTPError, Failed):
                 word = "Running"
-            if word != "Running":
+            if word not in fine:
                 raise Failed(f"the {kind} job says {word} during an outage: {await self.job(job)}")
             await asyncio.sleep(0.5)
 

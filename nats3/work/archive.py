@@ -9,7 +9,7 @@ from nats3.chunk.decode import Decoded, decode
 from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
 from nats3.job.storing import ChunkFlushed
-from nats3.message import Message
+from nats3.message import Message, fingerprint
 from nats3.objects.store import ObjectMissing, ObjectStore
 from nats3.work.tools import ChunkIndex, InThread
 
@@ -26,15 +26,26 @@ class Archive:
         self._in_thread = in_thread
         self._latest: tuple[str, Decoded] | None = None
 
-    async def message(self, job_id: str, life: str, seq: int) -> Message | None:
-        """The message archived at `seq` of the life; None when there is none, or its chunk was deleted by order."""
+    async def holds(self, job_id: str, life: str, message: Message) -> bool | None:
+        """Whether the life has this very message at its seq; None when it has nothing there.
+
+        Of a chunk that was deleted by order only the event is left: its last message is known by fingerprint, the
+        others by their time.
+        """
         await self._index.fresh()
-        indexed = await self._index.covering(job_id, life, seq)
+        indexed = await self._index.covering(job_id, life, message.seq)
         if indexed is None:
             return None
-        batch = (await self._chunk_kept(indexed.flushed)).batch
-        at = bisect_left(batch.seqs, seq)
-        return batch[at] if at < len(batch) and batch.seqs[at] == seq else None
+        flushed = indexed.flushed
+        if message.seq == flushed.last:
+            return fingerprint(message) == flushed.last_fingerprint
+        if indexed.deleted:
+            return flushed.first_time <= message.time_ns <= flushed.last_time
+        batch = (await self._chunk_kept(flushed)).batch
+        at = bisect_left(batch.seqs, message.seq)
+        if at == len(batch) or batch.seqs[at] != message.seq:
+            return None
+        return fingerprint(batch[at]) == fingerprint(message)
 
     async def _chunk_kept(self, flushed: ChunkFlushed) -> Decoded:
         """The chunk, kept for the next question: neighbours are asked for one after the other."""

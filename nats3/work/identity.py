@@ -6,7 +6,7 @@ from nats3.jetstream.streams import StreamInfo, Streams
 from nats3.job.order import StoreOrder
 from nats3.job.storing import Match, Sighting, Storing, lineage
 from nats3.life import Opening
-from nats3.message import Message, fingerprint
+from nats3.message import Message
 from nats3.work.archive import Archive
 
 _LOOKS = 100
@@ -35,6 +35,7 @@ class Identity:
     async def _newest_archived(self, first: int, top: int) -> tuple[int | None, bool | None]:
         """The newest present message at or below `top` that was archived, and whether it is the archived one."""
         life = self._state.lives[-1]
+        never_restored = len(self._state.created) == 1
         for _ in range(_LOOKS):
             present = await self._last_present(first, top)
             if present is None:
@@ -42,6 +43,8 @@ class Identity:
             equal = await self._equal(life, present)
             if equal is not None:
                 return present.seq, equal
+            if never_restored:  # a seq that was settled as a gap is in use: it was given out again
+                return present.seq, False
             top = present.seq - 1
         return None, None
 
@@ -67,14 +70,8 @@ class Identity:
 
     async def _equal(self, life: Opening, message: Message) -> bool | None:
         """Whether the life holds this very message at its seq; None when nothing was archived there."""
-        last = self._state.last_chunk
-        if last is not None and last.life == life.uuid and last.last == message.seq:
-            return last.last_fingerprint == fingerprint(message)
         holder = lineage(self._state, life, message.seq)
-        if holder is None:
-            return None
-        archived = await self._archive.message(self._job_id, holder, message.seq)
-        return None if archived is None else fingerprint(archived) == fingerprint(message)
+        return None if holder is None else await self._archive.holds(self._job_id, holder, message)
 
     async def _another_life_is_ahead(self) -> bool:
         above = await self._next(self._state.cursor + 1)

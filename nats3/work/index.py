@@ -44,7 +44,7 @@ class ViewIndex(ChunkIndex):
     @override
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
         row = await self._chunks.covering(UUID(job_id), life, seq)
-        return None if row is None or row.deletion is not None else _indexed(row)
+        return None if row is None else _indexed(row)
 
     @override
     async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
@@ -83,4 +83,4 @@ def _scope(order: LoadOrder, position: int, above: int = 0) -> Scope:
 
 def _indexed(row: ChunkRow) -> IndexedChunk:
     flushed = ChunkFlushed(**{name: getattr(row, name) for name in _FIELDS})
-    return IndexedChunk(str(row.job_id), row.position, flushed)
+    return IndexedChunk(str(row.job_id), row.position, flushed, row.deletion is not None)

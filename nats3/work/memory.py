@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 from typing_extensions import override
 
@@ -40,10 +41,11 @@ class MemoryIndex(ChunkIndex):
 
     @override
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
-        for chunk in self._present():
+        gone = self._gone()
+        for chunk in self._all():
             said = chunk.flushed
             if (chunk.job_id, said.life) == (job_id, life) and said.previous_seq < seq <= said.last:
-                return chunk
+                return replace(chunk, deleted=said.key in gone)
         return None
 
     @override

@@ -18,7 +18,7 @@ from nats3.chunk.object_key import parse_key
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.job.order import StoreOrder
 from nats3.job.storing import ChunkFlushed, gaps_within, lineage
-from nats3.message import Batch, fingerprint
+from nats3.message import Batch
 from nats3.objects.store import ObjectStore
 from nats3.work.archive import Archive
 from nats3.work.bind import Bound
@@ -185,10 +185,10 @@ class StoreFlow:
         equal: list[int] = []
         for message in batch:
             life = lineage(state, state.lives[-1], message.seq)
-            archived = await self._archive.message(self._job_id, life, message.seq) if life is not None else None
-            if archived is not None and fingerprint(archived) != fingerprint(message):
+            holds = await self._archive.holds(self._job_id, life, message) if life is not None else None
+            if holds is False:
                 raise MustBind(Reason.STREAM_CHANGED, f"seq {message.seq} is not the message that was archived")
-            if archived is not None:
+            if holds:
                 equal.append(message.seq)
         await self._source.ack_each(equal)
         self._tools.signals.redelivered(self._order.name, len(equal))

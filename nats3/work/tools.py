@@ -32,11 +32,15 @@ StateName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class IndexedChunk:
-    """A chunk that the index knows: the event that recorded it, of which job, at which log position."""
+    """A chunk that the index knows: the event that recorded it, of which job, at which log position.
+
+    `deleted`: its object was deleted by order, or soon will be.
+    """
 
     job_id: str
     position: int
     flushed: ChunkFlushed
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class ChunkIndex(Protocol):
         ...
 
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
-        """The chunk with previous_seq < seq <= last."""
+        """The chunk with previous_seq < seq <= last, deleted or not."""
         ...
 
     async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:

@@ -134,7 +134,7 @@ class Commands:
     async def _append(self, job_id: UUID, expected: Version, event: NewEvent, who: Who) -> Appended:
         append = Append(job_entity(job_id), expected, Fence(0), (event,), who.actor, who.correlation_id)
         try:
-            async with asyncio.timeout(None):
+            async with asyncio.timeout(PATIENCE):
                 return await self._writer.append(append)
         except TimeoutError:
             raise Unavailable("postgres", "an append took too long; whether it was recorded is not known") from None

@@ -45,12 +45,17 @@ async def test_requests_are_reported_by_route_and_never_by_path(api: Api) -> Non
 
 
 async def test_a_body_without_a_length_is_counted_as_it_comes(api: Api) -> None:
+    taken = 0
+
     async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
         while True:
+            taken += 65_536
             yield b"x" * 65_536
 
     answer = await api.client.post("/store/job", content=endless(), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
+    assert taken < 2 * guard.MAX_BODY
 
 
 async def test_a_body_that_does_not_come_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,12 @@ async def test_a_chunk_that_is_to_be_deleted_is_planned_no_more_but_still_referr
     assert await planned(desk) == []
     rows = await desk.chunks.page(ChunkFilter(job_id=job_id, deleted=None))
     assert [row.deletion for row in rows] == ["done", "requested"]
+    third = flushed(21, 30)
+    await desk.run(job_id, third)
+    await desk.run(load, ChunkDeleteRequested("archive", third.key), ChunkDeleted("archive", third.key))
+    await desk.settled()
+    rows = await desk.chunks.page(ChunkFilter(job_id=job_id, deleted=None))
+    assert [row.deletion for row in rows] == ["done", "requested", "done"], "both in one page of the log"
     assert await desk.chunks.recorded("archive", [first.key, second.key, "unknown"]) == {first.key, second.key}
     assert await desk.chunks.recorded("elsewhere", [first.key]) == set()
 

@@ -1,0 +1,41 @@
+"""The sample of the rows that runs with all other tests; `make faults` plays the rest. The checker itself is tested here too."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.faults.play import play
+from tests.faults.registry import ROWS, Row
+from tests.faults.world import Servers
+
+SEED = int(os.environ.get("NATS3_FAULTS_SEED") or random.SystemRandom().randrange(1 << 30))
+SAMPLE = [each for each in ROWS.values() if each.sample]
+
+
+class Runs(Protocol):
+    """The thread that owns the session's servers (tests/conftest.py)."""
+
+    def run(self, work: object) -> object: ...
+
+
+@pytest.fixture(scope="module")
+def servers(keeper: Runs, session_directory: Path) -> Iterator[Servers]:
+    """NATS, Postgres and S3 that rows may kill: not those that other tests use."""
+    made = Servers.below(session_directory / "faults")
+    keeper.run(made.start())
+    yield made
+    keeper.run(made.stop())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)  # a row says itself how long it may take; the longest of the sample is below this
+@pytest.mark.parametrize("each", SAMPLE, ids=lambda each: each.name)
+def test_row(each: Row, keeper: Runs, servers: Servers, server_directory: Path) -> None:
+    print(f"seed {SEED} (again with NATS3_FAULTS_SEED={SEED})")
+    keeper.run(play(each, servers, server_directory, SEED))

@@ -1,0 +1,112 @@
+"""Random lives of a store job: the real worker in a world of faults. Every published message is archived once, or its
+absence is on record. And for every rule that keeps it so: without the rule, some life goes wrong.
+
+A failing seed replays: LIVES=limits/17 make test ARGS=tests/sim
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from actors.testing import MemoryJournal
+from nats3.job import storing
+from nats3.work import adopt, bind, identity, store_flow
+from tests.sim.store_world import history
+
+RETENTIONS = ("limits", "interest", "workqueue")
+COUNT = int(os.environ.get("LIVES_COUNT", "120"))
+
+
+def lives():
+    chosen = os.environ.get("LIVES")
+    if chosen:
+        retention, _, seed = chosen.partition("/")
+        return [(retention, range(int(seed), int(seed) + 1))]
+    return [(retention, range(COUNT)) for retention in RETENTIONS]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("retention", "seeds"), lives())
+def test_every_message_is_archived_once_or_its_absence_is_on_record(retention, seeds):
+    wrong = {seed: found for seed in seeds if (found := history(seed, retention))}
+    assert wrong == {}
+
+
+async def _acknowledge_first(self, shipped):
+    await self._acknowledge(shipped)
+    for each in shipped:
+        await each.stored
+    await self._run.emit(*map(self._event, shipped))
+    await self._report(shipped)
+
+
+async def _record_before_stored(self, shipped):
+    await self._run.emit(*map(self._event, shipped))
+    await self._acknowledge(shipped)
+    for each in shipped:
+        await each.stored
+    await self._report(shipped)
+
+
+async def _nothing(*_):
+    return None
+
+
+def _write_without_fence(self, expected, events):
+    self._entity.events.extend(events)
+    self._entity.fences.extend([self.fence] * len(events))
+
+
+async def _older_first(self, info):
+    spec = self._spec(info)
+    await self._delete_older(spec.name)
+    await self._streams.make_consumer(spec)
+    source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
+    return bind.Bound(info, spec.name, source, self._bind, bind._filtered(self._order, info), spec.ack == "explicit")
+
+
+PLANTED = {
+    "acknowledge before the chunk is recorded": (store_flow.StoreFlow, "settle", _acknowledge_first),
+    "record before the chunk is stored": (store_flow.StoreFlow, "settle", _record_before_stored),
+    "ignore what the bucket has ahead of the log": (adopt.Adoption, "run", _nothing),
+    "adopt objects that do not link": (
+        storing,
+        "links",
+        lambda state, candidate: state.life is not None and candidate.opening.uuid == state.life.uuid,
+    ),
+    "believe that the stream is the same": (bind, "goes_on", lambda *_: True),
+    "record no gap at a bind": (bind, "gap_before_first", lambda *_: None),
+    "record no gap while running": (store_flow, "gaps_within", lambda *_: ()),
+    "delete the older consumer of an interest stream first": (bind.Binder, "_consume", _older_first),
+    "write without fence and version": (MemoryJournal, "_write", _write_without_fence),
+    "take a present message in a gap for a restored one": (identity.Identity, "_newest_archived", None),
+}
+
+
+async def _skip_unknown(self, first, top):
+    life = self._state.lives[-1]
+    while (present := await self._last_present(first, top)) is not None:
+        equal = await self._equal(life, present)
+        if equal is not None:
+            return present.seq, equal
+        top = present.seq - 1
+    return None, None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", PLANTED)
+def test_without_the_rule_some_life_goes_wrong(fault, monkeypatch):
+    where, name, planted = PLANTED[fault]
+    monkeypatch.setattr(where, name, planted or _skip_unknown)
+    assert any(_goes_wrong(seed, retention) for seed in range(400) for retention in RETENTIONS), "planted and not caught"
+
+
+def _goes_wrong(seed, retention):
+    try:
+        return bool(history(seed, retention))
+    except Exception:  # noqa: BLE001 - a world that breaks is caught as well
+        return True

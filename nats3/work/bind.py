@@ -1,7 +1,8 @@
 """Bind a store job to its stream: make sure of where both stand before anything is read or written.
 
-The order of the steps is the guarantee (docs/guarantees.md): the bucket before the log's word is taken, the identity
-of the stream before its seqs are believed, the gap before the consumer, and a consumer that nobody else ever had.
+The order of the steps is the guarantee (docs/guarantees.md): the bucket before the log's word is taken, the stream's
+state after that (a frozen activation may have stored what came meanwhile), its identity before its seqs are believed,
+the gap before the consumer, and a consumer that nobody else ever had.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ class Binder:
         """Adopt what the bucket has, judge the stream's identity, record the gap, make the consumer; in this order."""
         self._bind = next(self._claimed.binds)
         await self._tools.nats.wait_connected()
-        info = await self._streams.info(self._order.stream)
         await self._require_bucket()
         await self._adopt()
+        info = await self._streams.info(self._order.stream)
         await self._identify(info)
         await self._record_gap(info)
         return await self._consume(info)

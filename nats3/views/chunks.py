@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -136,7 +136,7 @@ class ChunksView:
         gone = [deletion_of(said) for _, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)]
         if flushed:
             query = _INSERT.format(table=table_of(self), columns=", ".join(COLUMNS))
-            await connection.execute(query.encode(), (as_json([asdict(row) for row in flushed]),))
+            await connection.execute(query.encode(), (as_json(flushed),))
         if gone:
             # 'done' sorts before 'requested': the least of a page is its last word.
             columns = [list(column) for column in zip(*gone, strict=True)]

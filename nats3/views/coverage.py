@@ -6,7 +6,7 @@ What was archived stands in `chunks`; together they say of every seq what became
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -139,7 +139,7 @@ class CoverageView:
     ) -> None:
         if rows:
             text = query.format(table=table_of(self, name))
-            await connection.execute(text.encode(), (as_json([asdict(row) for row in rows]),))
+            await connection.execute(text.encode(), (as_json(rows),))
 
 
 def life_of(event: Recorded, said: LifeOpened) -> LifeRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from eventstore import Connection, Recorded, table_of
@@ -104,4 +104,4 @@ class JobsView:
     async def _write(self, connection: Connection, rows: Sequence[JobRow]) -> None:
         assignments = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "job_id")
         query = _WRITE.format(table=table_of(self), columns=", ".join(COLUMNS), assignments=assignments)
-        await connection.execute(query.encode(), (as_json([asdict(row) for row in rows]),))
+        await connection.execute(query.encode(), (as_json(rows),))

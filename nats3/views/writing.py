@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import Field, fields
 from datetime import datetime
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from eventstore import Connection
+
+
+class Row(Protocol):
+    """A dataclass whose fields are the columns of a table."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 async def make_durable(connection: Connection) -> None:
@@ -19,9 +27,9 @@ async def make_durable(connection: Connection) -> None:
     await connection.execute("SET LOCAL synchronous_commit = on")
 
 
-def as_json(rows: Sequence[dict[str, object]]) -> str:
+def as_json(rows: Sequence[Row]) -> str:
     """Rows as one JSON text for jsonb_populate_recordset; uuids and times as text."""
-    return json.dumps(rows, default=_text)
+    return json.dumps([{field.name: getattr(row, field.name) for field in fields(row)} for row in rows], default=_text)
 
 
 def _text(value: object) -> str:

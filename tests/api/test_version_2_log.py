@@ -222,8 +222,9 @@ async def test_a_follower_goes_on_behind_the_last_event_that_it_saw(api: Api) ->
         async with client.stream("GET", "/api/v2/events?follow=true&type=job_resumed") as answer:
             lines = answer.aiter_lines()
             assert await anext(lines) == ": here"
+            await made(api)
             await api.client.post(f"/api/v2/jobs/{job}/resume")
-            assert await read_events(lines, 1) == [(4, "job_resumed")]
+            assert await read_events(lines, 1) == [(5, "job_resumed")]
         async with asyncio.timeout(5):
             while api.services.streams.taken:
                 assert (await client.get("/ping")).status_code == 200

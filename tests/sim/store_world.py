@@ -247,8 +247,7 @@ async def live(world: World, steps: int = 120) -> list[str]:
 async def _drained(world: World) -> bool:
     for _ in range(600):
         state = fold(world)
-        wanted = {uid for uid, (created, seq) in world.published.items() if created == world.stream.created}
-        if state.life is not None and wanted and state.cursor >= world.stream.last:
+        if world.stream.created in state.created and state.cursor >= world.stream.last:
             return True
         world.objects.land()
         await asyncio.sleep(0.5)

@@ -14,6 +14,7 @@ Harm = Callable[[World], Awaitable[None]]
 
 AWAY_S = 8.0
 FROZEN_S = 20.0
+LONG_S = 45.0
 FLOWS_WITHIN_S = 5.0
 CHUNK = 100
 
@@ -25,6 +26,8 @@ async def _while_storing(world: World, hurt: Harm, heal: Harm, away: float) -> N
     job = await world.store(max_count=CHUNK)
     await world.until_stored(job, 300)
     await hurt(world)
+    if "nats" not in hurt.__name__:
+        await world.publish(700)
     await world.stays_running(job, "store", away)
     await heal(world)
     back = monotonic()
@@ -210,6 +213,46 @@ async def _set_read_only(world: World, value: str) -> None:
             )
 
     await asyncio.to_thread(change)
+
+
+@row("F31", within=180)
+async def store_postgres_away_for_45_seconds(world: World) -> None:
+    await _while_storing(world, _kill_postgres, _heal, LONG_S)
+
+
+@row("F31", within=180)
+async def load_postgres_away_for_45_seconds(world: World) -> None:
+    await _while_loading(world, _kill_postgres, _heal, LONG_S)
+
+
+@row("F28", within=180)
+async def store_postgres_frozen_for_45_seconds(world: World) -> None:
+    await _while_storing(world, _freeze_postgres, _heal, LONG_S)
+
+
+@row("F14", within=180)
+async def store_nats_away_for_45_seconds(world: World) -> None:
+    await _while_storing(world, _kill_nats, _heal, LONG_S)
+
+
+@row("F14", within=180)
+async def load_nats_away_for_45_seconds(world: World) -> None:
+    await _while_loading(world, _kill_nats, _heal, LONG_S)
+
+
+@row("F15", within=180)
+async def load_nats_frozen_for_45_seconds(world: World) -> None:
+    await _while_loading(world, _freeze_nats, _heal, LONG_S)
+
+
+@row("F28", within=180)
+async def store_s3_away_for_45_seconds(world: World) -> None:
+    await _while_storing(world, _kill_s3, _heal, LONG_S)
+
+
+@row("F28", within=180)
+async def load_s3_frozen_for_45_seconds(world: World) -> None:
+    await _while_loading(world, _freeze_s3, _heal, LONG_S)
 
 
 @row("F14", "F28", "F31", within=180)

@@ -1,0 +1,237 @@
+"""A load job's whole world in memory, under a seeded schedule: the real worker, an archive, a target, and faults."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import count
+
+from actors import errors as actor_errors
+from actors.system import ActorSystem
+from actors.testing import MemoryLog, run_seeded
+from nats3.chunk.encode import encode
+from nats3.chunk.layout import Origin
+from nats3.headers import restored
+from nats3.jetstream.memory import MemoryJetStream
+from nats3.job.loading import LoadCompleted
+from nats3.job.order import LoadOrder
+from nats3.life import Opening
+from nats3.message import Batch
+from nats3.objects.memory import Fault, MemoryStore
+from nats3.objects.patient import Patient
+from nats3.wiring import kind_of_fault
+from nats3.work.load_worker import LoadWorker
+from nats3.work.memory import MemoryIndex
+from nats3.work.record import flushed
+from nats3.work.run import Claimed
+from nats3.work.tools import Tools
+from tests.sim.store_world import BUCKET, Always, Silence
+
+LOAD = "99999999-2222-3333-4444-555555555555"
+RUN = f"run/{LOAD}"
+SOURCES = ("aaaaaaaa-0000-0000-0000-000000000000", "bbbbbbbb-0000-0000-0000-000000000000")
+CREATED = 1_600_000_000_000_000_000
+
+
+@dataclass
+class World:
+    """Up to two store jobs archived one stream, perhaps with different filters; the target takes `t.>`."""
+
+    seed: int
+    mode: str
+    rng: random.Random = field(init=False)
+    faults: Counter = field(default_factory=Counter)
+    nodes: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.rng = random.Random(f"{self.mode}/{self.seed}")
+        self.log = MemoryLog()
+        self.stores = MemoryLog()
+        self.objects = MemoryStore(BUCKET)
+        self.jet = MemoryJetStream()
+        self.jet.make_stream("T", ["t.>"])
+        self.index = MemoryIndex(
+            lambda: [(job, self.stores.events(f"run/{job}")) for job in SOURCES] + [(LOAD, self.log.events(RUN))]
+        )
+        self.messages = [
+            (seq, CREATED + seq, b"s.%d" % self.rng.randrange(3), self.rng.choice([None, b"NATS/1.0\r\nA: %d\r\n\r\n" % seq]))
+            for seq in range(1, self.rng.randint(5, 60))
+            if self.rng.random() < 0.9
+        ]
+        self.order = LoadOrder(
+            "load",
+            BUCKET,
+            "S",
+            self.rng.choice([">", "s.>", "s.1", "s.*"]),
+            "t.x",
+            mode="exclusive" if self.mode == "exclusive" else "auto",
+            delete_chunks=self.rng.random() < 0.3,
+        )
+
+    def selected(self):
+        pattern = self.order.read_subject
+        return [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
+
+    async def archive(self):
+        jobs = SOURCES[: self.rng.choice([1, 1, 2])]
+        for job in jobs:
+            kept = self.messages if job == jobs[0] else [m for m in self.messages if m[2] != b"s.0"]
+            await self._archive(job, kept)
+
+    async def _archive(self, job, kept):
+        opening = Opening(1, f"life-{job[:8]}", CREATED)
+        previous, tip, events = 0, opening.uuid, []
+        at = 0
+        while at < len(kept):
+            part = kept[at : at + self.rng.randint(1, 9)]
+            at += len(part)
+            batch = Batch(
+                [m[0] for m in part],
+                [m[1] for m in part],
+                [m[2] for m in part],
+                [m[3] for m in part],
+                [b"%d" % m[0] for m in part],
+            )
+            chunk = encode(batch, Origin("log", job, "S", ">", None, opening, previous, tip, 1, 1))
+            self.objects.buckets[BUCKET][chunk.key] = chunk.body
+            events.append(flushed(BUCKET, chunk.key, chunk.header, chunk.sha256, len(chunk.body), sealed_by="count"))
+            previous, tip = chunk.header.last, sha256(chunk.body).hexdigest()
+        await self.stores.claim(f"run/{job}").append(0, events)
+
+    def disconnect(self):
+        self.jet.disconnect()
+        asyncio.get_running_loop().call_later(self.rng.uniform(0, 5), self.jet.reconnect)
+
+    def hurt_objects(self):
+        self.objects.order(self.rng.choice([Fault.REFUSED, Fault.REPLY_LOST]))
+
+    def hurt_log(self):
+        self.nodes[-1].journal.fail_next_append(actor_errors.Transient("away"), written=self.rng.random() < 0.5)
+
+    def other_writer(self):
+        if self.mode != "exclusive":
+            self.jet.publish("t.other", b"foreign")
+
+    def pass_time(self):
+        self.jet.advance(self.rng.choice([1, 200]) * 1_000_000_000)
+
+    async def start(self):
+        node = Node(self)
+        self.nodes.append(node)
+        await node.start()
+
+    async def crash(self):
+        await self.nodes[-1].kill()
+        await self.start()
+
+    async def pause_and_resume(self):
+        await self.nodes[-1].stop()
+        await self.start()
+
+
+class Node:
+    def __init__(self, world: World) -> None:
+        self.journal = world.log.claim(RUN)
+
+        async def inline(work):
+            await asyncio.sleep(0)
+            return work()
+
+        async def bucket_exists(_):
+            return True
+
+        tools = Tools(
+            nats=world.jet,
+            objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
+            bucket_exists=bucket_exists,
+            index=world.index,
+            in_thread=inline,
+            signals=Silence(),
+            lease=Always(),
+            log_id="log",
+            node="node",
+            uuid=lambda: f"{world.rng.getrandbits(48):012x}",
+            monotonic=asyncio.get_running_loop().time,
+            sleep=asyncio.sleep,
+            share_bytes=lambda: 1 << 20,
+        )
+        claimed = Claimed(LOAD, "load", self.journal.fence, count(1))
+        self.system = ActorSystem(classify=kind_of_fault, chance=world.rng.random)
+        self.factory = lambda: LoadWorker(claimed, world.order, self.journal, tools, generation=1, attempt=1)
+
+    async def start(self):
+        await self.system.__aenter__()
+        await self.system.start("run", self.factory)
+
+    async def kill(self):
+        await self.system.stop("run", 0)
+
+    async def stop(self):
+        await self.system.stop("run", 30)
+
+
+STEPS = {
+    "crash": 0.06,
+    "pause_and_resume": 0.04,
+    "disconnect": 0.06,
+    "hurt_objects": 0.08,
+    "hurt_log": 0.06,
+    "other_writer": 0.1,
+    "pass_time": 0.03,
+}
+
+
+async def live(world: World, steps: int = 40) -> list[str]:
+    await world.archive()
+    await world.start()
+    rates = {name: rate * world.rng.choice([0, 1, 2]) for name, rate in STEPS.items()}
+    for _ in range(steps):
+        for name, rate in rates.items():
+            if world.rng.random() < rate:
+                world.faults[name] += 1
+                done = getattr(world, name)()
+                if done is not None:
+                    await done
+        for _ in range(world.rng.choice([0, 1, 3, 10])):
+            await asyncio.sleep(0)
+        await asyncio.sleep(world.rng.choice([0, 0, 0, 0.01, 1.0]))
+    world.jet.reconnect()
+    completed = await _completed(world)
+    for node in world.nodes:
+        await node.kill()
+        await node.system.__aexit__(None, None, None)
+    return check(world, completed)
+
+
+async def _completed(world: World) -> bool:
+    for _ in range(600):
+        if any(isinstance(event, LoadCompleted) for event in world.log.events(RUN)):
+            return True
+        await asyncio.sleep(0.5)
+    return False
+
+
+def check(world: World, completed: bool) -> list[str]:
+    wrong = [] if completed else ["NOT COMPLETED"]
+    stored = [message for _, message in sorted(world.jet.all["T"].messages.items()) if message.payload != b"foreign"]
+    got = [int(message.payload) for message in stored]
+    wanted = [message[0] for message in world.selected()]
+    if len(got) != len(set(got)):
+        wrong.append("TWICE")
+    if set(wanted) - set(got):
+        wrong.append("LOST")
+    if set(got) - set(wanted):
+        wrong.append("NOT SELECTED")
+    if list(dict.fromkeys(got)) != sorted(set(got)):
+        wrong.append("ORDER")
+    headers = {seq: header for seq, _, _, header in world.messages}
+    if any(restored(message.header) != headers[int(message.payload)] for message in stored):
+        wrong.append("ALTERED")
+    return wrong
+
+
+def history(seed: int, mode: str) -> list[str]:
+    return run_seeded(seed, lambda: live(World(seed, mode)))

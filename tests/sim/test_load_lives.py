@@ -1,0 +1,70 @@
+"""Random lives of a load job: the real worker in a world of faults. Every selected message arrives once and in order.
+And for every rule that keeps it so: without the rule, some life goes wrong.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from nats3.work import load_flow, outgoing, pieces, target
+from tests.sim.load_world import history
+
+MODES = ("auto", "exclusive")
+COUNT = int(os.environ.get("LIVES_COUNT", "200"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_selected_message_arrives_once_and_in_order(mode):
+    wrong = {seed: found for seed in range(COUNT) if (found := history(seed, mode))}
+    assert wrong == {}
+
+
+def _without_id(self, life, seq, time_ns):
+    del self, life, time_ns
+    return b"Nats3-Sequence: %d\r\n" % seq
+
+
+async def _believes_the_record(*_):
+    return None
+
+
+def _all_that_was_sent(self, acked):
+    settled = list(self._line)
+    self._line.clear()
+    return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
+
+
+def _first_source_only(rank, heads, limit):
+    return pieces_union(rank, heads[:1], limit)
+
+
+pieces_union = pieces._union
+
+PLANTED = {
+    "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
+    "believe the record and not the target": (target.Target, "stand", _believes_the_record),
+    "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_take_acknowledged", _all_that_was_sent),
+    "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", PLANTED)
+def test_without_the_rule_some_life_goes_wrong(fault, monkeypatch):
+    where, name, planted = PLANTED[fault]
+    monkeypatch.setattr(where, name, planted)
+    assert any(_goes_wrong(seed, mode) for seed in range(1000) for mode in MODES), "planted and not caught"
+
+
+def _goes_wrong(seed, mode):
+    try:
+        return bool(history(seed, mode))
+    except Exception:  # noqa: BLE001 - a world that breaks is caught as well
+        return True
+
+

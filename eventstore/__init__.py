@@ -45,6 +45,7 @@ from eventstore.snapshots import Snapshot, Snapshots
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 from eventstore.types import Registry
+from eventstore.upkeep import NothingUnderWay, Occupied, Operation, Upkeep
 from eventstore.verify import Broken, Verified, verify
 
 __all__ = [
@@ -72,6 +73,9 @@ __all__ = [
     "Node",
     "NodeId",
     "NothingBefore",
+    "NothingUnderWay",
+    "Occupied",
+    "Operation",
     "Outcome",
     "Page",
     "Poisoned",
@@ -97,6 +101,7 @@ __all__ = [
     "UnknownProjection",
     "UnknownType",
     "Unstorable",
+    "Upkeep",
     "Verdict",
     "Verified",
     "Version",

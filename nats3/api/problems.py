@@ -8,11 +8,26 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from eventstore import LogUnavailable, SchemaMissing, SchemaNewer, Stopped, UnknownProjection, Unstorable
+from eventstore import (
+    LogUnavailable,
+    NothingBefore,
+    NothingUnderWay,
+    Occupied,
+    SchemaMissing,
+    SchemaNewer,
+    Stopped,
+    UnknownProjection,
+    Unstorable,
+)
 from nats3.api.errors import RequestError
 from nats3.errors import Invalid, Unavailable
 
 RETRY = {"Retry-After": "5"}
+_CODES: dict[type[Exception], str] = {
+    Occupied: "occupied",
+    NothingUnderWay: "nothing_under_way",
+    NothingBefore: "nothing_before",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
         case UnknownProjection():
             return Problem(404, "projection_not_found", str(error))
+        case Occupied() | NothingUnderWay() | NothingBefore():
+            return Problem(409, _CODES[type(error)], str(error))
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():
             dependency = getattr(error, "dependency", "postgres")
             return Problem(503, "unavailable", f"{dependency} is away; try again soon", headers=RETRY)

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nats3.api import system, v1, v2_chunks, v2_entities, v2_events, v2_jobs, v2_system
+from nats3.api import system, v1, v2_chunks, v2_entities, v2_events, v2_jobs, v2_projections, v2_system, v2_verify
 from nats3.api.services import Services
 
 Role = Literal["open", "read", "operate", "admin"]
@@ -60,11 +60,18 @@ VERSION_2 = (
     Entry("GET", "/api/v2/chunks", v2_chunks.get_all, "read", "chunks in the order of the log"),
     Entry("GET", "/api/v2/chunks/{id}", v2_chunks.get, "read", "a chunk"),
     Entry("GET", "/api/v2/events", v2_events.get_all, "read", "the event log: pages, export, live"),
+    Entry("GET", "/api/v2/events/verify", v2_verify.get, "admin", "walk the hash chain of the whole log"),
     Entry("GET", "/api/v2/events/{position}", v2_events.get, "read", "an event"),
     Entry("GET", "/api/v2/entities/{id:path}", v2_entities.get, "read", "an entity as of any time"),
     Entry("GET", "/api/v2/projections", v2_system.projections, "read", "where the views stand"),
     Entry("GET", "/api/v2/projections/{name}", v2_system.projection, "read", "where a view stands"),
     Entry("POST", "/api/v2/projections/{name}/skip", v2_system.skip, "admin", "pass over a poison event"),
+    Entry("POST", "/api/v2/projections/{name}/rebuild", v2_projections.rebuild, "admin", "make a view anew, beside"),
+    Entry("POST", "/api/v2/projections/{name}/verify", v2_projections.verify, "admin", "compare with a fresh fold"),
+    Entry("POST", "/api/v2/projections/{name}/cancel", v2_projections.cancel, "admin", "end what is under way"),
+    Entry("POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before"),
+    Entry("GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view"),
+    Entry("GET", "/api/v2/projections/{name}/operations/{id}", v2_projections.operation, "read", "how far it is"),
     Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes"),
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 from uuid import UUID, uuid4
 
-from eventstore import Append, Appended, Node, Position, ProjectionStatus, Recorded, Version
+from eventstore import Append, Appended, Node, Operation, Position, ProjectionStatus, Recorded, Verified, Version
 from eventstore.audit import Page, Question
 from nats3.views.chunk_queries import Chunks
 from nats3.views.coverage_queries import Coverage
@@ -43,6 +43,24 @@ class Projections(Protocol):
     async def skip(self, name: str, position: Position, reason: str, actor: str) -> Appended:
         """Raises UnknownProjection."""
         ...
+
+
+class Upkeep(Protocol):
+    """Work on the views. Every method raises UnknownProjection, LogUnavailable."""
+
+    async def ask(self, name: str, kind: Literal["rebuild", "verify"], actor: str) -> Operation:
+        """Raises Occupied."""
+        ...
+
+    async def cancel(self, name: str, actor: str) -> Operation:
+        """Raises NothingUnderWay."""
+        ...
+
+    async def return_to_before(self, name: str, actor: str) -> int:
+        """Raises Occupied, NothingBefore."""
+        ...
+
+    async def operations(self, name: str) -> list[Operation]: ...
 
 
 class Follower(Protocol):
@@ -120,6 +138,9 @@ class Slots:
 STREAMS = 50
 """Clients that may follow the log at a time."""
 
+Walk: TypeAlias = Callable[[Callable[[Position], None]], Awaitable[Verified]]
+"""Walks the hash chain of the whole log, telling how far it is. Raises LogUnavailable."""
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -132,11 +153,13 @@ class Services:
     log: Log
     writer: Writer
     projections: Projections
+    upkeep: Upkeep
     tail: Follower
     jobs: Jobs
     chunks: Chunks
     coverage: Coverage
     audit: Questions
+    walk: Walk
     readiness: Readiness
     world: World
     exposition: Callable[[str], tuple[bytes, str]]
@@ -145,3 +168,4 @@ class Services:
     hosts: frozenset[str] = LOOPBACK
     new_id: Callable[[], UUID] = uuid4
     streams: Slots = field(default_factory=lambda: Slots(STREAMS))
+    walks: Slots = field(default_factory=lambda: Slots(1))

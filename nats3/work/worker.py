@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from typing_extensions import override
 
 from actors.durable import DurableActor
+from actors.errors import Conflict
 from actors.journal import Journal
 from nats3.job.order import Kind
 from nats3.job.running import (
@@ -85,6 +87,11 @@ class Worker(DurableActor[S, E]):
         await self.record(event)
         self.signal(_STATES[condition_after(event).name], self.condition().reason)
 
+    async def _make_certain(self) -> None:
+        """An append that was cut short may have been written: then the state is read anew, and nothing is wrong."""
+        with suppress(Conflict):
+            await self.emit()
+
     def signal(self, state: StateName, reason: str = "") -> None:
         claimed = self.claimed
         self.tools.signals.state(claimed.job_id, claimed.name, self.kind, state, reason)
@@ -138,25 +145,28 @@ class Worker(DurableActor[S, E]):
             self.context.stop()
 
     async def _one_round(self) -> bool:
+        """True when there is no more to do. Endures what is to be endured."""
         try:
-            await self._make_certain()
             return await self.round()
-        except Exception as fault:
-            _end_if_cancelled()
-            self._faults += 1
-            verdict = judge(fault, self._faults)
-            if verdict is None:
+        except asyncio.CancelledError:
+            if _is_cancelled():
                 raise
-            self.tools.signals.enduring(self.claimed.name, type(fault).__name__, str(fault), self._faults)
-            if verdict.says is not None:
-                await self._say_once(verdict.says)
-            await self.wait(verdict.delay_s)
+            return False  # before Python 3.13 a TaskGroup may leave its own cancellation behind
+        except Exception as fault:
+            if _is_cancelled():  # a TaskGroup whose child fails while it is cancelled tells of the child alone
+                raise asyncio.CancelledError from fault
+            self._faults += 1
+            await self._endure(fault)
             return False
 
-    async def _make_certain(self) -> None:
-        """An append that was cut short may be in the log all the same: look before anything is decided on."""
-        if self._in_doubt:
-            await self.recover()
+    async def _endure(self, fault: Exception) -> None:
+        verdict = judge(fault, self._faults)
+        if verdict is None:
+            raise fault
+        self.tools.signals.enduring(self.claimed.name, type(fault).__name__, str(fault), self._faults)
+        if verdict.says is not None:
+            await self._say_once(verdict.says)
+        await self.wait(verdict.delay_s)
 
     async def wait(self, seconds: float) -> None:
         """Wait, unless somebody says to look now."""
@@ -212,8 +222,6 @@ class Trouble:
         self._tell(Back(self._dependency))
 
 
-def _end_if_cancelled() -> None:
-    """A TaskGroup whose child fails in the moment of its own cancellation tells of the child alone."""
+def _is_cancelled() -> bool:
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    return task is not None and task.cancelling() > 0

@@ -85,16 +85,22 @@ def words(line: str) -> list[str]:
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """Every function and class of a module, `Class.method` included."""
+    """Every function, class and constant of a module, with `Class.method` and `Class.field`."""
+    return frozenset(_walk(ast.parse(path.read_text(encoding="utf-8")).body, ""))
 
-    def walk(body: list[ast.stmt], above: str) -> Iterator[str]:
-        for node in body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                yield above + node.name
-            if isinstance(node, ast.ClassDef):
-                yield from walk(node.body, f"{above}{node.name}.")
 
-    return frozenset(walk(ast.parse(path.read_text(encoding="utf-8")).body, ""))
+def _walk(body: list[ast.stmt], above: str) -> Iterator[str]:
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield above + name
+            case ast.ClassDef(name=name):
+                yield above + name
+                yield from _walk(node.body, f"{above}{name}.")
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                yield above + name
+            case _:
+                pass
 
 
 @cache

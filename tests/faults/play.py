@@ -20,6 +20,7 @@ async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[
                 await each.play(made)
         except (Exception, TimeoutError) as error:
             error.add_note(made.last_lines())
+            error.add_note(made.sessions())
             error.add_note("; ".join(made.notes))
             raise
         return [*made.notes, *(f"{name} {count}" for name, count in made.verdict.counts.items())]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,6 +30,9 @@ from tests.faults.ledger import Ledger, messages
 from tests.faults.plain_nats import Kept, Plain
 
 LOOK_S = 0.05
+CODE = os.environ.get("FAULTS_PYTHONPATH")
+"""Where another checkout of the product lies that is to be played with."""
+
 Answer = dict[str, Any]
 
 
@@ -167,6 +171,8 @@ class World:
         settings = environment(
             "", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3
         )
+        if CODE:
+            settings["PYTHONPATH"] = CODE
         node = Nats3Server(self.directory / f"nats3-{len(self.nodes)}", settings)
         self.nodes.append(node)
         return node
@@ -342,6 +348,18 @@ class World:
             if node.log.exists():
                 texts += [f"--- {node.log}", *node.log.read_text("utf-8", "replace").splitlines()[-15:]]
         return "\n".join(texts)
+
+    def sessions(self) -> str:
+        """What Postgres is doing for whom, where it can be asked."""
+        try:
+            rows = self.log.ask(
+                "SELECT application_name, state, wait_event, now() - state_change AS since, left(query, 100) AS query"
+                " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND (state <> 'idle' OR wait_event_type = 'Lock')"
+            )
+        except psycopg.Error as error:
+            return f"no answer from Postgres: {error}"
+        return "\n".join(str(row) for row in rows)
 
     async def close(self) -> None:
         for node in self.nodes:

@@ -1,0 +1,102 @@
+"""`python -m tests.bench [ROW ...] [--quick] [--runs N] [--json FILE] [--record] [--list]`: measure, print one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tests.bench import api_rows, data_rows, log_rows, machine
+from tests.bench.figures import Figure, as_json, history_line, table
+from tests.bench.house import housed
+from tests.bench.rows import QUICK, ROWS, Row, Size, chosen
+
+HISTORY = Path(__file__).with_name("history.jsonl")
+MODULES = (data_rows, log_rows, api_rows)
+"""Imported for the rows that they enter."""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all where none is named")
+    parser.add_argument(
+        "--quick", action="store_true", help="small counts, one run, no long stream: shows that it works"
+    )
+    parser.add_argument("--runs", type=int, help="runs of which the median counts (5)")
+    parser.add_argument("--messages", type=int, help="messages in the streams that are read several times (50000)")
+    parser.add_argument("--json", type=Path, help="write every figure there; otherwise one line after the table")
+    parser.add_argument("--record", action="store_true", help=f"add a line to {HISTORY.name}")
+    parser.add_argument("--list", action="store_true", help="only say which rows there are")
+    told = parser.parse_args()
+    unknown = [name for name in told.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"no row is called {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    return told
+
+
+def size_of(told: argparse.Namespace) -> Size:
+    size = QUICK if told.quick else Size()
+    given = {"runs": told.runs, "messages": told.messages}
+    return replace(size, **{name: value for name, value in given.items() if value is not None})
+
+
+async def measured(rows: dict[str, Row], size: Size, directory: Path) -> list[Figure]:
+    """Every figure of these rows, one row after the other on servers of their own below `directory`."""
+    figures: list[Figure] = []
+    async with housed(directory) as house:
+        for title, measure in rows.items():
+            _say(f"{title} (nats3 is process {house.server.pid}) ... ")
+            began = time.monotonic()
+            figures += await measure(house, size)
+            _say(f"{time.monotonic() - began:.0f} s, load average {os.getloadavg()[0]:.1f}\n")
+    return figures
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def main() -> int:
+    told = options()
+    if told.list:
+        print(*ROWS, sep="\n")
+        return 0
+    about = machine.about()
+    size = size_of(told)
+    with tempfile.TemporaryDirectory(prefix="nats3-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # for the user that Postgres runs as
+        figures = uvloop.run(measured(chosen(told.rows), size, directory))
+    _show(about, size, figures)
+    answer = json.dumps({**about, "figures": as_json(figures)})
+    if told.json:
+        told.json.write_text(answer + "\n", "utf-8")
+    else:
+        print("\n" + answer)
+    if told.record:
+        with HISTORY.open("a", encoding="utf-8") as history:
+            history.write(json.dumps(history_line(about, figures)) + "\n")
+    return 0
+
+
+def _show(about: dict[str, Any], size: Size, figures: Sequence[Figure]) -> None:
+    print(
+        f"commit {about['commit']}, {about['cores']} cores ({about['processor']}), Python {about['python']},"
+        f" load average {about['load_average']:.1f} at the start; medians of {size.runs};"
+        " one process each of nats3, nats-server, Postgres (fsync on), SeaweedFS and this one, on loopback\n"
+    )
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Store and load, beside stock nats-py doing the same in the plain way. A B A B, after a turn that does not count."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import Sequence
+
+from nats3.chunk.encode import encode
+from nats3.chunk.layout import Origin
+from nats3.life import Opening
+from nats3.message import Batch
+from tests.bench.figures import Figure, at_least, at_most, middle, ratio
+from tests.bench.house import TARGET_SUBJECT, House, Timed
+from tests.bench.rows import Size, row
+from tests.bench.traffic import fetch_and_discard, fill, messages, publish_plainly
+
+KIB = 1024
+LARGE, SMALL = 10_000, 1000
+_IDLE_S = 3.0
+_MEMORY_MIB = 256
+
+
+async def _timed_fetch(house: House, stream: str, count: int) -> float:
+    began = time.perf_counter()
+    await fetch_and_discard(house.js, stream, count)
+    return count / (time.perf_counter() - began)
+
+
+async def _timed_publish(house: House, count: int, size: int) -> float:
+    await house.empty_target()
+    began = time.perf_counter()
+    await publish_plainly(house.js, TARGET_SUBJECT, count, size)
+    return count / (time.perf_counter() - began)
+
+
+async def _timed_load(house: House, stored: Timed, stream: str, mode: str) -> Timed:
+    await house.empty_target()
+    return await house.load(stored, stream, mode)
+
+
+def _per_million(timed: Sequence[Timed]) -> list[float]:
+    return [each.cpu_s / each.messages * 1e6 for each in timed]
+
+
+def _rates(timed: Sequence[Timed]) -> list[float]:
+    return [each.rate for each in timed]
+
+
+async def _store_turns(
+    house: House, size: Size, stream: str, count: int, chunks: Sequence[int]
+) -> tuple[list[float], dict[int, list[Timed]]]:
+    """The plain loop, then one job for each chunk size, and again."""
+    plain: list[float] = []
+    ours: dict[int, list[Timed]] = {chunk: [] for chunk in chunks}
+    for turn in range(size.runs + size.warm):
+        rate = await _timed_fetch(house, stream, count)
+        timed = {chunk: await house.store(stream, count, chunk) for chunk in chunks}
+        if turn or not size.warm:
+            plain.append(rate)
+            for chunk, each in timed.items():
+                ours[chunk].append(each)
+    return plain, ours
+
+
+@row("store")
+async def store(house: House, size: Size) -> list[Figure]:
+    stream, count = "kib", size.messages
+    await fill(house.stack.nats_url, house.js, stream, count, KIB)
+    plain, ours = await _store_turns(house, size, stream, count, (LARGE, SMALL))
+    large, small = ours[LARGE], ours[SMALL]
+    await house.js.delete_stream(stream)
+    said = f"{count} messages, {large[0].chunks} chunks of at most 10000 messages or 20 MB, binary, zstd 3"
+    return [
+        middle("fetch(5000) loop, 1 KiB", plain, "msg/s", said="stock nats-py: AckAll, metadata read, thrown away"),
+        middle("store 1 KiB", _rates(large), "msg/s", said=said),
+        ratio("store 1 KiB / fetch loop", _rates(large), plain, at_least(1.5)),
+        middle("store 1 KiB, chunks of 1000", _rates(small), "msg/s", said=f"{small[0].chunks} chunks"),
+        ratio("store 1 KiB, chunks of 1000 / fetch loop", _rates(small), plain, at_least(2.0)),
+        middle("CPU per million stored", _per_million(large), "s", at_most(12), "user and system of nats3 alone"),
+        middle("CPU per million stored, chunks of 1000", _per_million(small), "s"),
+    ]
+
+
+@row("store-128")
+async def store_small(house: House, size: Size) -> list[Figure]:
+    stream, count = "tiny", 2 * size.messages
+    await fill(house.stack.nats_url, house.js, stream, count, 128)
+    plain, ours = await _store_turns(house, size, stream, count, (LARGE,))
+    await house.js.delete_stream(stream)
+    timed = ours[LARGE]
+    return [
+        middle("fetch(5000) loop, 128 B", plain, "msg/s", said=f"{count} messages"),
+        middle("store 128 B", _rates(timed), "msg/s", said=f"{timed[0].chunks} chunks"),
+        ratio("store 128 B / fetch loop", _rates(timed), plain, at_least(4.0)),
+        middle("CPU per million stored, 128 B", _per_million(timed), "s"),
+    ]
+
+
+@row("load")
+async def load(house: House, size: Size) -> list[Figure]:
+    stream, count = "kib2", size.messages
+    await fill(house.stack.nats_url, house.js, stream, count, KIB)
+    stored = await house.store(stream, count, LARGE)
+    plain: list[float] = []
+    ours: dict[str, list[Timed]] = {"dedupe": [], "atomic": []}
+    for turn in range(size.runs + size.warm):
+        rate = await _timed_publish(house, count, KIB)
+        timed = {mode: await _timed_load(house, stored, stream, mode) for mode in ours}
+        if turn or not size.warm:
+            plain.append(rate)
+            for mode, each in timed.items():
+                ours[mode].append(each)
+    await house.js.delete_stream(stream)
+    dedupe, atomic = ours["dedupe"], ours["atomic"]
+    return [
+        middle("publish_async loop, 1 KiB", plain, "msg/s", said=f"stock nats-py, one header; {count} messages"),
+        middle("load 1 KiB, dedupe", _rates(dedupe), "msg/s", said="the same with Nats-Msg-Id and three more headers"),
+        ratio("load 1 KiB, dedupe / publish_async loop", _rates(dedupe), plain, at_least(2.0)),
+        middle("load 1 KiB, atomic", _rates(atomic), "msg/s"),
+        ratio("load 1 KiB, atomic / publish_async loop", _rates(atomic), plain, at_least(3.0)),
+        middle("CPU per million loaded", _per_million(dedupe), "s", at_most(12), "dedupe; nats3 alone"),
+    ]
+
+
+@row("requests")
+async def requests(house: House, size: Size) -> list[Figure]:
+    """Counted while nobody asks the API anything; what an idle node says anyway is taken off."""
+    stream, count = "counted", size.messages
+    await fill(house.stack.nats_url, house.js, stream, count, KIB)
+    await house.empty_target()
+    async with house.statements() as statements:
+        await asyncio.sleep(_IDLE_S)
+        idle = statements() / _IDLE_S
+        asked, before, began = await house.requests(), statements(), time.perf_counter()
+        stored = await house.store(stream, count, SMALL, quiet=True)
+        said = statements() - before - idle * (time.perf_counter() - began)
+        stored_asked = await house.requests() - asked
+        asked, before, began = await house.requests(), statements(), time.perf_counter()
+        await house.load(stored, stream)
+        loaded = statements() - before - idle * (time.perf_counter() - began)
+        loaded_asked = await house.requests() - asked
+    await house.js.delete_stream(stream)
+    chunks = stored.chunks
+    how = f"a whole job of {chunks} chunks of 1000, its beginning and end included"
+    return [
+        Figure("S3 requests per chunk stored", stored_asked / chunks, "", said=how),
+        Figure("S3 requests per chunk loaded", loaded_asked / chunks, "", said=how),
+        Figure("Postgres statements per chunk stored", said / chunks, "", said="BEGIN and COMMIT count"),
+        Figure("Postgres statements per chunk loaded", loaded / chunks, "", said="BEGIN and COMMIT count"),
+        Figure("Postgres statements of an idle node", idle, "/s", at_most(2)),
+    ]
+
+
+@row("ratio")
+async def compressed(house: House, size: Size) -> list[Figure]:
+    """The encoder alone, in this process, one thread."""
+    del house
+    batch = _batch(LARGE)
+    raw = b"".join([*batch.subjects, *(block or b"" for block in batch.headers), *batch.payloads])
+    origin = Origin(log_id="b", job_id="b", stream="b", subject_filter=">", consumer=None, **_OF_ORIGIN)
+    ours, theirs = [], []
+    for _ in range(size.runs):
+        began = time.perf_counter()
+        chunk = encode(batch, origin)
+        ours.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        zipped = gzip.compress(raw, 6)
+        theirs.append(time.perf_counter() - began)
+    return [
+        Figure(
+            "raw / stored bytes", len(raw) / len(chunk.body), "x", said="a chunk of 10000 messages of 1 KiB, zstd 3"
+        ),
+        Figure("raw / gzip -6 bytes", len(raw) / len(zipped), "x", said="the same bytes without any structure"),
+        Figure("stored / gzip -6 bytes", len(chunk.body) / len(zipped), "x", at_most(1.0)),
+        ratio("time to encode / gzip -6", ours, theirs, at_most(0.25)),
+        Figure("encode one message", min(ours) / LARGE * 1e6, "us", said="columns, zstd 3, hashes"),
+    ]
+
+
+_OF_ORIGIN = {
+    "opening": Opening(1, "life", 1),
+    "previous_seq": 0,
+    "previous_sha256": "life",
+    "activation": 1,
+    "bind": 1,
+    "prefix": "",
+    "date_floor": "",
+}
+
+
+def _batch(count: int) -> Batch:
+    said = list(messages("kib", count, KIB))
+    now = 1_700_000_000_000_000_000
+    return Batch(
+        list(range(1, count + 1)),
+        [now + 20_000 * number for number in range(count)],
+        [each.subject for each in said],
+        [each.header for each in said],
+        [each.payload for each in said],
+    )
+
+
+@row("memory")
+async def memory(house: House, size: Size) -> list[Figure]:
+    """Resident memory of a fresh `nats3 serve` above what it had before the first job."""
+    figures: list[Figure] = []
+    for count in [2 * size.messages, *([size.long] if size.long else [])]:
+        figures += await _memory(house, f"long{count}", count)
+    return figures
+
+
+async def _memory(house: House, stream: str, count: int) -> list[Figure]:
+    await house.empty_target()
+    await fill(house.stack.nats_url, house.js, stream, count, KIB)
+    await house.again()
+    await asyncio.sleep(1)
+    watched = house.nats3
+    idle = watched.resident_mib()
+    watched.forget_peak()
+    stored = await house.store(stream, count, LARGE)
+    while_storing = watched.peak_mib() - idle
+    watched.forget_peak()
+    loaded = await house.load(stored, stream)
+    while_loading = watched.peak_mib() - idle
+    await house.js.delete_stream(stream)
+    await house.empty_target()
+    limit = at_most(_MEMORY_MIB)
+    return [
+        Figure(f"memory above idle, store {count}", while_storing, "MiB", limit, said=f"idle {idle:.0f} MiB"),
+        Figure(f"memory above idle, load {count}", while_loading, "MiB", limit, said="dedupe, after the store"),
+        Figure(f"store 1 KiB, {count} messages", stored.rate, "msg/s", said="one run"),
+        Figure(f"load 1 KiB, {count} messages", loaded.rate, "msg/s", said="one run, dedupe"),
+    ]

@@ -133,7 +133,7 @@ class _Cell:
 
     async def _failed(self, life: Activation, error: Exception) -> bool:
         cause, kind = gravest(error, self._system.classify)
-        if self._killed or self.signal.reason is StopReason.ASKED:
+        if self.signal.reason is StopReason.ASKED:
             if kind is not Kind.FENCED:
                 self._notice(cause)
             return self._stopped(StopReason.FENCED if kind is Kind.FENCED else StopReason.ASKED)

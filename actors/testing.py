@@ -208,6 +208,8 @@ class SeededLoop(asyncio.SelectorEventLoop):
         self._seed = seed
         self._order = random.Random(seed)  # noqa: S311  a schedule, no secret
         self._virtual_now = 0.0
+        # The loop runs what is due within its resolution, which must not vanish beside a large clock reading.
+        cast("Any", self)._clock_resolution = 1e-6  # noqa: SLF001
         cast("Any", self).set_task_factory(partial(_numbered, count()))
 
     def time(self) -> float:  # pyright: ignore[reportImplicitOverride]  typing.override is younger than 3.11

@@ -46,7 +46,7 @@ from eventstore.store import EventStore
 from eventstore.tail import Tail
 from eventstore.types import Registry
 from eventstore.upkeep import NothingUnderWay, Occupied, Operation, Upkeep
-from eventstore.verify import Broken, Verified, verify
+from eventstore.verify import Broken, Verified, verify, walk
 
 __all__ = [
     "Append",
@@ -110,4 +110,5 @@ __all__ = [
     "at_version",
     "table_of",
     "verify",
+    "walk",
 ]

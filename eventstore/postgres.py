@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 from uuid import UUID, uuid4
 
 from psycopg.errors import CheckViolation
@@ -87,6 +87,15 @@ class PostgresStore:
             versions = await self._reading.fetch("SELECT version_num FROM es.schema_version")
             found = versions[0][0] if versions else None
         migrate.judge(found)
+
+    async def power(self) -> Literal["superuser", "owner"] | None:
+        """Why this URL could change what is recorded in spite of all guards; None: it could not."""
+        rows = await self._reading.fetch(
+            "SELECT r.rolsuper, pg_has_role(current_user, c.relowner, 'MEMBER') FROM pg_roles r, pg_class c"
+            " WHERE r.rolname = current_user AND c.oid = 'es.event'::regclass"
+        )
+        superuser, owner = rows[0]
+        return "superuser" if superuser else "owner" if owner else None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -108,8 +108,9 @@ def _ended(asked: Operation, event: Recorded) -> Operation:
 
 
 class Upkeep:
-    """Does what is asked of these views. Run `run()` as a task on every node that keeps views, or use it as an async context manager.
+    """Does what is asked of these views, on every node that keeps views.
 
+    Run `run()` as a task, or use it as an async context manager.
     The node that was asked does it; once its lease is over, any other goes on where it stopped. `node` is the id under
     which this process holds a lease, and under which `store` writes.
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,13 @@ class _Walk:
     events: int = 0
     position: int = 0
 
+    def told(self, broken: Broken | None) -> Verified:
+        return Verified(self.events, Position(self.position), broken)
+
+    def over(self, rows: Iterable[tuple[Any, ...]]) -> Broken | None:
+        """Judge a page of events, up to the first that does not fit."""
+        return next((broken for row in rows if (broken := self.step(row))), None)
+
     def step(self, row: tuple[Any, ...]) -> Broken | None:
         """Judge the next event of the log."""
         position, entity_id, version, type_, schema_version, event_id, data, hash_ = row
@@ -57,15 +64,30 @@ class _Walk:
 
 
 async def verify(url: str, progress: Callable[[Position], None] | None = None) -> Verified:
+    """The verdict of `walk`; `progress` hears how far it is."""
+    seen = Verified(0, Position(0), None)
+    async with aclosing(walk(url)) as steps:
+        async for seen in steps:
+            if progress is not None:
+                progress(seen.position)
+    return seen
+
+
+async def walk(url: str, page: int = PAGE) -> AsyncGenerator[Verified]:
     """Walk all events in the order of positions, on one snapshot, and compare with what the entities' rows say.
 
-    It finds what was changed, removed from the middle or cut from the end of an entity; not an entity that was
-    removed with its row, nor a history that was forged with all its hashes. Raises LogUnavailable.
+    Tells after each page of events how far it is; the last one is the verdict. It finds what was changed, removed from
+    the middle or cut from the end of an entity; not an entity that was removed with its row, nor a history that was
+    forged with all its hashes. Raises LogUnavailable.
     """
+    seen = _Walk({})
     async with _snapshot(url) as connection:
-        walk = _Walk({})
-        broken = await _walk(connection, walk, progress) or await _compare_ends(connection, walk)
-        return Verified(walk.events, Position(walk.position), broken)
+        while rows := await _page(connection, seen.position, page):
+            broken = seen.over(rows)
+            yield seen.told(broken)
+            if broken:
+                return
+        yield seen.told(await _compare_ends(connection, seen))
 
 
 @asynccontextmanager
@@ -79,21 +101,11 @@ async def _snapshot(url: str) -> AsyncGenerator[Connection]:
         await link.drop()
 
 
-async def _walk(connection: Connection, walk: _Walk, progress: Callable[[Position], None] | None) -> Broken | None:
-    while rows := await _page(connection, walk.position):
-        for row in rows:
-            if broken := walk.step(row):
-                return broken
-        if progress is not None:
-            progress(Position(walk.position))
-    return None
-
-
-async def _page(connection: Connection, after: int) -> list[tuple[Any, ...]]:
+async def _page(connection: Connection, after: int, limit: int) -> list[tuple[Any, ...]]:
     cursor = await connection.execute(
         "SELECT position, entity_id, version, type, schema_version, event_id, data, hash FROM es.event"
         " WHERE position > %s ORDER BY position LIMIT %s",
-        (after, PAGE),
+        (after, limit),
     )
     return await cursor.fetchall()
 

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from actors import errors as actor_errors
@@ -24,6 +25,8 @@ from eventstore import (
     PostgresStore,
     Projector,
     Tail,
+    Upkeep,
+    walk,
 )
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
@@ -58,6 +61,8 @@ T = TypeVar("T")
 
 _LARGEST_SHARE = 64 * 1024 * 1024
 _RETRY_S = 1.0
+_WALK_PAGE = 500
+"""Events that are hashed between two turns of the loop, which others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Node:
     batcher: Batcher
     tail: Tail
     projector: Projector
+    upkeep: Upkeep
     claims: Claims
     database: Database
     nats: Connection
@@ -88,24 +94,21 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
         s3 = await lifetimes.enter_async_context(S3Store.open(_s3(config.s3), ObjectListener(telemetry)))
         nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
-        database = Database(url)
-        lifetimes.push_async_callback(database.close)
-        claims = Claims(url)
-        lifetimes.push_async_callback(claims.close)
-        store = PostgresStore(url, claims.node)
-        lifetimes.push_async_callback(store.close)
+        database = _closed_with(lifetimes, Database(url))
+        claims = _closed_with(lifetimes, Claims(url))
+        store = _closed_with(lifetimes, PostgresStore(url, claims.node))
         wake = asyncio.Event()
         signal = DependencyListener(telemetry, "postgres")
         batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
         tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
         views = (JobsView(), ChunksView(), CoverageView())
         projector = await lifetimes.enter_async_context(Projector(url, store, tail, views, node=claims.node))
+        upkeep = await lifetimes.enter_async_context(Upkeep(url, store, tail, views, node=claims.node))
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
         side = NatsJetStream(nats)
         outside = Outside(store, side.streams, s3.bucket_exists)
-        audit = Audit(url)
-        lifetimes.push_async_callback(audit.close)
+        audit = _closed_with(lifetimes, Audit(url))
         tools = Tools(
             nats=side,
             objects=lambda heard: Patient(s3, heard),
@@ -135,7 +138,20 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         system.observer = office
         async with office:
             yield Node(
-                config, telemetry, store, batcher, tail, projector, claims, database, nats, s3, audit, outside, office
+                config,
+                telemetry,
+                store,
+                batcher,
+                tail,
+                projector,
+                upkeep,
+                claims,
+                database,
+                nats,
+                s3,
+                audit,
+                outside,
+                office,
             )
 
 
@@ -146,11 +162,13 @@ def services(node: Node) -> Services:
         log=node.store,
         writer=node.batcher,
         projections=node.projector,
+        upkeep=node.upkeep,
         tail=node.tail,
         jobs=Jobs(node.database),
         chunks=Chunks(node.database),
         coverage=Coverage(node.database),
         audit=node.audit,
+        walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
         readiness=node.outside,
         world=_World(node.outside),
         exposition=node.telemetry.exposition,
@@ -174,14 +192,32 @@ class _World:
         return await self.outside.bucket_exists(name)
 
 
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+def _closed_with(lifetimes: AsyncExitStack, thing: C) -> C:
+    lifetimes.push_async_callback(thing.close)
+    return thing
+
+
 async def _prepare_log(config: Config, telemetry: Telemetry) -> None:
-    """Bring the log's schema up to date where that is asked for; wait for a Postgres that is not there yet."""
+    """Bring the log's schema up to date where that is asked for; wait for a Postgres that is not there yet.
+
+    A URL that could change what is recorded works, and is warned of once.
+    """
     if config.postgres.migrate:
         url = config.postgres.migrate_url.reveal()
         await _insist(lambda: asyncio.to_thread(migrate, url), telemetry)
     probe = PostgresStore(config.postgres.url.reveal())
     try:
         await _insist(probe.check_schema, telemetry)
+        power = await _insist(probe.power, telemetry)
+        if power is not None:
+            telemetry.too_powerful(power)
     finally:
         await probe.close()
 

@@ -152,6 +152,14 @@ class TooManyStreams(RequestError):
         super().__init__(f"{limit} clients follow the log already: end one, or ask for pages")
 
 
+class WalkUnderWay(RequestError):
+    status = 429
+    code = "walk_under_way"
+
+    def __init__(self) -> None:
+        super().__init__("the hash chain is being walked already: wait until that has ended")
+
+
 class VersionPassed(RequestError):
     """The job is no longer what the client saw."""
 

@@ -23,10 +23,11 @@ from nats3.api.errors import RequestError
 from nats3.errors import Invalid, Unavailable
 
 RETRY = {"Retry-After": "5"}
-_CODES: dict[type[Exception], str] = {
-    Occupied: "occupied",
-    NothingUnderWay: "nothing_under_way",
-    NothingBefore: "nothing_before",
+_OF_PROJECTIONS: dict[type[Exception], tuple[int, str]] = {
+    UnknownProjection: (404, "projection_not_found"),
+    Occupied: (409, "occupied"),
+    NothingUnderWay: (409, "nothing_under_way"),
+    NothingBefore: (409, "nothing_before"),
 }
 
 
@@ -52,10 +53,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(422, "invalid", str(error), (error,))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
-        case UnknownProjection():
-            return Problem(404, "projection_not_found", str(error))
-        case Occupied() | NothingUnderWay() | NothingBefore():
-            return Problem(409, _CODES[type(error)], str(error))
+        case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore():
+            return Problem(*_OF_PROJECTIONS[type(error)], str(error))
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():
             dependency = getattr(error, "dependency", "postgres")
             return Problem(503, "unavailable", f"{dependency} is away; try again soon", headers=RETRY)

@@ -69,8 +69,12 @@ VERSION_2 = (
     Entry("POST", "/api/v2/projections/{name}/rebuild", v2_projections.rebuild, "admin", "make a view anew, beside"),
     Entry("POST", "/api/v2/projections/{name}/verify", v2_projections.verify, "admin", "compare with a fresh fold"),
     Entry("POST", "/api/v2/projections/{name}/cancel", v2_projections.cancel, "admin", "end what is under way"),
-    Entry("POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before"),
-    Entry("GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view"),
+    Entry(
+        "POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before"
+    ),
+    Entry(
+        "GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view"
+    ),
     Entry("GET", "/api/v2/projections/{name}/operations/{id}", v2_projections.operation, "read", "how far it is"),
     Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes"),
 )

@@ -138,8 +138,8 @@ class Slots:
 STREAMS = 50
 """Clients that may follow the log at a time."""
 
-Walk: TypeAlias = Callable[[Callable[[Position], None]], Awaitable[Verified]]
-"""Walks the hash chain of the whole log, telling how far it is. Raises LogUnavailable."""
+Walk: TypeAlias = Callable[[], AsyncGenerator[Verified]]
+"""Walks the hash chain of the whole log, telling how far it is; the last word is the verdict. Raises LogUnavailable."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -1,4 +1,4 @@
-"""`nats3 events ...`, `nats3 job history`, `nats3 projections ls`: the event log over version 2 of the API."""
+"""`nats3 events ...`, `nats3 job history`: the event log over version 2 of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Columns
+from nats3.cli.progress import bar
 from nats3.cli.session import Given, Session
 
 EVENT = Columns(
@@ -21,17 +23,18 @@ EVENT = Columns(
     more=(("actor", "actor"), ("node", "node"), ("correlation", "correlation_id"), ("data", "data")),
     name="position",
 )
-PROJECTION = Columns(
-    usual=(("name", "name"), ("version", "version"), ("status", "status"), ("position", "position"), ("lag", "lag")),
-    more=(("error", "error"), ("updated", "updated_at")),
-)
 
 events = App(name="events")
 job = App(name="job")
-projections = App(name="projections")
 
 Entity = Annotated[str | None, Parameter(help="Only of this entity, as job/ID or run/ID.")]
-EventType = Annotated[str | None, Parameter(name="--type", help="Only of this type.")]
+Category = Annotated[str | None, Parameter(help="Only of entities of this kind: job, run or projection.")]
+EventType = Annotated[str | None, Parameter(name="--type", help="Only of these types, by commas.")]
+Node = Annotated[str | None, Parameter(help="Only written by this node.")]
+Actor = Annotated[str | None, Parameter(help="Only done by this user, or by this node's jobs.")]
+Correlation = Annotated[str | None, Parameter(help="Only what came of this request.")]
+Since = Annotated[str | None, Parameter(help="Only from this time on, as 2026-01-31T12:00:00Z.")]
+Until = Annotated[str | None, Parameter(help="Only before this time.")]
 After = Annotated[int | None, Parameter(help="Only after this position.")]
 
 
@@ -39,21 +42,38 @@ After = Annotated[int | None, Parameter(help="Only after this position.")]
 def ls(
     *,
     entity: Entity = None,
+    category: Category = None,
     event_type: EventType = None,
+    node: Node = None,
+    actor: Actor = None,
+    correlation: Correlation = None,
+    since: Since = None,
+    until: Until = None,
     after: After = None,
+    newest: Annotated[bool, Parameter(negative=(), help="The newest first.")] = False,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
     session: Given,
 ) -> None:
     """Events in the order of the log."""
-    query = {"entity": entity, "type": event_type, "after": _text(after)}
-    _show(session, EVENT, session.api.items("/api/v2/events", limit, **query))
+    query = {"entity": entity, "category": category, "type": event_type, "node": node, "actor": actor}
+    query |= {"correlation": correlation, "since": since, "until": until, "after": _text(after)}
+    query["order"] = "desc" if newest else None
+    _show(session, session.api.items("/api/v2/events", limit, **query))
 
 
 @events.command
-def tail(*, entity: Entity = None, event_type: EventType = None, after: After = None, session: Given) -> None:
+def tail(
+    *,
+    entity: Entity = None,
+    category: Category = None,
+    event_type: EventType = None,
+    actor: Actor = None,
+    after: After = None,
+    session: Given,
+) -> None:
     """Events as they happen, one JSON object a line, until interrupted."""
-    query = {"entity": entity, "type": event_type, "after": _text(after), "follow": "true"}
-    for line in session.api.follow("/api/v2/events", **query):
+    query = {"entity": entity, "category": category, "type": event_type, "actor": actor}
+    for line in session.api.follow("/api/v2/events", **query, after=_text(after), follow="true"):
         session.output.line(json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")))
 
 
@@ -64,26 +84,61 @@ def get_event(position: Annotated[int, Parameter(help="Its place in the log.")],
     session.output.show(found, [found], EVENT)
 
 
+@events.command
+def verify(*, session: Given) -> int:
+    """Walk the hash chain of the whole log; ends with 1 and names the first event that does not fit."""
+    found: dict[str, Any] = {}
+    with bar(session.output, "verify") as shown:
+        for line in session.api.lines("/api/v2/events/verify"):
+            found = json.loads(line)
+            if "position" in found:
+                shown(found["position"], found["head"])
+    if "verdict" not in found:
+        raise Refused(Exit.FAILURE, "the server ended before the whole log was walked: try again")
+    session.output.say(f"{found['events']} events up to position {found['up_to']}: {_verdict(found)}")
+    return Exit.OK if found["verdict"] == "whole" else Exit.FAILURE
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    broken = found["broken"]
+    if broken is None:
+        return "each one fits the one before"
+    where = "" if broken["position"] is None else f" at position {broken['position']}"
+    return f"{broken['entity_id']} version {broken['version']}{where}: {broken['fault']}"
+
+
 @job.command
 def history(
     job_id: Annotated[str, Parameter(help="Id of the job.")],
     /,
     *,
+    as_of: Annotated[str | None, Parameter(help="As it was at this position (inclusive) or time.")] = None,
     limit: Annotated[int, Parameter(help="At most so many events.")] = 100,
     session: Given,
 ) -> None:
-    """What happened to a job: its orders and its runs."""
-    _show(session, EVENT, session.api.items(f"/api/v2/jobs/{job_id}/events", limit))
+    """What happened to a job: its orders and its runs; with --as-of up to then, and how it was."""
+    items = session.api.items(f"/api/v2/jobs/{job_id}/events", limit, as_of=as_of)
+    if as_of is None:
+        _show(session, items)
+        return
+    states = {name: _state(session, f"{name}/{job_id}", as_of) for name in ("job", "run")}
+    session.output.show({"items": items, **states}, items, EVENT)
+    for name, state in states.items():
+        session.output.say(f"{name}: {json.dumps(state, ensure_ascii=False)}")
 
 
-@projections.command(name=("ls", "list"))
-def list_projections(*, session: Given) -> None:
-    """The tables made from the log, and how far they are."""
-    _show(session, PROJECTION, session.api.items("/api/v2/projections", 1000))
+def _state(session: Session, entity: str, as_of: str) -> object:
+    """The folded state of an entity then; None before its first event."""
+    try:
+        return session.api.get(f"/api/v2/entities/{entity}", as_of=as_of)["state"]
+    except Refused as refused:
+        if refused.code is Exit.NOT_FOUND:
+            return None
+        raise
 
 
-def _show(session: Session, columns: Columns, items: list[dict[str, Any]]) -> None:
-    session.output.show({"items": items}, items, columns)
+def _show(session: Session, items: list[dict[str, Any]]) -> None:
+    session.output.show({"items": items}, items, EVENT)
 
 
 def _text(number: int | None) -> str | None:

@@ -49,14 +49,18 @@ class Api:
 
     def follow(self, path: str, **query: str | None) -> Iterator[str]:
         """The data of each event that the server sends, until it ends or the caller does."""
+        for line in self.lines(path, **query):
+            if line.startswith("data:"):
+                yield line.removeprefix("data:").removeprefix(" ")
+
+    def lines(self, path: str, **query: str | None) -> Iterator[str]:
+        """The lines of an answer as they come, however long that takes."""
         try:
             with self._client.stream("GET", path, params=_given(query), timeout=None) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refusal(answer)
-                for line in answer.iter_lines():
-                    if line.startswith("data:"):
-                        yield line.removeprefix("data:").removeprefix(" ")
+                yield from answer.iter_lines()
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
 

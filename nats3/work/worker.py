@@ -27,6 +27,7 @@ from nats3.job.running import (
     RunStopped,
     condition_after,
 )
+from nats3.work.apart import Interrupted, apart
 from nats3.work.endure import judge
 from nats3.work.messages import Away, Back, Ending, LookNow, Why
 from nats3.work.run import Claimed
@@ -147,14 +148,10 @@ class Worker(DurableActor[S, E]):
     async def _one_round(self) -> bool:
         """True when there is no more to do. Endures what is to be endured."""
         try:
-            return await self.round()
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            return False  # before Python 3.13 a TaskGroup may leave its own cancellation behind
-        except Exception as fault:
-            if _is_cancelled():  # a TaskGroup whose child fails while it is cancelled tells of the child alone
-                raise asyncio.CancelledError from fault
+            return await apart(self.round)
+        except Interrupted:
+            return False
+        except Exception as fault:  # noqa: BLE001 - what is not to be endured is raised again
             self._faults += 1
             await self._endure(fault)
             return False
@@ -220,8 +217,3 @@ class Trouble:
     def recovered(self, operation: str) -> None:
         del operation
         self._tell(Back(self._dependency))
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -107,6 +107,44 @@ async def test_of_two_activations_only_the_newer_can_write_and_the_older_stops_s
     assert log.fences("a") == [1, 2, 2]
 
 
+async def test_fenced_stays_fenced_however_often_one_tries() -> None:
+    log: MemoryLog[int] = MemoryLog()
+
+    class Stubborn(Sum):
+        async def receive(self, message: object) -> object:
+            await log.claim("a").append(0, [1])
+            for _ in range(3):
+                with pytest.raises(Fenced):
+                    await self.emit(7)
+            return self.state
+
+    async with staged() as stage:
+        ref = await stage.start(Stubborn(log.claim("a")))
+        assert await ref.ask("go", LONG) == ()
+
+
+async def test_state_is_not_ahead_of_the_log_while_an_append_is_under_way() -> None:
+    log: MemoryLog[int] = MemoryLog()
+    seen: list[tuple[object, list[int]]] = []
+
+    class Watched(Sum):
+        async def receive(self, message: object) -> object:
+            writing = self.context.spawn(self._emit_one, "emit")
+            while not writing.done():
+                seen.append((self.state, log.events("a")))
+                await asyncio.sleep(0)
+            return self.state
+
+        async def _emit_one(self) -> None:
+            await self.emit(1)
+
+    async with staged() as stage:
+        ref = await stage.start(Watched(log.claim("a")))
+        assert await ref.ask("go", LONG) == (1,)
+    assert all(state in {(), tuple(events)} for state, events in seen)
+    assert ((), [1]) in seen
+
+
 async def test_after_a_conflict_emit_succeeds_only_once_the_log_was_read_again() -> None:
     log: MemoryLog[int] = MemoryLog()
     journal = log.claim("a")
@@ -114,9 +152,10 @@ async def test_after_a_conflict_emit_succeeds_only_once_the_log_was_read_again()
 
     class Stubborn(Sum):
         async def receive(self, message: object) -> object:
-            for _ in range(2):
+            for _ in range(3):
                 with pytest.raises(Conflict):
                     await self.emit(7)
+                assert (self.state, self.version) == ((), 0)
             await self.recover()
             outcomes.append(self.state)
             return await self.emit(7)

@@ -136,6 +136,24 @@ async def test_an_actor_may_end_itself_and_has_not_finished_if_its_last_flush_fa
         assert len(flushes) == 2
 
 
+async def test_to_be_asked_outweighs_to_have_finished_so_a_failed_last_flush_does_not_revive_the_actor() -> None:
+    class Finishing(Probe):
+        async def on_start(self) -> None:
+            self.context.stop()
+
+        async def on_stop(self) -> None:
+            await self.context.clock.sleep(1)
+            raise Transient
+
+    async with staged() as stage, asyncio.TaskGroup() as tasks:
+        await stage.system.start("a", Finishing)
+        await settle()
+        tasks.create_task(stage.system.stop("a", 5))
+        await stage.clock.advance(1)
+        assert [type(heard) for heard in stage.heard] == [Noticed, Stopped]
+        assert stage.system.find("a") is None
+
+
 async def test_an_actor_that_stops_itself_through_the_system_is_told_so() -> None:
     async with staged() as stage:
 

@@ -11,7 +11,20 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from eventstore import Append, Batcher, Claims, Fence, Position, PostgresStore, Projector, Tail, Version, migrate
+from eventstore import (
+    Append,
+    Batcher,
+    Claims,
+    Fence,
+    Position,
+    PostgresStore,
+    Projector,
+    Tail,
+    Upkeep,
+    Version,
+    migrate,
+    walk,
+)
 from eventstore.audit import Audit
 from nats3.api.app import build
 from nats3.api.services import Services, StreamFacts
@@ -111,6 +124,7 @@ class running:  # noqa: N801 - reads as a verb
         tail = await stack.enter_async_context(Tail(store, wake))
         views = (JobsView(), ChunksView(), CoverageView())
         projector = await stack.enter_async_context(Projector(self._url, store, tail, views))
+        upkeep = await stack.enter_async_context(Upkeep(self._url, store, tail, views, node=claims.node))
         batcher = await stack.enter_async_context(Batcher(store, wake=wake))
         for view in views:
             assert await projector.wait_for(view.name, await store.head(), 10)
@@ -119,11 +133,13 @@ class running:  # noqa: N801 - reads as a verb
             log=store,
             writer=batcher,
             projections=projector,
+            upkeep=upkeep,
             tail=tail,
             jobs=Jobs(database),
             chunks=Chunks(database),
             coverage=Coverage(database),
             audit=audit,
+            walk=lambda: walk(self._url, 2),
             readiness=outside,
             world=outside,
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),

@@ -18,11 +18,23 @@ import uvloop
 from tests.bench import api_rows, data_rows, log_rows, machine
 from tests.bench.figures import Figure, as_json, history_line, table
 from tests.bench.house import housed
-from tests.bench.rows import QUICK, ROWS, Row, Size, chosen
+from tests.bench.rows import QUICK, Row, Size
 
 HISTORY = Path(__file__).with_name("history.jsonl")
-MODULES = (data_rows, log_rows, api_rows)
-"""Imported for the rows that they enter."""
+JSON = Path(".data/bench.json")
+
+ROWS: dict[str, Row] = {
+    "store": data_rows.store,
+    "store-128": data_rows.store_small,
+    "load": data_rows.load,
+    "requests": data_rows.requests,
+    "ratio": data_rows.compressed,
+    "memory": data_rows.memory,
+    "append": log_rows.append,
+    "projection": log_rows.projection,
+    "api": api_rows.listing,
+}
+"""In the order in which they run."""
 
 
 def options() -> argparse.Namespace:
@@ -33,7 +45,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, help="runs of which the median counts (5)")
     parser.add_argument("--messages", type=int, help="messages in the streams that are read several times (50000)")
-    parser.add_argument("--json", type=Path, help="write every figure there; otherwise one line after the table")
+    parser.add_argument("--json", type=Path, default=JSON, help=f"where every figure is written ({JSON})")
     parser.add_argument("--record", action="store_true", help=f"add a line to {HISTORY.name}")
     parser.add_argument("--list", action="store_true", help="only say which rows there are")
     told = parser.parse_args()
@@ -76,13 +88,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="nats3-bench-") as name:
         directory = Path(name)
         directory.chmod(0o711)  # for the user that Postgres runs as
-        figures = uvloop.run(measured(chosen(told.rows), size, directory))
+        figures = uvloop.run(measured({name: ROWS[name] for name in told.rows or ROWS}, size, directory))
     _show(about, size, figures)
-    answer = json.dumps({**about, "figures": as_json(figures)})
-    if told.json:
-        told.json.write_text(answer + "\n", "utf-8")
-    else:
-        print("\n" + answer)
+    answer = json.dumps({**about, "figures": as_json(figures)}, indent=1)
+    told.json.parent.mkdir(parents=True, exist_ok=True)
+    told.json.write_text(answer + "\n", "utf-8")
     if told.record:
         with HISTORY.open("a", encoding="utf-8") as history:
             history.write(json.dumps(history_line(about, figures)) + "\n")

@@ -11,7 +11,7 @@ from nats3.job.order import StoreOrder
 from nats3.job.ordering import JobCreated, JobPaused
 from tests.bench.figures import Figure, latencies
 from tests.bench.house import House
-from tests.bench.rows import Size, row
+from tests.bench.rows import Size
 
 _REQUESTS = 300
 
@@ -31,7 +31,6 @@ async def _make_jobs(house: House, count: int) -> int:
     return last
 
 
-@row("api")
 async def listing(house: House, size: Size) -> list[Figure]:
     last = await _make_jobs(house, size.jobs)
     await house.ask("GET", f"/api/v2/jobs?min_position={last}")

@@ -13,7 +13,7 @@ from nats3.life import Opening
 from nats3.message import Batch
 from tests.bench.figures import Figure, at_least, at_most, middle, ratio
 from tests.bench.house import TARGET_SUBJECT, House, Timed
-from tests.bench.rows import Size, row
+from tests.bench.rows import Size
 from tests.bench.traffic import fetch_and_discard, fill, messages, publish_plainly
 
 KIB = 1024
@@ -64,7 +64,6 @@ async def _store_turns(
     return plain, ours
 
 
-@row("store")
 async def store(house: House, size: Size) -> list[Figure]:
     stream, count = "kib", size.messages
     await fill(house.stack.nats_url, house.js, stream, count, KIB)
@@ -83,7 +82,6 @@ async def store(house: House, size: Size) -> list[Figure]:
     ]
 
 
-@row("store-128")
 async def store_small(house: House, size: Size) -> list[Figure]:
     stream, count = "tiny", 2 * size.messages
     await fill(house.stack.nats_url, house.js, stream, count, 128)
@@ -98,7 +96,6 @@ async def store_small(house: House, size: Size) -> list[Figure]:
     ]
 
 
-@row("load")
 async def load(house: House, size: Size) -> list[Figure]:
     stream, count = "kib2", size.messages
     await fill(house.stack.nats_url, house.js, stream, count, KIB)
@@ -124,7 +121,6 @@ async def load(house: House, size: Size) -> list[Figure]:
     ]
 
 
-@row("requests")
 async def requests(house: House, size: Size) -> list[Figure]:
     """Counted while nobody asks the API anything; what an idle node says anyway is taken off."""
     stream, count = "counted", size.messages
@@ -153,13 +149,12 @@ async def requests(house: House, size: Size) -> list[Figure]:
     ]
 
 
-@row("ratio")
 async def compressed(house: House, size: Size) -> list[Figure]:
     """The encoder alone, in this process, one thread."""
     del house
     batch = _batch(LARGE)
     raw = b"".join([*batch.subjects, *(block or b"" for block in batch.headers), *batch.payloads])
-    origin = Origin(log_id="b", job_id="b", stream="b", subject_filter=">", consumer=None, **_OF_ORIGIN)
+    origin = Origin(log_id=_ID, job_id=_ID, stream="b", subject_filter=">", consumer=None, **_OF_ORIGIN)
     ours, theirs = [], []
     for _ in range(size.runs):
         began = time.perf_counter()
@@ -179,10 +174,11 @@ async def compressed(house: House, size: Size) -> list[Figure]:
     ]
 
 
+_ID = "00000000-0000-4000-8000-000000000001"
 _OF_ORIGIN = {
-    "opening": Opening(1, "life", 1),
+    "opening": Opening(1, _ID, 1),
     "previous_seq": 0,
-    "previous_sha256": "life",
+    "previous_sha256": _ID,
     "activation": 1,
     "bind": 1,
     "prefix": "",
@@ -202,7 +198,6 @@ def _batch(count: int) -> Batch:
     )
 
 
-@row("memory")
 async def memory(house: House, size: Size) -> list[Figure]:
     """Resident memory of a fresh `nats3 serve` above what it had before the first job."""
     figures: list[Figure] = []

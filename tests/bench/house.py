@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from nats3.dev.nats3_server import Nats3Server
+from nats3.dev.ports import free_port
 from nats3.dev.stack import Stack
 from tests.bench.machine import Watched
 from tests.bench.traffic import acknowledged, connected
@@ -186,6 +187,7 @@ async def housed(directory: Path) -> AsyncGenerator[House]:
     """All servers below `directory`, which others than us can enter."""
     async with Stack(directory) as stack:
         server = stack.nats3()
+        server.port = free_port()  # the usual one may be another nats3's, which would answer in its place
         await stack.s3_server.make_bucket(BUCKET)
         await server.start()
         client = await connected(stack.nats_url)

@@ -29,7 +29,7 @@ from nats3.job.storing import ChunkFlushed
 from nats3.views.chunks import ChunksView
 from tests.bench.figures import Figure, at_least, at_most, latencies, percentile
 from tests.bench.house import House
-from tests.bench.rows import Size, row
+from tests.bench.rows import Size
 
 WRITERS = 64
 BATCH = 100
@@ -79,7 +79,6 @@ async def _write(log: Log, calls: int, events: int) -> list[float]:
     return took
 
 
-@row("append")
 async def append(house: House, size: Size) -> list[Figure]:
     async with _log(house) as log:
         await _write(log, 50, 1)
@@ -120,7 +119,6 @@ async def _record(log: Log, entity: str, version: int, count: int) -> int:
     return (await log.batcher.append(Append(entity, Version(version), Fence(0), events))).last
 
 
-@row("projection")
 async def projection(house: House, size: Size) -> list[Figure]:
     async with _log(house) as log:
         lags = await _lags(log, size.events // 4)

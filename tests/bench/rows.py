@@ -1,4 +1,4 @@
-"""The rows by name: each measures one thing and says what it found."""
+"""What a row is: it measures one thing on the running servers and says what it found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from tests.bench.house import House
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: messages in a stream that is read often, and in the long one (0: none), runs, log events."""
+    """How much is measured.
+
+    `messages` in a stream that is read several times, `long` in one that is read once (0: there is none), `runs` of which
+    the median counts, after one that does not where `warm`, `events` in the log, `jobs` in a list.
+    """
 
     messages: int = 50_000
     long: int = 1_000_000
@@ -22,23 +26,6 @@ class Size:
     warm: bool = True
 
 
-QUICK = Size(messages=5000, long=0, runs=1, events=1000, jobs=50, warm=False)
+QUICK = Size(messages=20_000, long=0, runs=1, events=1000, jobs=50, warm=False)
 
 Row: TypeAlias = Callable[[House, Size], Coroutine[None, None, Sequence[Figure]]]
-
-ROWS: dict[str, Row] = {}
-
-
-def row(name: str) -> Callable[[Row], Row]:
-    """Enter a row under its name; they run in the order in which they are entered."""
-
-    def enter(measure: Row) -> Row:
-        ROWS[name] = measure
-        return measure
-
-    return enter
-
-
-def chosen(words: Sequence[str]) -> dict[str, Row]:
-    """The rows that are named, all where none is. Raises KeyError."""
-    return {name: ROWS[name] for name in words} if words else dict(ROWS)

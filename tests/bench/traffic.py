@@ -18,11 +18,31 @@ _POOL = 10_000
 """Bodies before one is used again, under another id: far more than lie in one compressed frame."""
 
 _WORDS = (
-    "alpha beta gamma",
-    "delta sensor temperature",
-    "pressure humidity",
-    "status ok error",
-    "device gateway region",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "sensor",
+    "temperature",
+    "pressure",
+    "humidity",
+    "status",
+    "ok",
+    "error",
+    "device",
+    "gateway",
+    "region",
+    "europe",
+    "america",
+    "order",
+    "created",
+    "shipped",
+    "paid",
+    "user",
+    "click",
+    "view",
+    "page",
+    "session",
 )
 
 
@@ -34,12 +54,10 @@ def bodies(size: int, count: int, seed: int = 7) -> list[bytes]:
 
 def _body(chance: Random, size: int) -> bytes:
     said: dict[str, object] = {"device": f"dev-{chance.randint(1, 500)}", "value": round(chance.gauss(20, 5), 3)}
-    text = json.dumps(said)
-    while len(text) < size - 40:
-        words = " ".join(chance.choice(_WORDS) for _ in range(4))
-        said[f"k{len(said)}"] = f"{words} {chance.random()}"[: max(1, size - len(text) - 10)]
-        text = json.dumps(said)
-    return text[1:].encode()
+    while (room := size - len(json.dumps(said)) - 12) > 0:
+        words = " ".join(chance.choice(_WORDS) for _ in range(8))
+        said[f"k{len(said)}"] = f"{chance.random()} {words}"[:room]
+    return json.dumps(said)[1:].encode()
 
 
 def messages(stream: str, count: int, size: int) -> Iterator[Said]:

@@ -35,13 +35,17 @@ async def guarded(server_directory: Path) -> AsyncIterator[NatsServer]:
         yield server
 
 
-async def until_state(client: httpx2.AsyncClient, job_id: str, messages: str, count: int, state: str) -> None:
-    """Ask again until the job is so; the test's own time-out bounds it."""
-    while True:
-        job = (await client.get(f"/api/v2/jobs/{job_id}")).json()
-        if job["state"] == state and job["progress"][messages] == count:
-            return
-        await asyncio.sleep(0.02)
+async def until_state(client: httpx2.AsyncClient, job_id: str, wanted: dict[str, object]) -> None:
+    """Ask again until the job's state and progress say so; the last answer is shown when that takes too long."""
+    seen: dict[str, object] = {}
+    try:
+        async with asyncio.timeout(15):
+            while not wanted.items() <= seen.items():
+                await asyncio.sleep(0.02)
+                job = (await client.get(f"/api/v2/jobs/{job_id}")).json()
+                seen = {"state": job["state"], "reason": job["reason"], **job["progress"]}
+    except TimeoutError:
+        pytest.fail(f"{wanted} expected: {seen}")
 
 
 @pytest.mark.timeout(60)
@@ -65,10 +69,10 @@ async def test_a_user_with_the_permissions_of_the_manual_stores_loads_and_tidies
                 "batch": {"max_count": 10, "max_bytes": 2000},
             }
             store_id = (await client.post("/store/job", json=store)).json()["id"]
-            await until_state(client, store_id, "messages", 50, "running")
+            await until_state(client, store_id, {"state": "running", "messages": 50})
             load = {"kind": "load", "bucket": s3.bucket, "read_stream": "ORDERS", "write_subject": "orders.again"}
             load_id = (await client.post("/api/v2/jobs", json=load)).json()["id"]
-            await until_state(client, load_id, "published", 50, "completed")
+            await until_state(client, load_id, {"state": "completed", "published": 50})
             await client.delete("/store/job", params={"job_id": store_id})
         info = await wire.api("STREAM.INFO.ORDERS", {})
     assert (info["state"]["messages"], info["state"]["consumer_count"]) == (100, 0)

@@ -146,6 +146,7 @@ async def test_the_application_role_can_run_the_product_and_nothing_else(log_url
     url = psycopg.conninfo.make_conninfo(log_url, user=app_role, password="app")
     store, claims = PostgresStore(url), Claims(url)
     await store.check_schema()
+    assert await store.power() is None
     await claims.register("app")
     (claim,) = await claims.take(["run/a"], 1)
     await store.append([Append("run/a", Version(0), claim.fence, (NewEvent("counted", {}),))])
@@ -166,6 +167,20 @@ def app_role(log_url: str) -> Iterator[str]:
         yield role
         connection.execute(f"DROP OWNED BY {role}")
         connection.execute(f"DROP ROLE {role}")
+
+
+async def test_a_role_that_could_change_the_past_is_known(log_url: str, app_role: str) -> None:
+    url = psycopg.conninfo.make_conninfo(log_url, user=app_role, password="app")
+    with psycopg.connect(log_url, autocommit=True) as connection:
+        connection.execute(f"GRANT USAGE ON SCHEMA es TO {app_role}")
+        owner = connection.execute("SELECT current_user").fetchone()[0]
+        connection.execute(f"ALTER TABLE es.event OWNER TO {app_role}")
+    for each, power in ((log_url, "superuser"), (url, "owner")):
+        store = PostgresStore(each)
+        assert await store.power() == power
+        await store.close()
+    with psycopg.connect(log_url, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE es.event OWNER TO {owner}")
 
 
 async def test_every_form_of_url_is_taken(log_url: str) -> None:

@@ -99,7 +99,7 @@ async def ended(done: Upkeep) -> Operation:
     """The last operation once it has ended."""
     async with asyncio.timeout(10):
         while (last := (await done.operations("sums"))[-1]).state in upkeep.OPEN:
-            await asyncio.sleep(0.01)
+            pass
     return last
 
 
@@ -116,7 +116,7 @@ async def begun(url: str) -> None:
     """The fresh tables are there: the operation waits at the gate."""
     async with asyncio.timeout(10):
         while await fetch(url, "SELECT to_regclass('sums__v2')") == [(None,)]:
-            await asyncio.sleep(0.01)
+            pass
 
 
 async def test_a_rebuild_is_asked_for_done_and_told(filled: str, open_gate: asyncio.Event) -> None:
@@ -181,8 +181,10 @@ async def test_what_a_dead_node_was_asked_another_goes_on_with(
         assert await other.projector.wait_for("sums", Position(10), 10)
         operation = await asked.upkeep.ask("sums", "rebuild", "")
         async with asyncio.timeout(10):  # the other has seen it, and leaves it to the one that was asked
-            while not await fetch(filled, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'eventstore upkeep'"):
-                await asyncio.sleep(0.01)
+            while not await fetch(
+                filled, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'eventstore upkeep'"
+            ):
+                pass
         assert await versions(filled) == [(1, "live", True)]
         await asked.claims.leave()
         done = await ended(other.upkeep)
@@ -191,6 +193,10 @@ async def test_what_a_dead_node_was_asked_another_goes_on_with(
 
 async def test_a_view_that_is_not_there_is_named(filled: str) -> None:
     async with node(filled, Sums()) as one:
-        for call in (one.upkeep.ask("none", "rebuild", ""), one.upkeep.cancel("none", ""), one.upkeep.operations("none")):
+        for call in (
+            one.upkeep.ask("none", "rebuild", ""),
+            one.upkeep.cancel("none", ""),
+            one.upkeep.operations("none"),
+        ):
             with pytest.raises(UnknownProjection):
                 await call

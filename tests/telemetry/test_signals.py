@@ -40,6 +40,7 @@ EVERY_SIGNAL = {
     "s3_answered": ("put", 0.1),
     "dependency_failed": ("s3", "j", "timeout", 1),
     "dependency_back": ("s3", "j"),
+    "too_powerful": ("owner",),
     "events_appended": (2, 7, 0.01),
     "projected": ("jobs", 7, 0),
     "projection_stalled": ("jobs", 7, "poison"),

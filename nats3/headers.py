@@ -19,7 +19,6 @@ from nats3.errors import Invalid
 EMPTY = b"NATS/1.0\r\n\r\n"
 CARRIER = b"Nats3-Header-Block"
 
-_STATUS = re.compile(rb"NATS/1\.0(?: [^\r\n]*)?\r\n")
 _OURS = re.compile(rb"(?<=\r\n)(?:Nats-Msg-Id:|Nats-Expected-|Nats-Batch-|Nats3-(?!Orig-)).*?\r\n", re.DOTALL)
 _RESERVED = re.compile(rb"(?<=\r\n)Nats-(?=Msg-Id|Expected-|Batch-)")
 _CARRIED = re.compile(rb"(?<=\r\n)Nats3-Header-Block: ([^\r\n]*)\r\n")
@@ -39,10 +38,11 @@ class HeaderPolicy(Enum):
 
 
 def is_well_formed(block: bytes) -> bool:
-    """Whether lines can be added before its end and be read there: a status line, and the first empty line is its end."""
-    if block.find(b"\r\n\r\n") != len(block) - 4:
-        return False
-    return block.startswith(b"NATS/1.0\r\n") or _STATUS.match(block) is not None
+    """Whether lines can be added before its end and be read there: the plain version line, and no empty line but its end.
+
+    A version line with a status (`NATS/1.0 503`) does not count: a server takes the status off what is published.
+    """
+    return block.startswith(b"NATS/1.0\r\n") and block.find(b"\r\n\r\n") == len(block) - 4
 
 
 def replayed(block: bytes | None, policy: HeaderPolicy, added: bytes, *, key_value: bool = False) -> bytes | None:

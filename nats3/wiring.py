@@ -127,7 +127,7 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         office = Office(
             node=config.node_name,
             claims=claims,
-            desk=ViewDesk(Jobs(database), projector.wait_for),
+            desk=ViewDesk(store, Jobs(database), projector.wait_for),
             staff=Workers(store, batcher, tools),
             system=system,
             tail=tail,

@@ -75,6 +75,8 @@ class S3Server(Server):
                 *(f"-{part}.port={port}" for part, port in ports.items()),
                 *(f"-{part}.port.grpc={port + GRPC_OFFSET}" for part, port in ports.items()),
                 f"-filer.localSocket={self.directory / 'filer.sock'}",
+                # Each bucket takes volumes of its own; with the default of a small disk PUT fails at about 75 buckets.
+                "-volume.max=5000",
             ),
             directory=self.directory,
             log=self.log,

@@ -70,7 +70,8 @@ class TargetBound:
 class LoadProgressed:
     """Everything up to `seq` of range rank `rank` is acknowledged; `target_seq` is where the last of it stands.
 
-    `published` counts the messages of this generation, `duplicates` those that the target had already.
+    `published` counts the messages of this generation, `bytes` theirs with headers, `duplicates` those that the target
+    had already.
     """
 
     rank: int
@@ -172,6 +173,7 @@ class Loading:
     published: int = 0
     duplicates: int = 0
     target_seq: int = 0
+    bytes: int = 0
     skipped: int = 0
     to_delete: frozenset[tuple[str, str]] = frozenset()
     completed: bool = False
@@ -198,6 +200,7 @@ def evolve(state: Loading, event: LoadingEvent) -> Loading:
                 published=event.published,
                 duplicates=event.duplicates,
                 target_seq=event.target_seq,
+                bytes=event.bytes,
             )
         case ChunkLoaded() | ChunkSkipped() | ChunkDeleteRequested() | ChunkDeleted() | LoadCompleted():
             return _finished(state, event)

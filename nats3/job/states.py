@@ -10,7 +10,7 @@ from nats3.job.ordering import Wanted
 from nats3.job.running import ConditionName
 
 Word = Literal["Created", "Running", "Paused", "Success", "Failure"]
-Command = Literal["pause", "resume", "cancel", "retry", "delete"]
+Command = Literal["pause", "resume", "retry", "delete"]
 
 
 class State(Enum):
@@ -35,8 +35,8 @@ class Rule:
     commands: frozenset[Command]
 
 
-_ACTIVE: frozenset[Command] = frozenset({"pause", "cancel", "delete"})
-_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "cancel", "delete"})
+_ACTIVE: frozenset[Command] = frozenset({"pause", "delete"})
+_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "delete"})
 _ENDED: frozenset[Command] = frozenset({"retry", "delete"})
 
 RULES: dict[State, Rule] = {

@@ -252,7 +252,9 @@ class Telemetry:
 
     def too_powerful(self, power: str) -> None:
         """The Postgres URL is that of a `superuser` or of the `owner` of the log, who can switch its guards off."""
-        remedy = "make a role for nats3 by `nats3 db upgrade --role NAME`, and give the owner's URL as postgres.migrate_url"
+        remedy = (
+            "make a role for nats3 by `nats3 db upgrade --role NAME`, and give the owner's URL as postgres.migrate_url"
+        )
         self.log.warning("the Postgres role could change recorded events", power=power, remedy=remedy)
 
     # --- the event log ----------------------------------------------------------------------------------------------

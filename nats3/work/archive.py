@@ -10,7 +10,7 @@ from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Message, fingerprint
-from nats3.objects.store import ObjectMissing, ObjectStore
+from nats3.objects.store import ObjectMissing, ObjectShort, ObjectStore
 from nats3.work.tools import ChunkIndex, InThread
 
 CONFIRMATIONS = 3
@@ -67,7 +67,7 @@ class Archive:
                 return await self.chunk(flushed)
             except ObjectMissing as fault:
                 blocked = Blocked("chunk_missing", f"{flushed.key}: {fault}; put the object back, then resume")
-            except DecodeError as fault:
+            except (DecodeError, ObjectShort) as fault:
                 blocked = Blocked("chunk_corrupt", f"{flushed.key}: {fault}; put the original bytes back, then resume")
             if attempt == CONFIRMATIONS:
                 raise blocked

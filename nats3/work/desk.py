@@ -7,7 +7,8 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from eventstore import Position
+from eventstore import EventStore, LogUnavailable, Position
+from nats3.errors import Unavailable
 from nats3.job.ordering import Wanted
 from nats3.views.job_queries import Jobs
 from nats3.work.office import Desk, Runnable
@@ -18,7 +19,10 @@ _PATIENCE_S = 2.0
 class ViewDesk(Desk):
     """`wait_for(name, position, timeout)` is the projector's."""
 
-    def __init__(self, jobs: Jobs, wait_for: Callable[[str, Position, float], Awaitable[bool]]) -> None:
+    def __init__(
+        self, store: EventStore, jobs: Jobs, wait_for: Callable[[str, Position, float], Awaitable[bool]]
+    ) -> None:
+        self._store = store
         self._jobs = jobs
         self._wait_for = wait_for
 
@@ -38,3 +42,11 @@ class ViewDesk(Desk):
     @override
     async def reached(self, position: int) -> None:
         await self._wait_for("jobs", Position(position), _PATIENCE_S)
+
+    @override
+    async def caught_up(self) -> None:
+        try:
+            head = await self._store.head()
+        except LogUnavailable as away:
+            raise Unavailable("postgres", away.reason) from away
+        await self._wait_for("jobs", head, _PATIENCE_S)

@@ -172,8 +172,9 @@ class LoadFlow:
         settled, reached = self._take_acknowledged(acked)
         if reached is None:
             return
-        await self._run.emit(self._progress(acked, reached), *(event for sent in settled for event in self._ends(sent)))
         size = sum(sent.message_bytes for sent in settled)
+        ends = [event for sent in settled for event in self._ends(sent)]
+        await self._run.emit(self._progress(acked, reached, size), *ends)
         self._tools.signals.published(self._order.name, acked - self._recorded, size)
         self._recorded = acked
         await self._progressed()
@@ -188,7 +189,7 @@ class LoadFlow:
             return settled, (part.rank, part.seqs[acked - part.start - 1])
         return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
 
-    def _progress(self, acked: int, reached: tuple[int, int]) -> LoadProgressed:
+    def _progress(self, acked: int, reached: tuple[int, int], size: int) -> LoadProgressed:
         published, duplicates = self._base
         rank, seq = reached
         return LoadProgressed(
@@ -197,6 +198,7 @@ class LoadFlow:
             published=published + acked,
             duplicates=duplicates + self._publisher.duplicates,
             target_seq=self._publisher.target_seq or self._run.state.target_seq,
+            bytes=self._run.state.bytes + size,
         )
 
     def _ends(self, sent: Sent) -> list[LoadingEvent]:

@@ -64,6 +64,8 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     @override
     async def round(self) -> bool:
         """Plan once, publish what is left of it; a polling load then looks for more, any other one is complete."""
+        if self._is_complete():
+            return True
         await self._plan()
         await self._delete_requested()
         await self._publish_rest()
@@ -90,6 +92,11 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     async def progressed(self) -> None:
         await super().progressed()
         await self._delete_requested()
+
+    def _is_complete(self) -> bool:
+        """Whether the run that is ordered has ended before, in whatever activation."""
+        ordered = (self._generation, self._attempt)
+        return self.state.completed and (self.state.generation, self.state.attempt) >= ordered
 
     async def _plan(self) -> None:
         planned = self.state.planned and self.state.generation == self._generation
@@ -143,6 +150,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
                 published=self.state.published + stand.count,
                 duplicates=self.state.duplicates,
                 target_seq=stand.target_seq,
+                bytes=self.state.bytes,
             )
         )
 

@@ -64,6 +64,10 @@ class Desk(Protocol):
         """Wait, a little, until the views hold the event at `position`."""
         ...
 
+    async def caught_up(self) -> None:
+        """Wait, a little, until the views hold what the log holds now."""
+        ...
+
 
 class Claimant(Protocol):
     """This node's lease and claims."""
@@ -288,6 +292,8 @@ class Office(Observer):
                 continue
             if post.failure is not None:
                 await self.staff.failed(post.claimed, post.failure)
+            with suppress(Unavailable):  # so that a run that is complete is not seen as one that nobody runs
+                await self.desk.caught_up()
             await self._release(f"run/{job_id}", post.claimed.fence)
             del self._posts[job_id]
             self._wake.set()

@@ -41,7 +41,7 @@ async def test_a_store_job_is_answered_whole(api: Api) -> None:
         "name": "orders",
         "state": "created",
         "reason": "",
-        "commands": ["cancel", "delete", "pause"],
+        "commands": ["delete", "pause"],
         "order": {
             "stream": "jobs",
             "subject": ">",
@@ -122,7 +122,7 @@ async def test_a_command_that_the_state_does_not_take_is_409_and_names_those_it_
         "type": "urn:nats3:problem:not_allowed",
         "title": "Conflict",
         "status": 409,
-        "detail": f"job {job} is created: retry is not possible, only cancel, delete, pause",
+        "detail": f"job {job} is created: retry is not possible, only delete, pause",
         "instance": f"/api/v2/jobs/{job}/retry",
         "code": "not_allowed",
         "errors": [],

@@ -133,7 +133,8 @@ class Log:
 
     def events(self, entity: str) -> list[dict[str, Any]]:
         return self.ask(
-            "SELECT position, version, fence, type, node, data FROM es.event WHERE entity_id = %s ORDER BY version", entity
+            "SELECT position, version, fence, type, node, data FROM es.event WHERE entity_id = %s ORDER BY version",
+            entity,
         )
 
     def view(self, job: str) -> list[dict[str, Any]]:
@@ -195,9 +196,7 @@ def _view_is_fold(log: Log, job: str, flushed: list[dict[str, Any]], verdict: Ve
         sleep(0.1)
 
 
-def _follows(
-    row: dict[str, Any], ends: dict[str, int], gaps: list[tuple[str, int, int]], verdict: Verdict
-) -> None:
+def _follows(row: dict[str, Any], ends: dict[str, int], gaps: list[tuple[str, int, int]], verdict: Verdict) -> None:
     """A chunk begins where the one before it in its life ended, but for a gap that is recorded between them."""
     at = ends.get(row["life"])
     verdict.need(at is not None, f"{row['key']}: of a life that was never opened")
@@ -212,9 +211,7 @@ def _follows(
     ends[row["life"]] = row["last"]
 
 
-def _resolved(
-    bucket: Bucket, row: dict[str, Any], verdict: Verdict, *, deleted: bool
-) -> chunk_reader.Chunk | None:
+def _resolved(bucket: Bucket, row: dict[str, Any], verdict: Verdict, *, deleted: bool) -> chunk_reader.Chunk | None:
     body = bucket.get(row["bucket"], row["key"])
     if body is None:
         verdict.need(deleted, f"I5 {row['key']} is not in the bucket")
@@ -328,9 +325,7 @@ def plan_of(
     found: Archive, keep: Callable[[Message], bool] = lambda _: True
 ) -> list[tuple[bytes, bytes | None, bytes]]:
     """What a load of this job's archive must publish."""
-    return [
-        (m.message.subject, m.message.header, m.message.payload) for m in found.messages if keep(m.message)
-    ]
+    return [(m.message.subject, m.message.header, m.message.payload) for m in found.messages if keep(m.message)]
 
 
 def main() -> int:

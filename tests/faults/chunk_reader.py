@@ -197,4 +197,6 @@ def check(head: dict[str, Any], messages: list[Message]) -> list[tuple[int, int]
 def fingerprint(message: Message) -> str:
     low = bytes(byte for byte in message.subject if byte < 0x80)
     block = b"-" if message.header is None else b"+" + message.header
-    return sha256(b"%d %d %d\n" % (message.time, len(low), len(message.payload)) + low + block + message.payload).hexdigest()
+    return sha256(
+        b"%d %d %d\n" % (message.time, len(low), len(message.payload)) + low + block + message.payload
+    ).hexdigest()

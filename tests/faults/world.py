@@ -168,9 +168,7 @@ class World:
 
     def node_over(self, nats_url: str = "", postgres_url: str = "", s3: S3Access | None = None) -> Nats3Server:
         """Another `nats3 serve`, not started yet, perhaps over proxies."""
-        settings = environment(
-            "", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3
-        )
+        settings = environment("", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3)
         if CODE:
             settings["PYTHONPATH"] = CODE
         node = Nats3Server(self.directory / f"nats3-{len(self.nodes)}", settings)
@@ -213,7 +211,11 @@ class World:
     async def call(self, method: str, path: str, body: object = None, node: Nats3Server | None = None) -> Any:
         """One call of the public API; the body of the answer. Raises Failed unless it is 2xx."""
         async with httpx2.AsyncClient(base_url=(node or self.node).url, timeout=20) as client:
-            answer = await client.request(method, path, json=body) if body is not None else await client.request(method, path)
+            answer = (
+                await client.request(method, path, json=body)
+                if body is not None
+                else await client.request(method, path)
+            )
         if answer.status_code >= 300:  # noqa: PLR2004 - redirections are none of ours either
             raise Failed(f"{method} {path}: {answer.status_code} {answer.text[:400]}")
         return answer.json() if answer.content else None
@@ -268,9 +270,7 @@ class World:
         """Until so many messages are recorded: all that the stream took, unless said otherwise."""
         if count is None:
             count = len(self.ledger.acknowledged)
-        return await self.until(
-            f"{count} messages archived", lambda: self._is_stored(job, count), within
-        )
+        return await self.until(f"{count} messages archived", lambda: self._is_stored(job, count), within)
 
     async def _is_stored(self, job: str, count: int) -> bool:
         found = (await self.job(job))["progress"]["messages"]

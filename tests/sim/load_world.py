@@ -57,7 +57,12 @@ class World:
             lambda: [(job, self.stores.events(f"run/{job}")) for job in SOURCES] + [(LOAD, self.log.events(RUN))]
         )
         self.messages = [
-            (seq, CREATED + seq, b"s.%d" % self.rng.randrange(3), self.rng.choice([None, b"NATS/1.0\r\nA: %d\r\n\r\n" % seq]))
+            (
+                seq,
+                CREATED + seq,
+                b"s.%d" % self.rng.randrange(3),
+                self.rng.choice([None, b"NATS/1.0\r\nA: %d\r\n\r\n" % seq]),
+            )
             for seq in range(1, self.rng.randint(5, 60))
             if self.rng.random() < 0.9
         ]

@@ -70,7 +70,9 @@ class World:
             STREAM,
             self.rng.choice([">", "s.>", "s.>"]),
             BUCKET,
-            limits=ChunkLimits(max_bytes=10_000, max_count=self.rng.randint(1, 6), max_age_s=self.rng.choice([0.2, 2.0])),
+            limits=ChunkLimits(
+                max_bytes=10_000, max_count=self.rng.randint(1, 6), max_age_s=self.rng.choice([0.2, 2.0])
+            ),
             drain=True,
         )
 

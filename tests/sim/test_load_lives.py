@@ -66,5 +66,3 @@ def _goes_wrong(seed, mode):
         return bool(history(seed, mode))
     except Exception:  # noqa: BLE001 - a world that breaks is caught as well
         return True
-
-

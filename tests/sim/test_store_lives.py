@@ -102,7 +102,9 @@ async def _skip_unknown(self, first, top):
 def test_without_the_rule_some_life_goes_wrong(fault, monkeypatch):
     where, name, planted = PLANTED[fault]
     monkeypatch.setattr(where, name, planted or _skip_unknown)
-    assert any(_goes_wrong(seed, retention) for seed in range(400) for retention in RETENTIONS), "planted and not caught"
+    assert any(_goes_wrong(seed, retention) for seed in range(400) for retention in RETENTIONS), (
+        "planted and not caught"
+    )
 
 
 def _goes_wrong(seed, retention):

@@ -55,7 +55,9 @@ async def test_messages_come_back_as_they_went(nats_url, postgres_url, s3):
         limits = ChunkLimits(max_count=100, max_age_s=0.5)
         await order(node, StoreOrder("store", stream, f"{stream}.>", s3.bucket, limits=limits))
         async with asyncio.timeout(15):
-            while await node.database.fetch(__import__("sqlalchemy").text("select coalesce(sum(count),0) from chunks")) != [(250,)]:
+            while await node.database.fetch(
+                __import__("sqlalchemy").text("select coalesce(sum(count),0) from chunks")
+            ) != [(250,)]:
                 await asyncio.sleep(0.1)
         await order(node, LoadOrder("load", s3.bucket, stream, f"{stream}.*", f"{target}.x"))
         async with asyncio.timeout(15):
@@ -63,6 +65,8 @@ async def test_messages_come_back_as_they_went(nats_url, postgres_url, s3):
                 await asyncio.sleep(0.1)
         got = [await js.get_msg(target, seq) for seq in range(1, 251)]
         assert [m.data for m in got] == [b"%d" % n for n in range(250)]
-        for row in await node.database.fetch(__import__("sqlalchemy").text("select name, state, messages, published from jobs")):
+        for row in await node.database.fetch(
+            __import__("sqlalchemy").text("select name, state, messages, published from jobs")
+        ):
             print(row)
         await client.close()

@@ -41,7 +41,7 @@ from eventstore.postgres import PostgresStore
 from eventstore.projection import Poisoned, ProjectionStatus, View, at_version, table_of
 from eventstore.projector import Projector
 from eventstore.rebuild import NothingBefore, Progress, Rebuild, Verdict
-from eventstore.snapshots import Snapshot, Snapshots
+from eventstore.snapshots import MemorySnapshots, Snapshot, Snapshots
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 from eventstore.types import Registry
@@ -68,6 +68,7 @@ __all__ = [
     "LogRewound",
     "LogUnavailable",
     "MemoryClaims",
+    "MemorySnapshots",
     "MemoryStore",
     "NewEvent",
     "Node",

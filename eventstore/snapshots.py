@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
 import zstandard
 
 from eventstore.connection import Link
+from eventstore.errors import Undecodable
 from eventstore.event import Position, Version
 
 SMALL = 1024
@@ -16,6 +17,7 @@ SMALL = 1024
 
 _PLAIN, _ZSTD = b"\x00", b"\x01"
 _LIMIT = 1 << 28
+_BROKEN = (ValueError, TypeError, msgpack.UnpackException, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Snapshots:
         )
 
     async def load(self, entity_id: str) -> Snapshot | None:
-        """The newest one, None where there is none."""
+        """The newest one, None where there is none. Raises Undecodable for bytes that are none of ours."""
         rows = await self._link.fetch(
             "SELECT entity_id, version, position, schema_version, state FROM es.snapshot WHERE entity_id = %s",
             (entity_id,),
@@ -57,7 +59,10 @@ class Snapshots:
         if not rows:
             return None
         entity, version, position, schema_version, state = rows[0]
-        return Snapshot(entity, version, position, schema_version, unpack(state))
+        try:
+            return Snapshot(entity, version, position, schema_version, unpack(state))
+        except _BROKEN as fault:
+            raise Undecodable(f"the snapshot of {entity}", f"{type(fault).__name__}: {fault}") from fault
 
     async def forget(self, entity_id: str) -> None:
         """Remove it: the next recovery folds the whole history."""
@@ -66,6 +71,21 @@ class Snapshots:
     async def close(self) -> None:
         """Close the connection."""
         await self._link.drop()
+
+
+class MemorySnapshots:
+    """The same in memory; states go through their bytes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Snapshot] = {}
+
+    async def save(self, snapshot: Snapshot) -> None:
+        kept = self._kept.get(snapshot.entity_id)
+        if kept is None or kept.version <= snapshot.version:
+            self._kept[snapshot.entity_id] = replace(snapshot, state=unpack(pack(snapshot.state)))
+
+    async def load(self, entity_id: str) -> Snapshot | None:
+        return self._kept.get(entity_id)
 
 
 def pack(state: Any) -> bytes:  # noqa: ANN401 - whatever msgpack takes

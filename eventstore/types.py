@@ -123,6 +123,20 @@ def from_json(class_: type[Any], data: Mapping[str, Any]) -> Any:  # noqa: ANN40
         raise Undecodable(class_.__name__, f"{type(fault).__name__}: {fault}") from fault
 
 
+def shape(class_: type[Any]) -> str:
+    """All fields of a dataclass and of those inside it, with their types, as one line: equal shapes read each other's JSON."""
+    found: dict[str, str] = {}
+    waiting: list[Any] = [class_]
+    while waiting:
+        hint = waiting.pop()
+        waiting += get_args(hint)
+        if is_dataclass(hint) and isinstance(hint, type) and hint.__name__ not in found:
+            hints = get_type_hints(hint)
+            found[hint.__name__] = ",".join(f"{name}:{hints[name]}" for name in _field_names(hint))
+            waiting += hints.values()
+    return ";".join(f"{name}({found[name]})" for name in sorted(found))
+
+
 def _dataclass_to_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
     unions = _union_fields(type(value))
     result: dict[str, Any] = {}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from eventstore import Position, Recorded, Version
+from eventstore import Recorded, Version
 from eventstore.types import to_json
 from nats3.api.errors import NotFound
 from nats3.api.pages import shown
-from nats3.api.reading import only, text_of
+from nats3.api.reading import only
 from nats3.api.services import Services
-from nats3.api.v2_questions import moment_of, within
+from nats3.api.v2_questions import as_of_in
 from nats3.api.words import format_time
 from nats3.job import loading, ordering, storing
 from nats3.job.history import HISTORY, job_entity, job_of
@@ -31,7 +30,7 @@ async def get(services: Services, request: Request) -> Response:
     only(request, "as_of", "min_position")
     await shown(services, request)
     entity_id = str(request.path_params["id"])
-    as_of = await _as_of(services, text_of(request, "as_of"))
+    as_of = await as_of_in(services, request)
     evolve = await _fold_of(services, entity_id)
     state: Any = evolve(None, None)
     last: Recorded | None = None
@@ -51,14 +50,6 @@ async def get(services: Services, request: Request) -> Response:
             "state": to_json(state),
         }
     )
-
-
-async def _as_of(services: Services, text: str | None) -> Position | datetime | None:
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - digits of a bigint
-        return await within(services, "as_of", int(text))
-    return moment_of("as_of", text)
 
 
 async def _fold_of(services: Services, entity_id: str) -> Callable[[Any, Any], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -16,12 +17,13 @@ from nats3.api.pages import listing, shown
 from nats3.api.reading import int_of, only, text_of
 from nats3.api.services import Services
 from nats3.api.v2_jobs import job_id_of
-from nats3.api.v2_questions import FILTERS, event_body, position_in, question_of, within
+from nats3.api.v2_questions import FILTERS, as_of_in, event_body, position_in, question_of, within
 from nats3.errors import Invalid
 from nats3.job.history import job_entity, run_entity
 
 MAX_PAGE = 1000
 _BEGIN = Version(0)
+_TICK = timedelta(microseconds=1)
 _EXPORT_PAGE = 1000
 
 
@@ -56,17 +58,27 @@ async def get(services: Services, request: Request) -> Response:
 
 
 async def of_job(services: Services, request: Request) -> Response:
-    """What was ordered of a job and what happened to it, in the order of the log."""
-    only(request, "after", "limit", "min_position")
+    """What was ordered of a job and what happened to it, in the order of the log; up to `as_of` if that is given."""
+    only(request, "after", "limit", "min_position", "as_of")
     await shown(services, request)
     job_id = job_id_of(request)
     limit = int_of(request, "limit", 100, 1, MAX_PAGE)
     after = await position_in(services, request, "after")
     if not await services.log.read(job_entity(job_id), _BEGIN, 1):
         raise NotFound(f"job id {job_id} not found")
-    ordered = await services.audit.oldest_first(Question(entity_id=job_entity(job_id)), after, limit)
-    happened = await services.audit.oldest_first(Question(entity_id=run_entity(job_id)), after, limit)
-    return _answer(request, merged(ordered, happened, limit), "after")
+    as_of = await as_of_in(services, request)
+    until = as_of + _TICK if isinstance(as_of, datetime) else None
+    last = None if isinstance(as_of, datetime) else as_of
+    ordered = await services.audit.oldest_first(Question(job_entity(job_id), until=until), after, limit)
+    happened = await services.audit.oldest_first(Question(run_entity(job_id), until=until), after, limit)
+    return _answer(request, up_to(last, merged(ordered, happened, limit)), "after")
+
+
+def up_to(last: Position | None, page: Page) -> Page:
+    """What of a page of rising positions is not above `last`."""
+    if last is None or page.reached <= last:
+        return page
+    return Page(tuple(event for event in page.events if event.position <= last), None, last)
 
 
 def merged(one: Page, other: Page, limit: int) -> Page:

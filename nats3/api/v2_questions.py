@@ -68,6 +68,16 @@ async def position_in(services: Services, request: Request, name: str, default: 
     return await within(services, name, position)
 
 
+async def as_of_in(services: Services, request: Request) -> Position | datetime | None:
+    """A position (inclusive) or a time in `as_of`. Raises BadQuery, Invalid."""
+    text = text_of(request, "as_of")
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - digits of a bigint
+        return await within(services, "as_of", int(text))
+    return moment_of("as_of", text)
+
+
 async def within(services: Services, name: str, position: int) -> Position:
     if position:
         head = await services.log.head()

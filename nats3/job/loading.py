@@ -156,6 +156,10 @@ LOADING_EVENTS = (
 )
 
 
+FOLD = 1
+"""Raise it when `evolve` makes something else of the same events: states that were kept are then folded anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loading:
     """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches."""

@@ -111,6 +111,10 @@ StoringEvent = (
 STORING_EVENTS = (LifeOpened, LifeContinued, GapObserved, ChunkFlushed, ObjectsCondemned)
 
 
+FOLD = 1
+"""Raise it when `evolve` makes something else of the same events: states that were kept are then folded anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Storing:
     """Fold of a store job's run.

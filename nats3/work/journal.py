@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 from typing_extensions import override
 
@@ -11,42 +12,131 @@ from actors import errors as actor_errors
 from actors.journal import History, Journal
 from eventstore import (
     Append,
+    Appended,
     Batcher,
     EventStore,
     Fence,
     Fenced,
     LogUnavailable,
+    Position,
     Recorded,
     Registry,
+    Snapshot,
     Stopped,
+    Undecodable,
     Version,
     VersionConflict,
 )
+from eventstore.types import from_json, shape, to_json
 
 _PAGE = 1000
+
+SNAPSHOT_EVERY = 500
+"""Events between two snapshots of a run."""
+
+
+class Keeper(Protocol):
+    """Keeps the newest snapshot of each entity; a lost one costs time, never truth."""
+
+    async def save(self, snapshot: Snapshot) -> None: ...
+
+    async def load(self, entity_id: str) -> Snapshot | None:
+        """Raises LogUnavailable, Undecodable."""
+        ...
+
+
+class StateCodec(Protocol):
+    """States as plain data and back. `version` is that of the fold: another one knows nothing of these states."""
+
+    @property
+    def version(self) -> int: ...
+
+    def encode(self, state: Any) -> Any: ...  # noqa: ANN401 - each run has its own state
+
+    def decode(self, data: Any) -> Any:  # noqa: ANN401 - see above
+        """Raises Undecodable for what another program kept."""
+        ...
+
+
+class FoldedState(StateCodec):
+    """A dataclass that a fold of `version` makes. States of a class with other fields are not read: they would lack
+    what the fold of all events has.
+    """
+
+    def __init__(self, class_: type[Any], version: int) -> None:
+        self._class = class_
+        self._version = version
+        self._shape = shape(class_)
+
+    @property
+    @override
+    def version(self) -> int:
+        return self._version
+
+    @override
+    def encode(self, state: Any) -> Any:
+        return [self._shape, to_json(state)]
+
+    @override
+    def decode(self, data: Any) -> Any:
+        if not isinstance(data, list) or data[:1] != [self._shape]:
+            raise Undecodable(self._class.__name__, "the snapshot is of another program")
+        return from_json(self._class, cast("dict[str, Any]", data[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where runs are written and read, and kept folded."""
+
+    store: EventStore
+    batcher: Batcher
+    registry: Registry
+    snapshots: Keeper
 
 
 class RunJournal(Journal[Any]):
     """History of `entity_id`, written under `fence` as `actor`."""
 
-    def __init__(
-        self, entity_id: str, fence: int, store: EventStore, batcher: Batcher, registry: Registry, *, actor: str
-    ) -> None:
+    def __init__(self, entity_id: str, fence: int, log: Log, codec: StateCodec, *, actor: str) -> None:
         self._entity_id = entity_id
         self._fence = Fence(fence)
-        self._store = store
-        self._batcher = batcher
-        self._registry = registry
+        self._store = log.store
+        self._batcher = log.batcher
+        self._registry = log.registry
+        self._snapshots = log.snapshots
+        self._codec = codec
         self._actor = actor
+        self._appended: Appended | None = None
 
     @override
     async def recover(self) -> History[Any]:
-        events: list[Any] = []
-        version = 0
+        kept = await self._kept()
+        if kept is not None:
+            snapshot, state = kept
+            # One event more than is needed: the one at the snapshot says whether it is of this history.
+            page = await self._read(snapshot.version - 1)
+            if page and (page[0].version, page[0].position) == (snapshot.version, snapshot.position):
+                return await self._fold_on(state, page[1:], page[-1].version)
+        return await self._fold_on(None, [], 0)
+
+    async def _fold_on(self, state: object | None, begun: Sequence[Recorded], version: int) -> History[Any]:
+        events = [self._registry.decode(event) for event in begun]
         while page := await self._read(version):
             events += map(self._registry.decode, page)
             version = page[-1].version
-        return History(None, events, version)
+        return History(state, events, version)
+
+    async def _kept(self) -> tuple[Snapshot, Any] | None:
+        """The newest snapshot and its state, None where there is none that this program understands."""
+        try:
+            snapshot = await self._snapshots.load(self._entity_id)
+            if snapshot is None or snapshot.schema_version != self._codec.version:
+                return None
+            return snapshot, self._codec.decode(snapshot.state)
+        except Undecodable:
+            return None
+        except LogUnavailable as away:
+            raise actor_errors.Transient(away.reason) from away
 
     async def _read(self, after: int) -> list[Recorded]:
         try:
@@ -66,9 +156,20 @@ class RunJournal(Journal[Any]):
             raise actor_errors.Conflict(self._entity_id, expected, conflict.actual) from conflict
         except Stopped as stopped:
             raise actor_errors.Transient(str(stopped)) from stopped
+        self._appended = appended
         return appended.version
 
     @override
     async def save(self, version: int, state: object) -> None:
-        """No snapshots are kept yet: a run is folded from its first event."""
-        del version, state
+        position = await self._position_of(version)
+        snapshot = Snapshot(self._entity_id, Version(version), position, self._codec.version, self._codec.encode(state))
+        try:
+            await self._snapshots.save(snapshot)
+        except LogUnavailable as away:
+            raise actor_errors.Transient(away.reason) from away
+
+    async def _position_of(self, version: int) -> Position:
+        if self._appended is not None and self._appended.version == version:
+            return self._appended.last
+        (event,) = (await self._read(version - 1))[:1]
+        return event.position

@@ -12,12 +12,12 @@ from actors import errors as actor_errors
 from actors.actor import Actor
 from eventstore import Batcher, EventStore, Version
 from nats3.errors import Nats3Error
-from nats3.job import ordering
+from nats3.job import loading, ordering, storing
 from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
 from nats3.job.running import RunFailed
 from nats3.work.bind import forget_consumers
-from nats3.work.journal import RunJournal
+from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
 from nats3.work.run import Claimed
@@ -25,14 +25,16 @@ from nats3.work.store_worker import StoreWorker
 from nats3.work.tools import Tools
 
 _PAGE = 1000
+_STORING = FoldedState(storing.Storing, storing.FOLD)
+_LOADING = FoldedState(loading.Loading, loading.FOLD)
 
 
 class Workers(Staff):
     """Store and load workers over the event log."""
 
-    def __init__(self, store: EventStore, batcher: Batcher, tools: Tools) -> None:
+    def __init__(self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools) -> None:
         self._store = store
-        self._batcher = batcher
+        self._log = Log(store, batcher, HISTORY, snapshots)
         self._tools = tools
 
     @override
@@ -40,24 +42,23 @@ class Workers(Staff):
         """A factory: each activation is a new actor on the same claim."""
         order = runnable.order
         if isinstance(order, StoreOrder):
-            return lambda: StoreWorker(claimed, order, self._journal(claimed), self._tools)
+            return lambda: StoreWorker(claimed, order, self._journal(claimed, _STORING), self._tools)
         return lambda: LoadWorker(
             claimed,
             order,
-            self._journal(claimed),
+            self._journal(claimed, _LOADING),
             self._tools,
             generation=runnable.generation,
             attempt=runnable.attempt,
         )
 
-    def _journal(self, claimed: Claimed) -> RunJournal:
-        entity_id = f"run/{claimed.job_id}"
-        return RunJournal(entity_id, claimed.fence, self._store, self._batcher, HISTORY, actor=self._tools.node)
+    def _journal(self, claimed: Claimed, codec: FoldedState) -> RunJournal:
+        return RunJournal(f"run/{claimed.job_id}", claimed.fence, self._log, codec, actor=self._tools.node)
 
     @override
     async def failed(self, claimed: Claimed, reason: str) -> None:
         """Somebody else's claim or write in between makes this record worthless: then it is left out."""
-        journal = self._journal(claimed)
+        journal = self._journal(claimed, _STORING)  # of whatever kind: only the version matters
         with suppress(actor_errors.ActorError):
             history = await journal.recover()
             await journal.append(history.version, [RunFailed(reason)])

@@ -29,6 +29,7 @@ from nats3.job.running import (
 )
 from nats3.work.apart import Interrupted, apart
 from nats3.work.endure import judge
+from nats3.work.journal import SNAPSHOT_EVERY
 from nats3.work.messages import Away, Back, Ending, LookNow, Why
 from nats3.work.run import Claimed
 from nats3.work.tools import StateName, Tools
@@ -57,7 +58,7 @@ class Worker(DurableActor[S, E]):
     kind: Kind
 
     def __init__(self, claimed: Claimed, journal: Journal[Any], tools: Tools) -> None:
-        super().__init__(journal)
+        super().__init__(journal, SNAPSHOT_EVERY)
         self.claimed = claimed
         self.tools = tools
         self.why: Why = "shutdown"

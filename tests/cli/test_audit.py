@@ -65,6 +65,50 @@ def test_a_tail_prints_each_event_as_it_comes(api, run):
     assert [json.loads(line) for line in ran.out.splitlines()] == [EVENT]
 
 
+def test_every_filter_is_handed_on(api, run):
+    query = "entity=run%2F1&category=run&type=a%2Cb&node=n&actor=ann&correlation=c&since=2026-01-01&until=2027-01-01"
+    api.answer(f"GET /api/v2/events?{query}&after=1&order=desc&limit=5", {"items": [EVENT]})
+    words = ["--entity", "run/1", "--category", "run", "--type", "a,b", "--node", "n", "--actor", "ann"]
+    words += ["--correlation", "c", "--since", "2026-01-01", "--until", "2027-01-01", "--after", "1", "--newest"]
+    assert run("events", "ls", *words, "--limit", "5", "-o", "name").out == "7\n"
+
+
+def test_the_history_as_of_a_position_says_how_the_job_was_then(api, run):
+    api.answer("GET /api/v2/jobs/1/events?as_of=7&limit=100", {"items": [EVENT]})
+    api.answer("GET /api/v2/entities/job/1?as_of=7", {"state": {"wanted": "active"}})
+    api.answer("GET /api/v2/entities/run/1?as_of=7", {"detail": "nothing yet"}, status=404)
+    ran = run("job", "history", "1", "--as-of", "7")
+    assert (ran.code, ran.out, ran.err) == (0, TABLE, 'job: {"wanted": "active"}\nrun: null\n')
+    states = json.loads(run("job", "history", "1", "--as-of", "7", "-o", "json").out)
+    assert (states["job"], states["run"]) == ({"wanted": "active"}, None)
+
+
+WHOLE = {"verdict": "whole", "events": 9, "up_to": 9, "broken": None}
+BROKEN = {
+    "verdict": "broken",
+    "events": 2,
+    "up_to": 2,
+    "broken": {"entity_id": "run/1", "version": 1, "position": 3, "fault": "its hash does not fit"},
+}
+
+
+def test_the_verdict_on_the_log_is_the_exit_code(api, run):
+    for verdict, code, said in (
+        (WHOLE, 0, "9 events up to position 9: each one fits the one before\n"),
+        (BROKEN, 1, "2 events up to position 2: run/1 version 1 at position 3: its hash does not fit\n"),
+    ):
+        lines = json.dumps({"position": 1, "head": 9}) + "\n" + json.dumps(verdict) + "\n"
+        api.answer("GET /api/v2/events/verify", lines, media="application/x-ndjson")
+        ran = run("events", "verify")
+        assert (ran.code, ran.out, ran.err) == (code, "", said)
+
+
+def test_a_walk_without_a_verdict_is_none(api, run):
+    api.answer("GET /api/v2/events/verify", json.dumps({"position": 1, "head": 9}) + "\n", media="application/x-ndjson")
+    ran = run("events", "verify")
+    assert (ran.code, ran.err) == (1, "nats3: the server ended before the whole log was walked: try again\n")
+
+
 def test_projections_are_listed(api, run):
     rows = [{"name": "jobs", "version": 1, "status": "running", "position": 7, "lag": 0}]
     api.answer("GET /api/v2/projections?limit=1000", {"items": rows})

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from nats3.dev.nats3_server import Nats3Server
+from nats3.dev.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("actors", "eventstore", "nats3")
 
@@ -107,3 +110,9 @@ def _walk(body: list[ast.stmt], above: str) -> Iterator[str]:
 def all_names() -> frozenset[str]:
     modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     return frozenset(name for path in modules for name in names_in(path))
+
+
+def elsewhere(server: Nats3Server) -> Nats3Server:
+    """Not on 8080, where another's nats3 may answer while this one still starts."""
+    server.port = free_port()
+    return server

@@ -15,7 +15,7 @@ from nats3.dev.nats3_server import Nats3Server, environment
 from nats3.dev.nats_server import NatsServer
 from nats3.dev.natswire import Said, Wire
 from nats3.dev.s3_server import S3Access
-from tests.docs.pages import page
+from tests.docs.pages import elsewhere, page
 
 
 def allowed(what: str) -> list[str]:
@@ -59,7 +59,7 @@ async def test_a_user_with_the_permissions_of_the_manual_stores_loads_and_tidies
         login = {"NATS3_NATS_USER": "nats3", "NATS3_NATS_PASSWORD": "n3"}
         settings = environment("", guarded.url, postgres_url, s3) | login
         async with (
-            Nats3Server(server_directory / "nats3", settings) as server,
+            elsewhere(Nats3Server(server_directory / "nats3", settings)) as server,
             httpx2.AsyncClient(base_url=server.url, timeout=10) as client,
         ):
             store = {

@@ -18,7 +18,7 @@ from nats3.dev.nats3_server import Nats3Server, environment
 from nats3.dev.nats_server import NatsServer
 from nats3.dev.natswire import Wire
 from nats3.dev.s3_server import S3Access
-from tests.docs.pages import page, words
+from tests.docs.pages import elsewhere, page, words
 
 README = page("README.md")
 
@@ -56,7 +56,7 @@ async def place(
     async with await Wire.open(fresh_nats.url) as wire:
         await wire.api("STREAM.CREATE.ORDERS", {"name": "ORDERS", "subjects": ["orders.>"]})
     settings = environment("", fresh_nats.url, postgres_url, s3)
-    async with Nats3Server(server_directory / "nats3", settings) as server:
+    async with elsewhere(Nats3Server(server_directory / "nats3", settings)) as server:
         yield Place(server.url, fresh_nats.url, s3.bucket)
 
 

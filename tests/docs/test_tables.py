@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from nats3.job.states import RULES
 from nats3.work import endure
@@ -31,3 +32,15 @@ def test_what_the_application_is_granted_is_what_the_manual_says() -> None:
     granted = re.findall(r"\"((?:GRANT|REVOKE|ALTER) [^\"]+)\"", source)
     (told,) = OPERATING.blocks("sql")
     assert told.splitlines() == [statement.format("nats3") + ";" for statement in granted]
+
+
+def test_the_direction_of_imports_is_the_one_that_is_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert " > ".join(layers) in " ".join(page("ARCHITECTURE.md").text.split())
+
+
+def test_every_room_is_in_the_table_of_rooms() -> None:
+    named = {text.strip("/") for text in page("ARCHITECTURE.md").inline()}
+    there = {path.stem for path in (ROOT / "nats3").iterdir() if not path.name.startswith("__")}
+    assert there - named <= {"errors"}

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -170,7 +171,7 @@ def archive(log: Log, bucket: Bucket, job: str, verdict: Verdict, *, deleted: bo
     verdict.counts["messages"] += len(found.messages)
     places = [each.place for each in found.messages]
     # Chunks of one life follow each other and lives are opened in turn, so this is the order of the log as well.
-    verdict.none([p for p, q in zip(places, places[1:], strict=False) if p >= q], "I3 out of order or twice, after")
+    verdict.none([p for p, q in pairwise(places) if p >= q], "I3 out of order or twice, after")
     _orphans(bucket, job, events, verdict)
     return found
 

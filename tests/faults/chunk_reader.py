@@ -9,6 +9,7 @@ import json
 from base64 import b64decode
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from struct import unpack_from
 from typing import Any
 
@@ -174,7 +175,7 @@ def in_bloom(bits: bytes, subject: bytes) -> bool:
 def check(head: dict[str, Any], messages: list[Message]) -> list[tuple[int, int]]:
     seqs = [each.seq for each in messages]
     need(seqs and seqs[0] > head["previous_seq"], "first seq")
-    need(all(a < b for a, b in zip(seqs, seqs[1:], strict=False)), "seqs rise strictly")
+    need(all(a < b for a, b in pairwise(seqs)), "seqs rise strictly")
     times = [each.time for each in messages]
     said = (head["first"], head["last"], head["count"], head["first_time"], head["last_time"])
     need(said == (seqs[0], seqs[-1], len(seqs), min(times), max(times)), "bounds of the chunk")

@@ -132,7 +132,7 @@ def _b(text: str | None) -> bytes | None:
     return None if text is None else b64decode(text)
 
 
-async def produce(url: str, subject: bytes, ledger: Ledger, count: int, rate: float, size: int, seed: int) -> None:
+async def produce(url: str, subject: bytes, ledger: Ledger, *, count: int, rate: float, size: int, seed: int) -> None:
     """Publish `count` messages at about `rate` a second; an outage is waited out and makes unknown ones."""
     began, done, nats = monotonic(), 0, None
     while done < count:
@@ -158,7 +158,8 @@ def main() -> None:
     options = dict(zip(rest[::2], map(int, rest[1::2]), strict=True))
     ledger = Ledger(Path(path))
     count, rate, size = options.get("--count", 10_000), options.get("--rate", 2000), options.get("--size", 120)
-    asyncio.run(produce(url, subject.encode(), ledger, count, rate, size, options.get("--seed", 1)))
+    seed = options.get("--seed", 1)
+    asyncio.run(produce(url, subject.encode(), ledger, count=count, rate=rate, size=size, seed=seed))
     print(f"{len(ledger.acknowledged)} acknowledged, {len(ledger.unknown)} unknown")
 
 

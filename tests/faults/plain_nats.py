@@ -1,8 +1,8 @@
-"""A NATS client of a few lines: raw bytes in, raw bytes out. Imports nothing of the product and no NATS library.
+r"""A NATS client of a few lines: raw bytes in, raw bytes out. Imports nothing of the product and no NATS library.
 
     async with await Plain.connect(url) as nats:
         await nats.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s"]})
-        seq = (await nats.publish(b"s", b"payload", b"NATS/1.0\\r\\nA: 1\\r\\n\\r\\n"))["seq"]
+        seq = (await nats.publish(b"s", b"payload", b"NATS/1.0\r\nA: 1\r\n\r\n"))["seq"]
         async for kept in nats.read("S"): ...
 
 Header blocks and subjects go out as they are given, whatever they hold. A connection that dies fails everything that
@@ -18,6 +18,7 @@ import secrets
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -67,7 +68,7 @@ class Plain:
         self._waiting: dict[bytes, asyncio.Future[Frame]] = {}
         self._sinks: dict[bytes, asyncio.Queue[Frame | None]] = {}
         self._count = 0
-        self._task = asyncio.get_running_loop().create_task(self._listen())  # noqa: TID251 - ended by close
+        self._task = asyncio.get_running_loop().create_task(self._listen())
 
     @classmethod
     async def connect(cls, url: str) -> Self:
@@ -296,9 +297,9 @@ class Plain:
         sizes = 1 if words[0] == b"MSG" else 2
         total = int(words[-1])
         body = await self._reader.readexactly(total + 2)
-        cut = int(words[-2]) if sizes == 2 else 0  # noqa: PLR2004 - header bytes and all bytes
+        cut = int(words[-2]) if sizes == 2 else 0
         reply = words[3] if len(words) == 4 + sizes else b""
-        frame = Frame(words[1], reply, body[:cut] if sizes == 2 else None, body[cut:-2])  # noqa: PLR2004
+        frame = Frame(words[1], reply, body[:cut] if sizes == 2 else None, body[cut:-2])
         sink = self._sinks.get(words[2])
         if sink is not None:
             sink.put_nowait(frame)
@@ -317,8 +318,6 @@ def kept_of(frame: Frame) -> Kept:
 
 def _nanoseconds(text: str) -> int:
     """RFC 3339 in UTC with up to nine digits behind the point."""
-    from datetime import UTC, datetime
-
     whole, _, fraction = text.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)

@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 from tests.faults.registry import Row
-from tests.faults.rows import deaths, outages, plain, strange, tampering, wires
+from tests.faults.rows import deaths, disasters, outages, plain, strange, swarm, tampering, wires
 from tests.faults.world import Servers, world
 
-ROOMS = (plain, deaths, outages, tampering, strange, wires)
+ROOMS = (plain, deaths, outages, tampering, strange, wires, disasters, swarm)
 
 
 async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[str]:

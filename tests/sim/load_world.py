@@ -81,10 +81,11 @@ class World:
         return [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
 
     async def archive(self):
-        jobs = SOURCES[: self.rng.choice([1, 1, 2])]
-        for job in jobs:
-            kept = self.messages if job == jobs[0] else [m for m in self.messages if m[2] != b"s.0"]
-            await self._archive(job, kept)
+        if self.rng.random() < 0.5:
+            await self._archive(SOURCES[0], self.messages)
+            return
+        for job, unwanted in zip(SOURCES, (b"s.2", b"s.0"), strict=True):
+            await self._archive(job, [message for message in self.messages if message[2] != unwanted])
 
     async def _archive(self, job, kept):
         opening = Opening(1, f"life-{job[:8]}", CREATED)

@@ -140,6 +140,14 @@ class World:
         error = actor_errors.Transient("the log is away")
         self.nodes[-1].journal.fail_next_append(error, written=self.rng.random() < 0.5)
 
+    async def lose_commits(self):
+        """Postgres comes back from an older copy: the last events were never written, and no old owner may write."""
+        entity = self.log._entities[RUN]
+        kept = max(0, len(entity.events) - self.rng.randint(1, 6))
+        del entity.events[kept:], entity.fences[kept:]
+        entity.snapshot = None
+        await self.start()
+
     # --- nodes
 
     async def start(self):
@@ -217,6 +225,7 @@ STEPS = {
     "recreate": 0.004,
     "hurt_objects": 0.08,
     "hurt_log": 0.04,
+    "lose_commits": 0.006,
 }
 
 
@@ -247,6 +256,7 @@ async def live(world: World, steps: int = 120) -> list[str]:
 
 
 async def _drained(world: World) -> bool:
+    await asyncio.sleep(60)  # every fault has been heard of by now
     for _ in range(600):
         state = fold(world)
         if world.stream.created in state.created and state.cursor >= world.stream.last:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
+import psycopg
+
 from tests.faults import checker
 from tests.faults.registry import row
 from tests.faults.world import World
@@ -204,8 +206,6 @@ async def a_database_that_turns_read_only_for_a_while(world: World) -> None:
 
 async def _set_read_only(world: World, value: str) -> None:
     def change() -> None:
-        import psycopg
-
         with psycopg.connect(world.servers.postgres.url, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {world.database} SET default_transaction_read_only = {value}".encode())
             connection.execute(

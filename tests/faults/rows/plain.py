@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from tests.faults import checker
 from tests.faults.checker import given_back
 from tests.faults.registry import row
@@ -270,8 +272,6 @@ async def a_load_of_nothing_is_a_success(world: World) -> None:
 
 
 def _rfc3339(time: int) -> str:
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(time // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{time % 10**9:09d}Z"
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.faults import checker
@@ -14,6 +15,7 @@ from tests.faults.registry import row
 from tests.faults.s3_proxy import (
     WEAK,
     Answer,
+    Delay,
     Fault,
     FlipBit,
     Hang,
@@ -333,8 +335,6 @@ async def slow_lines(world: World) -> None:
 @row("F25", within=150)
 async def a_node_slower_than_its_producer(world: World) -> None:
     """S3 takes a fraction of a second per object: memory stays flat, nothing is lost."""
-    from tests.faults.s3_proxy import Delay
-
     async with _s3(world) as proxy:
         proxy.always(Delay(0.25), is_put)
         await world.make_stream()
@@ -353,6 +353,4 @@ async def a_node_slower_than_its_producer(world: World) -> None:
 
 
 def _resident(pid: int) -> int:
-    from pathlib import Path
-
     return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * 4096

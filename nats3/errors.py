@@ -27,7 +27,7 @@ class Unavailable(Nats3Error):
 
 
 class Blocked(Nats3Error):
-    """The world must change before this can go on: look again every minute, or when someone says so."""
+    """The world must change before this can go on: look again every few seconds, and at once when someone says so."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")

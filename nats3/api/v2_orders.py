@@ -12,7 +12,7 @@ from nats3.api.reading import Exact, as_model
 from nats3.api.v1_orders import made_up_name, trimmed
 from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
-from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, PublishMode, StoreOrder
+from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, StoreOrder
 from nats3.job.states import RULES
 from nats3.views.job_row import JobRow
 
@@ -56,7 +56,7 @@ class LoadV2(Exact):
     to_seq: int | None = None
     limit: int | None = None
     headers: HeaderPolicy = "safe"
-    mode: PublishMode = "auto"
+    mode: Literal["auto", "exclusive", "dedupe", "at_least_once"] = "auto"
     on_bad_chunk: OnBadChunk = "halt"
 
 

@@ -36,7 +36,7 @@ class Rule:
 
 
 _ACTIVE: frozenset[Command] = frozenset({"pause", "delete"})
-_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "delete"})
+_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "retry", "delete"})
 _ENDED: frozenset[Command] = frozenset({"retry", "delete"})
 
 RULES: dict[State, Rule] = {
@@ -46,7 +46,7 @@ RULES: dict[State, Rule] = {
     State.REPAIRING: Rule("Running", "index and bucket are being reconciled", goes_on=True, commands=_ACTIVE),
     State.BLOCKED: Rule(
         "Failure",
-        "the world must change; looked at again every 60 s",
+        "the world must change; looked at again every few seconds",
         goes_on=True,
         commands=_BLOCKED,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from typing_extensions import override
 
@@ -79,9 +79,11 @@ class FoldedState(StateCodec):
 
     @override
     def decode(self, data: Any) -> Any:
-        if not isinstance(data, list) or data[:1] != [self._shape]:
-            raise Undecodable(self._class.__name__, "the snapshot is of another program")
-        return from_json(self._class, cast("dict[str, Any]", data[1]))
+        match data:
+            case [found, kept] if found == self._shape:
+                return from_json(self._class, kept)
+            case _:
+                raise Undecodable(self._class.__name__, "the snapshot is of another program")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,11 @@ class RunJournal(Journal[Any]):
         return await self._fold_on(None, [], 0)
 
     async def _fold_on(self, state: object | None, begun: Sequence[Recorded], version: int) -> History[Any]:
-        events = [self._registry.decode(event) for event in begun]
+        events = list(begun)
         while page := await self._read(version):
-            events += map(self._registry.decode, page)
+            events += page
             version = page[-1].version
-        return History(state, events, version)
+        return History(state, tuple(map(self._registry.decode, events)), version)
 
     async def _kept(self) -> tuple[Snapshot, Any] | None:
         """The newest snapshot and its state, None where there is none that this program understands."""

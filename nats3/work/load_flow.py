@@ -118,8 +118,7 @@ class LoadFlow:
         self._ending = True
 
     async def _fill(self) -> None:
-        state = self._run.state
-        pieces = self._reader.pieces(state.ranges, state.position, state.rank, state.seq)
+        pieces = self._reader.pieces(self._run.state)
         async with aclosing(pieces):
             async for piece in pieces:
                 await self._read.put(piece)

@@ -202,6 +202,8 @@ class Office(Observer):
         match HISTORY.decode(event):
             case JobPaused():
                 self._begin_stop(job_id, "paused", tasks)
+            case JobRetried():
+                self._begin_stop(job_id, "handed_over", tasks)
             case JobDeleted() if job_id in self._posts:
                 self._begin_stop(job_id, "deleted", tasks)
             case JobDeleted():

@@ -56,18 +56,31 @@ class Reader:
         self._tools = tools
         self._selection = selection_of(order)
 
-    async def pieces(
-        self, ranges: Sequence[PlannedRange], position: int, rank: int, after_seq: int
-    ) -> AsyncGenerator[Piece]:
-        """Everything above (rank, after_seq). Raises Blocked at a bad chunk, unless the order says to pass it over."""
-        left = [each for each in ranges if each.rank >= rank]
-        for current, same in groupby(left, key=lambda each: each.rank):
-            after = after_seq if current == rank else 0
+    async def pieces(self, state: Loading) -> AsyncGenerator[Piece]:
+        """What is left of the plan, up to the order's limit.
+
+        Raises Blocked at a bad chunk, unless the order says to pass it over.
+        """
+        limit = self._order.limit
+        left = None if limit is None else limit - state.published
+        pieces = self._all_left(state)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if left is not None and len(piece.batch) >= left:
+                    yield Piece(piece.rank, piece.batch.slice(0, left), piece.lives[:left])
+                    return
+                left = None if left is None else left - len(piece.batch)
+                yield piece
+
+    async def _all_left(self, state: Loading) -> AsyncGenerator[Piece]:
+        ranges = [each for each in state.ranges if each.rank >= state.rank]
+        for rank, same in groupby(ranges, key=lambda each: each.rank):
+            after = state.seq if rank == state.rank else 0
             sources = list(same)
             pieces = (
-                self._single(sources[0], position, after)
+                self._single(sources[0], state.position, after)
                 if len(sources) == 1
-                else self._merged(sources, position, after)
+                else self._merged(sources, state.position, after)
             )
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -75,7 +88,7 @@ class Reader:
 
     async def first_subject(self, state: Loading) -> str | None:
         """On which subject the first message that is left will be published; None when none is left."""
-        pieces = self.pieces(state.ranges, state.position, state.rank, state.seq)
+        pieces = self.pieces(state)
         async with aclosing(pieces):
             async for piece in pieces:
                 if len(piece.batch):

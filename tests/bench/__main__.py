@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,16 +62,21 @@ def size_of(told: argparse.Namespace) -> Size:
     return replace(size, **{name: value for name, value in given.items() if value is not None})
 
 
-async def measured(rows: dict[str, Row], size: Size, directory: Path) -> list[Figure]:
-    """Every figure of these rows, one row after the other on servers of their own below `directory`."""
+async def measured(rows: dict[str, Row], size: Size, directory: Path) -> tuple[list[Figure], list[str]]:
+    """Every figure of these rows, one row after the other on servers of their own below `directory`; the rows that failed."""
     figures: list[Figure] = []
+    failed: list[str] = []
     async with housed(directory) as house:
         for title, measure in rows.items():
             _say(f"{title} (nats3 is process {house.server.pid}) ... ")
             began = time.monotonic()
-            figures += await measure(house, size)
+            try:
+                figures += await measure(house, size)
+            except Exception as fault:  # noqa: BLE001 - a row that fails must not cost what the others found
+                failed.append(title)
+                traceback.print_exception(fault)
             _say(f"{time.monotonic() - began:.0f} s, load average {os.getloadavg()[0]:.1f}\n")
-    return figures
+    return figures, failed
 
 
 def _say(text: str) -> None:
@@ -88,7 +94,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="nats3-bench-") as name:
         directory = Path(name)
         directory.chmod(0o711)  # for the user that Postgres runs as
-        figures = uvloop.run(measured({name: ROWS[name] for name in told.rows or ROWS}, size, directory))
+        figures, failed = uvloop.run(measured({name: ROWS[name] for name in told.rows or ROWS}, size, directory))
     _show(about, size, figures)
     answer = json.dumps({**about, "figures": as_json(figures)}, indent=1)
     told.json.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +102,9 @@ def main() -> int:
     if told.record:
         with HISTORY.open("a", encoding="utf-8") as history:
             history.write(json.dumps(history_line(about, figures)) + "\n")
-    return 0
+    for name in failed:
+        print(f"\nfailed: {name}")
+    return 1 if failed else 0
 
 
 def _show(about: dict[str, Any], size: Size, figures: Sequence[Figure]) -> None:

@@ -18,6 +18,7 @@ from tests.bench.traffic import fetch_and_discard, fill, messages, publish_plain
 
 KIB = 1024
 LARGE, SMALL = 10_000, 1000
+_PLAINLY = 20_000
 _IDLE_S = 3.0
 _MEMORY_MIB = 256
 
@@ -29,6 +30,8 @@ async def _timed_fetch(house: House, stream: str, count: int) -> float:
 
 
 async def _timed_publish(house: House, count: int, size: int) -> float:
+    """Of fewer messages than ours where there are many: the loop is slow, and as slow at its end as at its beginning."""
+    count = min(count, _PLAINLY)
     await house.empty_target()
     began = time.perf_counter()
     await publish_plainly(house.js, TARGET_SUBJECT, count, size)
@@ -101,7 +104,7 @@ async def load(house: House, size: Size) -> list[Figure]:
     await fill(house.stack.nats_url, house.js, stream, count, KIB)
     stored = await house.store(stream, count, LARGE)
     plain: list[float] = []
-    ours: dict[str, list[Timed]] = {"dedupe": [], "atomic": []}
+    ours: dict[str, list[Timed]] = {"dedupe": [], "exclusive": []}
     for turn in range(size.runs + size.warm):
         rate = await _timed_publish(house, count, KIB)
         timed = {mode: await _timed_load(house, stored, stream, mode) for mode in ours}
@@ -110,13 +113,18 @@ async def load(house: House, size: Size) -> list[Figure]:
             for mode, each in timed.items():
                 ours[mode].append(each)
     await house.js.delete_stream(stream)
-    dedupe, atomic = ours["dedupe"], ours["atomic"]
+    dedupe, exclusive = ours["dedupe"], ours["exclusive"]
     return [
-        middle("publish_async loop, 1 KiB", plain, "msg/s", said=f"stock nats-py, one header; {count} messages"),
+        middle(
+            "publish_async loop, 1 KiB",
+            plain,
+            "msg/s",
+            said=f"stock nats-py, one header; {min(count, _PLAINLY)} messages",
+        ),
         middle("load 1 KiB, dedupe", _rates(dedupe), "msg/s", said="the same with Nats-Msg-Id and three more headers"),
         ratio("load 1 KiB, dedupe / publish_async loop", _rates(dedupe), plain, at_least(2.0)),
-        middle("load 1 KiB, atomic", _rates(atomic), "msg/s"),
-        ratio("load 1 KiB, atomic / publish_async loop", _rates(atomic), plain, at_least(3.0)),
+        middle("load 1 KiB, exclusive", _rates(exclusive), "msg/s", said="each demands its place in the target"),
+        ratio("load 1 KiB, exclusive / publish_async loop", _rates(exclusive), plain, at_least(2.0)),
         middle("CPU per million loaded", _per_million(dedupe), "s", at_most(12), "dedupe; nats3 alone"),
     ]
 

@@ -134,8 +134,8 @@ def _b(text: str | None) -> bytes | None:
 
 async def produce(url: str, subject: bytes, ledger: Ledger, *, count: int, rate: float, size: int, seed: int) -> None:
     """Publish `count` messages at about `rate` a second; an outage is waited out and makes unknown ones."""
-    began, done, nats = monotonic(), 0, None
-    while done < count:
+    began, nats = monotonic(), None
+    while (done := len(ledger.entries)) < count:  # an id that was once promised is never used again
         piece = min(count - done, max(1, min(PIECE, int(rate // 10))))
         try:
             nats = nats or await Plain.connect(url)
@@ -143,12 +143,11 @@ async def produce(url: str, subject: bytes, ledger: Ledger, *, count: int, rate:
         except OSError:
             nats = None
             await asyncio.sleep(0.2)
-            continue
-        done += piece
-        if ledger.entries[-1].seq is None:
-            await nats.close()
-            nats = None
-        await asyncio.sleep(max(0.0, began + done / rate - monotonic()))
+        else:
+            if ledger.entries[-1].seq is None:
+                await nats.close()
+                nats = None
+        await asyncio.sleep(max(0.0, began + len(ledger.entries) / rate - monotonic()))
     if nats:
         await nats.close()
 

@@ -73,15 +73,16 @@ class Plain:
     @classmethod
     async def connect(cls, url: str) -> Self:
         parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=LONGEST_LINE)
-        await reader.readline()
-        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "plain"}
-        writer.write(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
-        line = await reader.readline()
-        while not line.startswith(b"PONG"):
-            if not line or line.startswith(b"-ERR"):
-                raise ConnectionError(line)
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=LONGEST_LINE)
+            await reader.readline()
+            options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "plain"}
+            writer.write(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
             line = await reader.readline()
+            while not line.startswith(b"PONG"):
+                if not line or line.startswith(b"-ERR"):
+                    raise ConnectionError(line)
+                line = await reader.readline()
         made = cls(reader, writer)
         writer.write(b"SUB %b.* 1\r\n" % made._inbox)
         return made

@@ -23,4 +23,6 @@ async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[
             error.add_note(made.sessions())
             error.add_note("; ".join(made.notes))
             raise
+        if bugs := made.bugs():
+            made.note(f"BUG: {len(bugs)} restarts of an actor, first {bugs[0][:200]!r}")
         return [*made.notes, *(f"{name} {count}" for name, count in made.verdict.counts.items())]

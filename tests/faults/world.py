@@ -351,6 +351,15 @@ class World:
                 texts += [f"--- {node.log}", *node.log.read_text("utf-8", "replace").splitlines()[-15:]]
         return "\n".join(texts)
 
+    def bugs(self) -> list[str]:
+        """Reasons why an actor had to be started again that are nobody's fault but the product's."""
+        lines = [line for node in self.nodes if node.log.exists() for line in node.log.read_text("utf-8").splitlines()]
+        said = [json.loads(line) for line in lines if line.startswith("{") and '"actor ' in line]
+        restarts = [each for each in said if each["event"] == "actor restarted" and each["kind"] == "bug"]
+        return [each["reason"] for each in restarts] + [
+            each.get("exception", "")[-300:] for each in said if each["event"] == "actor failed"
+        ]
+
     def sessions(self) -> str:
         """What Postgres is doing for whom, where it can be asked."""
         try:

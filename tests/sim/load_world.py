@@ -74,11 +74,13 @@ class World:
             "t.x",
             mode="exclusive" if self.mode == "exclusive" else "auto",
             delete_chunks=self.rng.random() < 0.3,
+            limit=self.rng.choice([None, None, None, 1, 7]),
         )
 
     def selected(self):
         pattern = self.order.read_subject
-        return [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
+        every = [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
+        return every[: self.order.limit]
 
     async def archive(self):
         if self.rng.random() < 0.5:

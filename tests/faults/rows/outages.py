@@ -108,7 +108,7 @@ async def store_nats_frozen(world: World) -> None:
     await _while_storing(world, _freeze_nats, _heal, FROZEN_S)
 
 
-@row("F28", sample=True, within=120)
+@row("F28", within=120)
 async def store_s3_killed(world: World) -> None:
     await _while_storing(world, _kill_s3, _heal, AWAY_S)
 

@@ -97,7 +97,7 @@ async def s3_answers_500_at_30_percent(world: World) -> None:
     await _with_s3_fault(world, Answer(500, "InternalError"), 0.3)
 
 
-@row("F37", sample=True, within=150)
+@row("F37", within=150)
 async def s3_says_slow_down_at_30_percent(world: World) -> None:
     await _with_s3_fault(world, Answer(503, "SlowDown"), 0.3)
 
@@ -138,7 +138,7 @@ async def s3_gives_bodies_truncated_and_says_so(world: World) -> None:
     await _with_s3_fault(world, Truncate(500, honest=True), 0.1, puts=False)
 
 
-@row("F41", sample=True, within=150)
+@row("F41", within=150)
 async def s3_gives_bodies_with_a_flipped_bit(world: World) -> None:
     await _with_s3_fault(world, FlipBit(700, 3), 0.2, puts=False)
 
@@ -196,7 +196,7 @@ async def s3_hangs(world: World) -> None:
         await world.check_store(job)
 
 
-@row("F03", sample=True, within=120)
+@row("F03", within=120)
 async def killed_in_the_middle_of_a_put_that_lands_late(world: World) -> None:
     """The request reaches the store long after its sender is dead and its successor has gone on."""
     async with _s3(world) as proxy:

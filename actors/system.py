@@ -119,17 +119,35 @@ class _Cell:
             self._notice,
         )
         try:
-            reason = await life.run()
+            reason = await self._apart(life)
         except Exception as error:  # noqa: BLE001  every failure of an actor is judged: that is what supervision is
             return await self._failed(life, error)
-        except asyncio.CancelledError:
-            if self._task is not None and self._task.cancelling():
-                raise
-            return await self._failed(life, StrayCancellation(self.name))
         if reason is StopReason.IDLE:
             self._observer.on_stopped(self.name, reason)
             return await self._stopped_during(self.mailbox.arrival)
         return self._stopped(reason)
+
+    async def _apart(self, life: Activation) -> StopReason:
+        """Run the activation in a task of its own; only a cancellation of this one is raised as such.
+
+        Before Python 3.13 a TaskGroup whose child fails late leaves its task marked as cancelled, or cancels what that
+        task does next. These marks end with the activation, so they end neither the pause nor the next one.
+        """
+        ends: list[StopReason | BaseException] = []
+
+        async def keep_end() -> None:
+            try:
+                ends.append(await life.run())
+            except BaseException as error:  # noqa: BLE001  raised below, where no TaskGroup can wrap it
+                ends.append(error)
+
+        async with asyncio.TaskGroup() as alone:
+            alone.create_task(keep_end(), name=self.name)
+        if isinstance(ends[0], asyncio.CancelledError):
+            raise StrayCancellation(self.name)
+        if isinstance(ends[0], BaseException):
+            raise ends[0]
+        return ends[0]
 
     async def _failed(self, life: Activation, error: Exception) -> bool:
         cause, kind = gravest(error, self._system.classify)

@@ -8,7 +8,6 @@ from actors.journal import Journal
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.loading import ChunkDeleted, LoadCompleted, Loading, LoadingEvent, LoadProgressed, TargetBound, evolve
 from nats3.job.order import LoadOrder
-from nats3.job.running import Condition, RunEvent
 from nats3.work.archive import Archive
 from nats3.work.load_flow import LoadFlow
 from nats3.work.load_plan import Planner, require_no_loop
@@ -52,14 +51,6 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     @override
     def evolve(self, state: Loading, event: LoadingEvent) -> Loading:
         return evolve(state, event)
-
-    @override
-    def condition(self) -> Condition:
-        return self.state.condition
-
-    @override
-    async def record(self, event: RunEvent) -> None:
-        await self.emit(event)
 
     @override
     async def round(self) -> bool:

@@ -7,7 +7,6 @@ from typing_extensions import override
 from actors.journal import Journal
 from nats3.buffer import Seal
 from nats3.job.order import StoreOrder
-from nats3.job.running import Condition, RunEvent
 from nats3.job.storing import Storing, StoringEvent, evolve
 from nats3.work.bind import Binder
 from nats3.work.run import Claimed
@@ -35,14 +34,6 @@ class StoreWorker(Worker[Storing, StoringEvent]):
     @override
     def evolve(self, state: Storing, event: StoringEvent) -> Storing:
         return evolve(state, event)
-
-    @override
-    def condition(self) -> Condition:
-        return self.state.condition
-
-    @override
-    async def record(self, event: RunEvent) -> None:
-        await self.emit(event)
 
     @override
     async def round(self) -> bool:

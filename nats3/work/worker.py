@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from typing_extensions import override
 
@@ -34,7 +34,15 @@ from nats3.work.messages import Away, Back, Ending, LookNow, Why
 from nats3.work.run import Claimed
 from nats3.work.tools import StateName, Tools
 
-S = TypeVar("S")
+
+class HasCondition(Protocol):
+    """The fold of any run says how the run is."""
+
+    @property
+    def condition(self) -> Condition: ...
+
+
+S = TypeVar("S", bound=HasCondition)
 E = TypeVar("E")
 
 _SAID_FROM_ATTEMPT = 2
@@ -76,18 +84,11 @@ class Worker(DurableActor[S, E]):
     def finish(self) -> bool:
         """Let the round end soon, with everything settled that was begun; False when nothing was begun."""
 
-    @abstractmethod
-    def condition(self) -> Condition: ...
-
-    @abstractmethod
-    async def record(self, event: RunEvent) -> None:
-        """Append how the run is."""
-
     async def say(self, event: RunEvent) -> None:
         """Record how the run is, and signal it."""
         await self._make_certain()
-        await self.record(event)
-        self.signal(_STATES[condition_after(event).name], self.condition().reason)
+        await self.emit(cast("E", event))
+        self.signal(_STATES[condition_after(event).name], self.state.condition.reason)
 
     async def _make_certain(self) -> None:
         """An append that was cut short may have been written: then the state is read anew, and nothing is wrong."""
@@ -180,16 +181,16 @@ class Worker(DurableActor[S, E]):
     async def progressed(self) -> None:
         """Work flows: whatever was said to be wrong is over."""
         self._faults = 0
-        if self.condition().name in {"degraded", "blocked"}:
-            await self.say(RunRecovered(self.condition().reason))
+        if self.state.condition.name in {"degraded", "blocked"}:
+            await self.say(RunRecovered(self.state.condition.reason))
 
     async def _say_once(self, event: RunDegraded | RunBlocked) -> None:
         name = "degraded" if isinstance(event, RunDegraded) else "blocked"
-        if self.condition().name != name:
+        if self.state.condition.name != name:
             await self.say(event)
 
     async def _say_recovered(self, dependency: Dependency) -> None:
-        condition = self.condition()
+        condition = self.state.condition
         if condition.name == "degraded" and condition.reason.startswith(dependency):
             await self.say(RunRecovered(condition.reason))
 

@@ -15,7 +15,8 @@ from actors.errors import (
     Transient,
 )
 from actors.supervision import RestartPolicy, StopReason
-from actors.testing import Failed, Probe, Restarted, Stopped, settle
+from actors.system import ActorSystem
+from actors.testing import Failed, Probe, Recorder, Restarted, Stopped, run_seeded, settle
 from tests.actors.stage import LONG, Diary, by_function, failure_of, staged
 
 
@@ -185,8 +186,71 @@ async def test_on_stop_runs_while_the_child_tasks_still_do_and_they_are_cancelle
     diary: list[str] = []
     async with staged() as stage, asyncio.TaskGroup() as tasks:
         await stage.start(Parent(diary))
+        await settle()
         tasks.create_task(stage.system.stop("a", 5))
         await stage.clock.advance(0.9)
         assert diary == []
         await stage.clock.advance(0.1)
         assert diary == ["flushed", "sibling ends"]
+
+
+async def test_a_child_that_fails_while_it_is_cancelled_leaves_no_mark_on_the_next_activation() -> None:
+    """Before Python 3.13 a TaskGroup whose child fails late leaves its task marked as cancelled."""
+    marks: list[int] = []
+
+    class Clumsy(Actor):
+        async def on_start(self) -> None:
+            own = asyncio.current_task()
+            assert own is not None
+            marks.append(own.cancelling())
+            self.context.spawn(self.child, "child")
+            self.context.stop()
+
+        async def child(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise OSError("clean-up failed")
+
+        async def on_stop(self) -> None:
+            await asyncio.sleep(0)
+
+    async with staged() as stage:
+        await stage.system.start("a", Clumsy)
+        await stage.clock.advance(0.5 + 1)
+        assert marks == [0, 0, 0]
+        assert [type(heard) for heard in stage.heard] == [Restarted] * 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stray_cancellation_after_a_late_failure_does_not_end_the_actor(seed: int) -> None:
+    recorder = Recorder()
+
+    class Late(Actor):
+        async def on_start(self) -> None:
+            self.context.spawn(self.child, "child")
+
+        async def child(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                if self.context.stopping:
+                    raise Transient
+
+        async def receive(self, message: object) -> None:
+            if message == "finish":
+                self.context.stop()
+            else:
+                raise asyncio.CancelledError
+
+    async def story() -> None:
+        async with ActorSystem(observer=recorder) as system:
+            ref = await system.start("a", Late)
+            for message in ("finish", "stray", "finish", "stray"):
+                await asyncio.sleep(60)
+                ref.tell(message)
+            await asyncio.sleep(60)
+            assert system.find("a") is ref
+
+    run_seeded(seed, story)
+    assert all(isinstance(heard, Restarted) for heard in recorder.heard[:4])

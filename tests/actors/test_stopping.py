@@ -47,6 +47,7 @@ async def test_a_stop_that_takes_too_long_ends_in_a_cancellation() -> None:
     diary: list[str] = []
     async with staged() as stage, asyncio.TaskGroup() as tasks:
         await stage.system.start("a", lambda: Diary(diary, stop_takes=6))
+        await settle()
         stopping = tasks.create_task(stage.system.stop("a", 5))
         await stage.clock.advance(4.9)
         assert not stopping.done()

@@ -97,7 +97,7 @@ async def publish_plainly(js: JetStreamContext, subject: str, count: int, size: 
     pool = bodies(size, count)
     for number in range(count):
         payload = b'{"id":%d,%b' % (number, pool[number % len(pool)])
-        await js.publish_async(subject, payload, headers={"Trace": str(number)}, wait_stall=30)
+        await js.publish_async(subject, payload, headers={"Trace": str(number)})
     await js.publish_async_completed()
 
 

@@ -34,8 +34,8 @@ class JournalContract(ABC):
         return await (await self.claim(entity)).recover()
 
     async def test_an_entity_that_nobody_wrote_to_has_version_0_and_no_past(self) -> None:
-        journal = await self.claim("a")
-        assert await journal.recover() == History(None, (), 0)
+        history = await self.history("a")
+        assert (history.snapshot, list(history.events), history.version) == (None, [], 0)
 
     async def test_append_returns_the_new_version_and_recover_the_events_in_order(self) -> None:
         journal = await self.claim("a")

@@ -7,10 +7,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import count
 
 from actors import errors as actor_errors
-from actors.system import ActorSystem
 from actors.testing import MemoryLog, run_seeded
 from nats3.chunk.encode import encode
 from nats3.chunk.layout import Origin
@@ -21,14 +19,11 @@ from nats3.job.order import LoadOrder
 from nats3.life import Opening
 from nats3.message import Batch
 from nats3.objects.memory import Fault, MemoryStore
-from nats3.objects.patient import Patient
-from nats3.wiring import kind_of_fault
 from nats3.work.load_worker import LoadWorker
 from nats3.work.memory import MemoryIndex
 from nats3.work.record import flushed
-from nats3.work.run import Claimed
-from nats3.work.tools import Tools
-from tests.sim.store_world import BUCKET, Always, Silence
+from tests.sim.node import Node
+from tests.sim.store_world import BUCKET
 
 LOAD = "99999999-2222-3333-4444-555555555555"
 RUN = f"run/{LOAD}"
@@ -127,9 +122,12 @@ class World:
         self.jet.advance(self.rng.choice([1, 200]) * 1_000_000_000)
 
     async def start(self):
-        node = Node(self)
+        node = Node(self, LOAD, RUN, self._worker)
         self.nodes.append(node)
         await node.start()
+
+    def _worker(self, claimed, journal, tools):
+        return LoadWorker(claimed, self.order, journal, tools, generation=1, attempt=1)
 
     async def crash(self):
         await self.nodes[-1].kill()
@@ -138,47 +136,6 @@ class World:
     async def pause_and_resume(self):
         await self.nodes[-1].stop()
         await self.start()
-
-
-class Node:
-    def __init__(self, world: World) -> None:
-        self.journal = world.log.claim(RUN)
-
-        async def inline(work):
-            await asyncio.sleep(0)
-            return work()
-
-        async def bucket_exists(_):
-            return True
-
-        tools = Tools(
-            nats=world.jet,
-            objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
-            bucket_exists=bucket_exists,
-            index=world.index,
-            in_thread=inline,
-            signals=Silence(),
-            lease=Always(),
-            log_id="log",
-            node="node",
-            uuid=lambda: f"{world.rng.getrandbits(48):012x}",
-            monotonic=asyncio.get_running_loop().time,
-            sleep=asyncio.sleep,
-            share_bytes=lambda: 1 << 20,
-        )
-        claimed = Claimed(LOAD, "load", self.journal.fence, count(1))
-        self.system = ActorSystem(classify=kind_of_fault, chance=world.rng.random)
-        self.factory = lambda: LoadWorker(claimed, world.order, self.journal, tools, generation=1, attempt=1)
-
-    async def start(self):
-        await self.system.__aenter__()
-        await self.system.start("run", self.factory)
-
-    async def kill(self):
-        await self.system.stop("run", 0)
-
-    async def stop(self):
-        await self.system.stop("run", 30)
 
 
 STEPS = {
@@ -209,8 +166,7 @@ async def live(world: World, steps: int = 40) -> list[str]:
     world.jet.reconnect()
     completed = await _completed(world)
     for node in world.nodes:
-        await node.kill()
-        await node.system.__aexit__(None, None, None)
+        await node.end()
     return check(world, completed)
 
 

@@ -13,19 +13,15 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from actors import errors as actor_errors
-from actors.system import ActorSystem
 from actors.testing import MemoryLog, run_seeded
 from nats3.chunk.decode import decode
 from nats3.jetstream.memory import MemoryJetStream
 from nats3.job.order import ChunkLimits, StoreOrder
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeOpened, Storing, evolve
 from nats3.objects.memory import Fault, MemoryStore
-from nats3.objects.patient import Patient
-from nats3.wiring import kind_of_fault
 from nats3.work.memory import MemoryIndex
-from nats3.work.run import Claimed
 from nats3.work.store_worker import StoreWorker
-from nats3.work.tools import Tools
+from tests.sim.node import Node
 
 JOB = "11111111-2222-3333-4444-555555555555"
 RUN = f"run/{JOB}"
@@ -33,23 +29,10 @@ STREAM = "S"
 BUCKET = "b"
 
 
-class Silence:
-    """Signals that nobody hears."""
-
-    def __getattr__(self, name):
-        return lambda *_, **__: None
-
-
-class Always:
-    def valid(self):
-        return True
-
-
 @dataclass
 class World:
     seed: int
     retention: str
-    mutate: object = None
     rng: random.Random = field(init=False)
     published: dict[int, tuple[int, int]] = field(default_factory=dict)
     removed: dict[int, int] = field(default_factory=dict)
@@ -151,7 +134,7 @@ class World:
     # --- nodes
 
     async def start(self):
-        node = Node(self)
+        node = Node(self, JOB, RUN, lambda claimed, journal, tools: StoreWorker(claimed, self.order, journal, tools))
         self.nodes.append(node)
         await node.start()
 
@@ -166,49 +149,6 @@ class World:
     async def pause_and_resume(self):
         await self.nodes[-1].stop()
         await self.start()
-
-
-class Node:
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.journal = world.log.claim(RUN)
-        loop = asyncio.get_running_loop()
-
-        async def inline(work):
-            await asyncio.sleep(0)
-            return work()
-
-        async def bucket_exists(_):
-            return True
-
-        tools = Tools(
-            nats=world.jet,
-            objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
-            bucket_exists=bucket_exists,
-            index=world.index,
-            in_thread=inline,
-            signals=Silence(),
-            lease=Always(),
-            log_id="log",
-            node="node",
-            uuid=lambda: f"life-{world.rng.getrandbits(48):012x}",
-            monotonic=loop.time,
-            sleep=asyncio.sleep,
-            share_bytes=lambda: 1 << 20,
-        )
-        claimed = Claimed(JOB, "job", self.journal.fence, count(1))
-        self.system = ActorSystem(classify=kind_of_fault, chance=world.rng.random)
-        self.factory = lambda: (world.mutate or StoreWorker)(claimed, world.order, self.journal, tools)
-
-    async def start(self):
-        await self.system.__aenter__()
-        await self.system.start("run", self.factory)
-
-    async def kill(self):
-        await self.system.stop("run", 0)
-
-    async def stop(self):
-        await self.system.stop("run", 30)
 
 
 STEPS = {
@@ -250,8 +190,7 @@ async def live(world: World, steps: int = 120) -> list[str]:
     world.publish()
     drained = await _drained(world)
     for node in world.nodes:
-        await node.kill()
-        await node.system.__aexit__(None, None, None)
+        await node.end()
     return check(world, drained)
 
 
@@ -335,5 +274,5 @@ def _check_chunk(world: World, state: Storing, event: ChunkFlushed, counted: Cou
     return wrong
 
 
-def history(seed: int, retention: str, mutate: object = None) -> list[str]:
-    return run_seeded(seed, lambda: live(World(seed, retention, mutate)))
+def history(seed: int, retention: str) -> list[str]:
+    return run_seeded(seed, lambda: live(World(seed, retention)))

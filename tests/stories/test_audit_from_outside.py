@@ -15,6 +15,7 @@ import nats
 import pytest
 
 from nats3.dev.nats3_server import Nats3Server, environment
+from nats3.dev.ports import free_port
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -53,6 +54,7 @@ class Program:
 async def nats3(server_directory: Path, nats_url: str, postgres_url: str, s3) -> AsyncIterator[Program]:
     settings = environment("", nats_url, postgres_url, s3)
     server = Nats3Server(server_directory / "nats3", {**settings, "NATS3_LOG_FORMAT": "json"})
+    server.port = free_port()
     await server.start()
     yield Program(server, {**os.environ, **settings, "NATS3_URL": server.url})
     await server.stop()

@@ -1,0 +1,77 @@
+"""`python -m nats3.serve.child [FILE]`: a node without an API, started by `nats3 serve --workers N` and ending with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from nats3.config import Config, load
+from nats3.telemetry.logs import start_logging
+from nats3.telemetry.signals import Telemetry
+from nats3.wiring import running
+
+TELL_S = 2.0
+"""How often it tells its metrics."""
+
+_NOWHERE = "127.0.0.1:1"
+"""It never listens, so that no setting of the parent's address can stop it."""
+
+
+def main() -> int:
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    config = load(os.environ, file=file, options={"server.addr": _NOWHERE})
+    log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
+    uvloop.run(_until_told(config, Telemetry(log, CollectorRegistry())))
+    return 0
+
+
+async def _until_told(config: Config, telemetry: Telemetry) -> None:
+    """Work until a signal comes or the parent lets go of the leash."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with asyncio.TaskGroup() as tasks:
+        leash = tasks.create_task(_hold(told))
+        work = tasks.create_task(_work(config, telemetry, told))
+        watch = tasks.create_task(told.wait())
+        await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+        watch.cancel()
+        leash.cancel()
+        if not telemetry_has_begun(telemetry):
+            work.cancel()
+
+
+async def _work(config: Config, telemetry: Telemetry, told: asyncio.Event) -> None:
+    async with running(config, telemetry):
+        telemetry.node_started(config.node_name, "")
+        while not told.is_set():
+            await asyncio.to_thread(_tell, telemetry)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_S):
+                    await told.wait()
+    telemetry.node_stopped(config.node_name)
+
+
+def _tell(telemetry: Telemetry) -> None:
+    body, _ = telemetry.exposition()
+    sys.stdout.write(json.dumps(body.decode()) + "\n")
+    sys.stdout.flush()
+
+
+async def _hold(told: asyncio.Event) -> None:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    told.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""`python -m tests.faults.planted [WORD ...] [--list]`: take the line of a guarantee out, and see that a test fails.
+
+Each fault is planted alone in a copy of the tree. A fault that no test catches, and one whose line is no longer there,
+fail the run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("actors", "eventstore", "nats3", "tests")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """`line` of `file` becomes `instead`; then `tests` must fail."""
+
+    name: str
+    file: str
+    line: str
+    tests: str
+    instead: str = ""
+
+
+APPEND = "eventstore/migrations/append.sql"
+TAKE = "eventstore/migrations/take.sql"
+CONTRACT = "tests/contract/test_eventstore.py"
+LIVES = "tests/eventstore/test_lives.py"
+BATCHER = "tests/eventstore/test_batcher.py"
+TAIL = "tests/eventstore/test_tail.py"
+PROJECTION = "tests/eventstore/test_projection.py"
+REBUILD = "tests/eventstore/test_rebuild.py"
+UPKEEP = "tests/eventstore/test_upkeep.py"
+SCHEMA = "tests/eventstore/test_schema.py"
+JOURNAL = "tests/contract/test_run_journal.py"
+RUNS = "tests/work/test_snapshots_of_runs.py"
+_EVENT_IDS = """\
+        if [event.event_id for event in found] != [event.event_id for event in append.events]:
+            return outcome
+"""
+_CHECKPOINT = " WHERE name = %s AND version = %s AND position = %s AND fence = %s"
+_VALUES = "(to, view.name, view.version, read_from.position, read_from.fence)"
+
+FAULTS = (
+    Planted("order lock", APPEND, "        PERFORM pg_advisory_xact_lock(7405, 1);\n", "tests/eventstore/test_order.py"),
+    Planted("fence check", APPEND, "WHEN coalesce(e.fence, 0) <> s.fence THEN 'refused'", CONTRACT),
+    Planted("fence check in memory", "eventstore/memory.py", "if entity.fence != append.fence or", LIVES, "if"),
+    Planted(
+        "claim before a restart of Postgres",
+        APPEND,
+        "WHEN s.fence <> 0 AND e.claimed_under IS DISTINCT FROM pg_postmaster_start_time() THEN 'refused'",
+        CONTRACT,
+    ),
+    Planted("version check", APPEND, "WHEN coalesce(e.version, 0) <> s.expected THEN 'conflict'", CONTRACT),
+    Planted(
+        "version check in memory", "eventstore/memory.py", "if len(entity.events) != append.expected:", LIVES, "if False:"
+    ),
+    Planted(
+        "hash chain check", APPEND, "WHEN coalesce(e.hash, '') <> s.before THEN 'unchained'", "tests/eventstore/test_verify.py"
+    ),
+    Planted("fences rise", "eventstore/migrations/claim.sql", "greatest(e.fence + 1, excluded.fence)", SCHEMA, "excluded.fence"),
+    Planted("notify", APPEND, "        PERFORM pg_notify('es_log', high::text);\n", TAIL),
+    Planted(
+        "position = what I read",
+        "eventstore/projection.py",
+        f'{_CHECKPOINT}",\n        {_VALUES}',
+        PROJECTION,
+        ' WHERE name = %s AND version = %s AND fence = %s",\n'
+        "        (to, view.name, view.version, read_from.fence)",
+    ),
+    Planted(
+        "fence of a projection",
+        "eventstore/projection.py",
+        f'{_CHECKPOINT}",\n        {_VALUES}',
+        PROJECTION,
+        ' WHERE name = %s AND version = %s AND position = %s",\n'
+        "        (to, view.name, view.version, read_from.position)",
+    ),
+    Planted(
+        "effect and checkpoint are one transaction",
+        "eventstore/projection.py",
+        "    async with link.lend() as connection, connection.transaction():\n        return await advance_within",
+        PROJECTION,
+        "    async with link.lend() as connection:\n        return await advance_within",
+    ),
+    Planted("event ids after an ambiguous commit", "eventstore/batcher.py", _EVENT_IDS, BATCHER),
+    Planted("look after an ambiguous commit", "eventstore/batcher.py", "if doubtful:", LIVES, "if False:"),
+    Planted("back-pressure", "eventstore/batcher.py", "asyncio.Queue(self._limits.queued)", BATCHER, "asyncio.Queue()"),
+    Planted(
+        "poll after every LISTEN",
+        "eventstore/listener.py",
+        "            self._backoff.reset()\n            heard()\n",
+        TAIL,
+        "            self._backoff.reset()\n",
+    ),
+    Planted("timer", "eventstore/tail.py", "asyncio.timeout(seconds)", TAIL, "asyncio.timeout(None)"),
+    Planted(
+        "partition guard",
+        "eventstore/migrations/make_partitions.sql",
+        "EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON es.%I\n"
+        "                        FOR EACH STATEMENT EXECUTE FUNCTION es.refuse_change()', made);",
+        SCHEMA,
+    ),
+    Planted(
+        "lease of the owner",
+        TAKE,
+        "NOT EXISTS (SELECT FROM es.node n WHERE n.node_id = e.owner AND n.lease_until > clock_timestamp())",
+        CONTRACT,
+        "true",
+    ),
+    Planted("lease margin", "nats3/work/lease.py", "MARGIN_S = 2.0", "tests/work/test_lease.py", "MARGIN_S = 0.0"),
+    Planted(
+        "lease counts from when a renewal was begun",
+        "nats3/work/lease.py",
+        "self._until = begun + LEASE_S - MARGIN_S",
+        "tests/work/test_lease.py",
+        "self._until = self._monotonic() + LEASE_S - MARGIN_S",
+    ),
+    Planted("swap no lower than the old", "eventstore/rebuild.py", "while at.position < goal:", REBUILD, "while False:"),
+    Planted(
+        "swap shuts out the old", "eventstore/projection.py", "status = 'retired', fence = fence + 1, owner = NULL",
+        REBUILD, "status = 'retired'",
+    ),
+    Planted(
+        "a rebuild goes on where it stopped",
+        "eventstore/rebuild.py",
+        "        if unfinished is not None:\n            return unfinished\n",
+        REBUILD,
+    ),
+    Planted("one operation at a time", "eventstore/upkeep.py", "        raise Occupied(operation)", UPKEEP, "        return"),
+    Planted("an operation is left to who was asked", "eventstore/upkeep.py", "return not rows", UPKEEP, "return True"),
+    Planted(
+        "a cancelled operation leaves nothing",
+        "eventstore/upkeep.py",
+        "            await Rebuild(self._url, self._store, view, node=self._node).discard()\n",
+        UPKEEP,
+        "            pass\n",
+    ),
+    Planted("hash of an event", "eventstore/verify.py", "if hash_ != expected:", "tests/eventstore/test_verify.py", "if False:"),
+    Planted(
+        "a newer snapshot wins",
+        "eventstore/snapshots.py",
+        " WHERE s.version <= excluded.version RETURNING 1",
+        "tests/eventstore/test_snapshots.py",
+        " RETURNING 1",
+    ),
+    Planted(
+        "a snapshot is of this history",
+        "nats3/work/journal.py",
+        "if page and (page[0].version, page[0].position) == (snapshot.version, snapshot.position):",
+        JOURNAL,
+        "if page:",
+    ),
+    Planted("a snapshot of another shape", "nats3/work/journal.py", "case [found, kept] if found == self._shape:", RUNS,
+            "case [found, kept]:"),
+    Planted(
+        "one migrator at a time",
+        "eventstore/migrate.py",
+        '        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))\n',
+        SCHEMA,
+    ),
+    Planted("a newer schema is refused", "eventstore/migrate.py", "        raise SchemaNewer(found, newest)\n", SCHEMA,
+            "        pass\n"),
+)  # fmt: skip
+
+
+def main(words: list[str]) -> int:
+    wanted = [each for each in FAULTS if not words or any(word in each.name for word in words if word[:2] != "--")]
+    if "--list" in words:
+        print(*(each.name for each in FAULTS), sep="\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="nats3-planted-") as directory:
+        tree = Path(directory)
+        _copy(tree)
+        verdicts = [_judge(tree, each) for each in wanted]
+    caught = sum(verdict == "caught" for verdict in verdicts)
+    print(f"{caught} of {len(wanted)} planted faults caught")
+    return 0 if caught == len(wanted) else 1
+
+
+def _copy(tree: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, tree / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tree)
+
+
+def _judge(tree: Path, fault: Planted) -> str:
+    file = tree / fault.file
+    whole = file.read_text("utf-8")
+    began = monotonic()
+    verdict, by = "line not found", ""
+    if fault.line in whole:
+        file.write_text(whole.replace(fault.line, fault.instead, 1), "utf-8")
+        verdict, by = _run(tree, fault.tests)
+        file.write_text(whole, "utf-8")
+    print(f"| {fault.name:46} | {verdict:14} | {monotonic() - began:5.1f} s | {by} |", flush=True)
+    return verdict
+
+
+def _run(tree: Path, tests: str) -> tuple[str, str]:
+    """Whether the tests failed, and the first that did."""
+    options = ("-q", "-x", "--no-header", "--durations=0", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests.split()],
+        cwd=tree,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    name = failed[0].split("::", 1)[-1].split(" - ")[0] if failed else ""
+    match done.returncode:
+        case 0:
+            return "SURVIVED", ""
+        case 1 if failed:
+            return "caught", name
+        case code:
+            return f"pytest ended {code}", (done.stdout + done.stderr)[-300:]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""A node's own belief in its lease ends before the database's does, whenever the answers come."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats3.work.lease import LEASE_S, MARGIN_S, RENEW_S, NodeLease
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 30), st.booleans()), max_size=8), st.floats(0, 30))
+def test_it_ends_at_least_a_second_sooner(renewals: list[tuple[float, float, bool]], later: float) -> None:
+    """The database grants LEASE_S from when a renewal reaches it, at the soonest when it was begun."""
+    clock, granted_until = Clock(), 0.0
+    lease = NodeLease(clock)
+    for before, takes, answered in renewals:
+        clock.now += before
+        begun = clock.now
+        clock.now += takes
+        if answered:
+            lease.renewed(begun)
+            granted_until = begun + LEASE_S
+    clock.now += later
+    assert not lease.valid() or clock.now + 1.0 < granted_until
+
+
+def test_a_lease_that_was_never_renewed_is_none() -> None:
+    assert not NodeLease(Clock()).valid()
+
+
+def test_two_renewals_may_be_lost() -> None:
+    assert LEASE_S - MARGIN_S > 2 * RENEW_S

@@ -180,6 +180,10 @@ class Projector:
             raise UnknownProjection(name)
         return await record(self._store, name, NewEvent(SKIPPED, {"position": position, "reason": reason}), actor)
 
+    async def close(self) -> None:
+        """Close the connection of one that is asked, but does not run."""
+        await self._link.drop()
+
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._task = self._tasks.create_task(self.run(), name="eventstore projector")

@@ -87,8 +87,11 @@ class Node:
 
 
 @asynccontextmanager
-async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
-    """A node that works until the block ends; it then settles what it holds, within the office's bound."""
+async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -> AsyncGenerator[Node]:
+    """A node that works until the block ends; it then settles what it holds, within the office's bound.
+
+    One that does not work holds no lease, runs no job and keeps no view: it answers for others that do.
+    """
     async with AsyncExitStack() as lifetimes:
         url = config.postgres.url.reveal()
         await _prepare_log(config, telemetry)
@@ -103,8 +106,8 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
         batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
         tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
         views = (JobsView(), ChunksView(), CoverageView())
-        projector = await lifetimes.enter_async_context(Projector(url, store, tail, views, node=claims.node))
-        upkeep = await lifetimes.enter_async_context(Upkeep(url, store, tail, views, node=claims.node))
+        projector = _closed_with(lifetimes, Projector(url, store, tail, views, node=claims.node))
+        upkeep = Upkeep(url, store, tail, views, node=claims.node)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
         side = NatsJetStream(nats)
@@ -137,23 +140,24 @@ async def running(config: Config, telemetry: Telemetry) -> AsyncGenerator[Node]:
             observer=ActorListener(telemetry),
         )
         system.observer = office
-        async with office:
-            yield Node(
-                config,
-                telemetry,
-                store,
-                batcher,
-                tail,
-                projector,
-                upkeep,
-                claims,
-                database,
-                nats,
-                s3,
-                audit,
-                outside,
-                office,
-            )
+        for each in (projector, upkeep, office) if works else ():
+            await lifetimes.enter_async_context(each)
+        yield Node(
+            config,
+            telemetry,
+            store,
+            batcher,
+            tail,
+            projector,
+            upkeep,
+            claims,
+            database,
+            nats,
+            s3,
+            audit,
+            outside,
+            office,
+        )
 
 
 def services(node: Node) -> Services:

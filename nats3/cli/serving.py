@@ -16,7 +16,10 @@ def serve(
     insecure_bind: Annotated[
         bool, Parameter(negative=(), help="Listen beyond loopback although no token is asked for.")
     ] = False,
+    workers: Annotated[
+        int, Parameter(help="Run the jobs in so many processes beside this one, to use more than one core.")
+    ] = 0,
 ) -> int:
     """Run the server until SIGTERM or SIGINT. Settings: option, then environment (NATS3_*), then file."""
     run = import_module("nats3.serve").serve
-    return cast("int", run(config_file=config, addr=addr, insecure_bind=insecure_bind))
+    return cast("int", run(config_file=config, addr=addr, insecure_bind=insecure_bind, workers=max(0, workers)))

@@ -167,7 +167,7 @@ async def live(world: World, steps: int = 40) -> list[str]:
     completed = await _completed(world)
     for node in world.nodes:
         await node.end()
-    return check(world, completed)
+    return check(world, completed=completed)
 
 
 async def _completed(world: World) -> bool:
@@ -178,7 +178,7 @@ async def _completed(world: World) -> bool:
     return False
 
 
-def check(world: World, completed: bool) -> list[str]:
+def check(world: World, *, completed: bool) -> list[str]:
     wrong = [] if completed else ["NOT COMPLETED"]
     stored = [message for _, message in sorted(world.jet.all["T"].messages.items()) if message.payload != b"foreign"]
     got = [int(message.payload) for message in stored]

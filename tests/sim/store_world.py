@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -169,10 +170,10 @@ STEPS = {
 }
 
 
-async def live(world: World, steps: int = 120) -> list[str]:
+async def live(world: World, rates: Mapping[str, float], steps: int = 120) -> list[str]:
     """The history, then quiet, then the verdict: a list of what is wrong."""
     await world.start()
-    rates = {name: rate * world.rng.choice([0, 1, 1, 2]) for name, rate in STEPS.items()}
+    rates = {name: rate * world.rng.choice([0, 1, 1, 2]) for name, rate in rates.items()}
     for _ in range(steps):
         if world.rng.random() < 0.6:
             world.publish()
@@ -191,7 +192,7 @@ async def live(world: World, steps: int = 120) -> list[str]:
     drained = await _drained(world)
     for node in world.nodes:
         await node.end()
-    return check(world, drained)
+    return check(world, drained=drained)
 
 
 async def _drained(world: World) -> bool:
@@ -212,7 +213,7 @@ def fold(world: World) -> Storing:
     return state
 
 
-def check(world: World, drained: bool) -> list[str]:
+def check(world: World, *, drained: bool) -> list[str]:
     wrong = [] if drained else ["NOT DRAINED"]
     counted: Counter = Counter()
     gaps: list[tuple[int, int]] = []
@@ -274,5 +275,6 @@ def _check_chunk(world: World, state: Storing, event: ChunkFlushed, counted: Cou
     return wrong
 
 
-def history(seed: int, retention: str) -> list[str]:
-    return run_seeded(seed, lambda: live(World(seed, retention)))
+def history(seed: int, retention: str, more: Mapping[str, float] | None = None) -> list[str]:
+    """What is wrong after one life. `more` are faults that come more often, as probabilities per step."""
+    return run_seeded(seed, lambda: live(World(seed, retention), {**STEPS, **(more or {})}))

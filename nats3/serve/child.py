@@ -40,17 +40,18 @@ async def _until_told(config: Config, telemetry: Telemetry) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with asyncio.TaskGroup() as tasks:
         leash = tasks.create_task(_hold(told))
-        work = tasks.create_task(_work(config, telemetry, told))
+        work = tasks.create_task(_work(config, telemetry, told, began := asyncio.Event()))
         watch = tasks.create_task(told.wait())
         await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
         watch.cancel()
         leash.cancel()
-        if not telemetry_has_begun(telemetry):
+        if not began.is_set():
             work.cancel()
 
 
-async def _work(config: Config, telemetry: Telemetry, told: asyncio.Event) -> None:
+async def _work(config: Config, telemetry: Telemetry, told: asyncio.Event, began: asyncio.Event) -> None:
     async with running(config, telemetry):
+        began.set()
         telemetry.node_started(config.node_name, "")
         while not told.is_set():
             await asyncio.to_thread(_tell, telemetry)

@@ -1,4 +1,7 @@
-"""`nats3 serve`: one node, from its settings to its end. SIGTERM and SIGINT settle what is held, then exit 0."""
+"""`nats3 serve`: one node, from its settings to its end. SIGTERM and SIGINT settle what is held, then exit 0.
+
+With `--workers N` this process answers requests and runs no job; N processes of its own are nodes that do.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +24,7 @@ from eventstore import SchemaMissing, SchemaNewer
 from nats3.api.app import build
 from nats3.config import Config, Misconfigured, load
 from nats3.config.values import Address
+from nats3.serve.children import Children
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.wiring import running, services
@@ -30,7 +35,9 @@ _ANSWER_S = 3
 """How long requests under way may take once the end has come."""
 
 
-def serve(config_file: Path | None = None, addr: str | None = None, *, insecure_bind: bool = False) -> int:
+def serve(
+    config_file: Path | None = None, addr: str | None = None, *, insecure_bind: bool = False, workers: int = 0
+) -> int:
     """Run until a signal ends it. Returns the exit code: 0 ended in order, 1 cannot run, 2 misconfigured."""
     options = {"server.addr": addr, "server.insecure_bind": "true" if insecure_bind else None}
     try:
@@ -41,7 +48,9 @@ def serve(config_file: Path | None = None, addr: str | None = None, *, insecure_
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
     try:
         listener = _listen(config.server.addr)
-        uvloop.run(_until_told(config, Telemetry(log, CollectorRegistry()), listener))
+        telemetry = Telemetry(log, CollectorRegistry())
+        children = Children(workers, config, telemetry, config_file) if workers else None
+        uvloop.run(_until_told(config, telemetry, listener, children))
     except (SchemaMissing, SchemaNewer, OSError) as fault:
         sys.stderr.write(f"nats3: {fault}\n")
         return 1
@@ -57,12 +66,12 @@ def _listen(addr: Address) -> socket.socket:
         raise OSError(f"cannot listen on {addr}: {fault.strerror}; set NATS3_SERVER_ADDR to a free address") from fault
 
 
-async def _until_told(config: Config, telemetry: Telemetry, listener: socket.socket) -> None:
+async def _until_told(config: Config, telemetry: Telemetry, listener: socket.socket, children: Children | None) -> None:
     """Work until a signal comes. One that comes before the node works, while Postgres is awaited, just ends it."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    node = _Program(config, telemetry, listener, told)
+    node = _Program(config, telemetry, listener, told, children)
     try:
         async with asyncio.TaskGroup() as tasks:
             work = tasks.create_task(node.run())
@@ -78,23 +87,38 @@ async def _until_told(config: Config, telemetry: Telemetry, listener: socket.soc
 class _Program:
     """The node and its API."""
 
-    def __init__(self, config: Config, telemetry: Telemetry, listener: socket.socket, told: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        telemetry: Telemetry,
+        listener: socket.socket,
+        told: asyncio.Event,
+        children: Children | None,
+    ) -> None:
         self._config = config
         self._telemetry = telemetry
         self._listener = listener
         self._told = told
+        self._children = children
         self.works = False
 
     async def run(self) -> None:
         """Answer requests while the node works; then take no more, settle, and close."""
-        async with running(self._config, self._telemetry) as node:
+        children = self._children
+        async with running(self._config, self._telemetry, works=children is None) as node:
             self.works = True
-            server = _Server(_uvicorn(self._config, build(services(node))))
+            given = services(node)
+            if children is not None:
+                given = replace(given, exposition=children.exposition)
+            server = _Server(_uvicorn(self._config, build(given)))
             self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[self._listener]))
+                crew = tasks.create_task(children.run()) if children is not None else None
                 await self._told.wait()
                 server.should_exit = True
+                if crew is not None:
+                    crew.cancel()
         self._telemetry.node_stopped(self._config.node_name)
 
 

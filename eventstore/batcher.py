@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, assert_never
@@ -13,6 +13,9 @@ from eventstore.backoff import Backoff
 from eventstore.errors import EventStoreError, Fenced, LogUnavailable, Stopped, VersionConflict
 from eventstore.event import Append, Appended, Conflict, Outcome, Refused
 from eventstore.store import EventStore
+
+_DRAIN_S = 2.0
+"""How long the end waits for what is queued: Postgres may be away."""
 
 
 class Signal(Protocol):
@@ -118,7 +121,9 @@ class Batcher:
     ) -> None:
         try:
             if kind is None:
-                await self.drain()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_S):
+                        await self.drain()
         finally:
             self._task.cancel()
             await self._stack.__aexit__(kind, error, trace)

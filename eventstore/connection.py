@@ -11,7 +11,7 @@ from typing import Any, LiteralString, TypeAlias
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
 from eventstore.errors import LogUnavailable
@@ -19,14 +19,16 @@ from eventstore.errors import LogUnavailable
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 """What a view is handed: psycopg's connection with rows as tuples."""
 
-AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError)
-"""Faults of the way to a Postgres that takes writes: it is gone, starting, full, busy, or was made a replica."""
+AWAY = (OperationalError, InterfaceError, IdleInTransactionSessionTimeout, ReadOnlySqlTransaction, OSError)
+"""Faults of the way to a Postgres that takes writes: it is gone, starting, full, busy, gave us up, or was made a replica."""
 
 Row: TypeAlias = tuple[Any, ...]
 
 SETTINGS: Mapping[str, str] = {
     "statement_timeout": "10s",
     "lock_timeout": "5s",
+    # A node that is frozen in the middle of a transaction must not keep its row locks from all others.
+    "idle_in_transaction_session_timeout": "5s",
     "synchronous_commit": "on",
     "TimeZone": "UTC",
 }

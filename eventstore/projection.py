@@ -27,6 +27,8 @@ TRANSIENT = (LogUnavailable, *AWAY)
 SETTINGS = {
     "statement_timeout": "60s",
     "lock_timeout": "5s",
+    # See connection.SETTINGS: a frozen owner's locks would stop its views on every node.
+    "idle_in_transaction_session_timeout": "5s",
     # Effect and checkpoint are one transaction: a lost one is done again.
     "synchronous_commit": "off",
     "TimeZone": "UTC",

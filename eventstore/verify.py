@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore import chain
-from eventstore.connection import Connection, Link
+from eventstore.connection import SETTINGS, Connection, Link
 from eventstore.event import NewEvent, Position, Version
 
 PAGE = 5000
+
+_SETTINGS = {**SETTINGS, "idle_in_transaction_session_timeout": "60s"}
+"""It holds no lock that others wait for, and whoever is told may be slow to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ async def walk(url: str, page: int = PAGE) -> AsyncGenerator[Verified]:
 
 @asynccontextmanager
 async def _snapshot(url: str) -> AsyncGenerator[Connection]:
-    link = Link(url, "eventstore verify", deadline=None)
+    link = Link(url, "eventstore verify", _SETTINGS, deadline=None)
     try:
         async with link.lend() as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, TypeVar
 from uuid import uuid4
@@ -60,6 +61,7 @@ from nats3.work.tools import InThread, Tools
 
 T = TypeVar("T")
 
+_VIEWS = (JobsView(), ChunksView(), CoverageView())
 _LARGEST_SHARE = 64 * 1024 * 1024
 _RETRY_S = 1.0
 _WALK_PAGE = 500
@@ -100,14 +102,17 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
         database = _closed_with(lifetimes, Database(url))
         claims = _closed_with(lifetimes, Claims(url))
+        name = f"{config.node_name} at {config.server.addr} in {place()}"
+        if works:
+            await _insist(lambda: claims.succeed(name), telemetry)
+            await _insist(lambda: claims.register(name), telemetry)
         store = _closed_with(lifetimes, PostgresStore(url, claims.node))
         wake = asyncio.Event()
         signal = DependencyListener(telemetry, "postgres")
         batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
         tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
-        views = (JobsView(), ChunksView(), CoverageView())
-        projector = _closed_with(lifetimes, Projector(url, store, tail, views, node=claims.node))
-        upkeep = Upkeep(url, store, tail, views, node=claims.node)
+        projector = _closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node))
+        upkeep = Upkeep(url, store, tail, _VIEWS, node=claims.node)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
         side = NatsJetStream(nats)
@@ -129,7 +134,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             share_bytes=lambda: min(_LARGEST_SHARE, config.limits.memory // max(1, len(system.names()))),
         )
         office = Office(
-            node=config.node_name,
+            node=name,
             claims=claims,
             desk=ViewDesk(store, Jobs(database), projector.wait_for),
             staff=Workers(store, batcher, _closed_with(lifetimes, Snapshots(url)), tools),
@@ -207,6 +212,16 @@ C = TypeVar("C", bound=_Closable)
 def _closed_with(lifetimes: AsyncExitStack, thing: C) -> C:
     lifetimes.push_async_callback(thing.close)
     return thing
+
+
+def place() -> str:
+    """Names this boot of the machine and this network: within them one process at a time listens on an address."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    network = Path("/proc/self/ns/net")
+    known = (
+        f"{boot.read_text().strip()} {network.readlink()}" if boot.exists() and network.is_symlink() else str(uuid4())
+    )
+    return sha256(known.encode()).hexdigest()[:8]
 
 
 async def _prepare_log(config: Config, telemetry: Telemetry) -> None:

@@ -21,13 +21,10 @@ from nats3.wiring import running
 TELL_S = 2.0
 """How often it tells its metrics."""
 
-_NOWHERE = "127.0.0.1:1"
-"""It never listens, so that no setting of the parent's address can stop it."""
-
 
 def main() -> int:
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    config = load(os.environ, file=file, options={"server.addr": _NOWHERE})
+    config = load(os.environ, file=file)
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
     uvloop.run(_until_told(config, Telemetry(log, CollectorRegistry())))
     return 0

@@ -1,4 +1,4 @@
-"""The worker processes of `nats3 serve --workers N`: started, heard, started again when they die, ended together."""
+"""The nodes of `nats3 serve --workers N`, each a process: started, heard, started again when they die, ended together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nats3.telemetry.signals import Telemetry
 from nats3.telemetry.summed import Summed
 
 STOP_S = 26.0
-"""How long a worker may settle what it holds before it is killed."""
+"""How long a node may settle what it holds before it is killed."""
 
 _LINE = 1 << 26
 _LEAST_MEMORY = 16 << 20
@@ -38,7 +38,7 @@ class Children:
         """Keep all at work until cancelled; then end them and return once they have ended."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(1, self._count + 1):
-                tasks.create_task(self._keep(number), name=f"worker {number}")
+                tasks.create_task(self._keep(number), name=f"child node {number}")
 
     async def _keep(self, number: int) -> None:
         backoff = Backoff(first=0.5, ceiling=10.0)
@@ -48,14 +48,14 @@ class Children:
                 async for line in _lines(process):
                     backoff.reset()
                     self._summed.tell(number, json.loads(line))
-                self._telemetry.worker_ended(number, await process.wait())
+                self._telemetry.child_ended(number, await process.wait())
             finally:
                 await _end(process)
                 self._summed.end(number)
             await asyncio.sleep(backoff.next())
 
     async def _start(self, number: int) -> asyncio.subprocess.Process:
-        """Its stdin is a leash: when it closes, whatever became of us, the worker ends."""
+        """Its stdin is a leash: when it closes, whatever became of us, the node ends."""
         return await asyncio.create_subprocess_exec(
             *self._command,
             env=os.environ | self._settings(number),
@@ -69,6 +69,9 @@ class Children:
         return {
             "NATS3_NODE_NAME": f"{self._config.node_name}-{number}",
             "NATS3_LIMITS_MEMORY": str(share),
+            # It never listens there: our address makes its name that of one process on this machine.
+            "NATS3_SERVER_ADDR": str(self._config.server.addr),
+            "NATS3_SERVER_INSECURE_BIND": "true",
             "NATS3_POSTGRES_MIGRATE": "false",
         }
 

@@ -57,9 +57,9 @@ class Telemetry:
     def node_stopped(self, node: str) -> None:
         self.log.info("node stopped", node=node)
 
-    def worker_ended(self, number: int, code: int) -> None:
-        """A worker process of `serve --workers` died; it is started again. A code below 0 is the signal that killed it."""
-        self.log.error("worker ended", worker=number, code=code)
+    def child_ended(self, number: int, code: int) -> None:
+        """A node of `serve --workers` died; it is started again. A code below 0 is the signal that killed it."""
+        self.log.error("child node ended", number=number, code=code)
 
     def lease_renewed(self, age: float) -> None:
         """`age`: seconds between this renewal and the one before."""

@@ -191,6 +191,8 @@ def _filtered(order: StoreOrder, info: StreamInfo) -> bool:
     """Whether the stream may hold messages that the job does not want: then a jump in seq says nothing."""
     if order.subject in {"", ">"}:
         return False
+    if info.config.get("sources") or info.config.get("mirror") or info.config.get("subject_transform"):
+        return True
     subjects = info.config.get("subjects") or []
     return not subjects or not all(_covers(order.subject, subject) for subject in subjects)
 

@@ -44,9 +44,10 @@ class ViewDesk(Desk):
         await self._wait_for("jobs", Position(position), _PATIENCE_S)
 
     @override
-    async def caught_up(self) -> None:
+    async def caught_up(self) -> int:
         try:
             head = await self._store.head()
         except LogUnavailable as away:
             raise Unavailable("postgres", away.reason) from away
         await self._wait_for("jobs", head, _PATIENCE_S)
+        return head

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
 from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
@@ -164,27 +165,28 @@ class LoadFlow:
                 async with asyncio.timeout(_CHECKPOINT_S):
                     await self._wake.wait()
             await self._settle()
+        await self._settle()  # what came during the last one
 
     async def _settle(self) -> None:
         """Record the acknowledged prefix, and the chunks that lie in it as a whole."""
         acked = self._publisher.acked
-        settled, reached = self._take_acknowledged(acked)
+        settled, reached = self._acknowledged(acked)
         if reached is None:
             return
         size = sum(sent.message_bytes for sent in settled)
         ends = [event for sent in settled for event in self._ends(sent)]
         await self._run.emit(self._progress(acked, reached, size), *ends)
+        for _ in settled:
+            self._line.popleft()
         self._tools.signals.published(self._order.name, acked - self._recorded, size)
         self._recorded = acked
         await self._progressed()
 
-    def _take_acknowledged(self, acked: int) -> tuple[list[Sent], tuple[int, int] | None]:
+    def _acknowledged(self, acked: int) -> tuple[list[Sent], tuple[int, int] | None]:
         """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new."""
-        settled: list[Sent] = []
-        while self._line and self._line[0].end <= acked:
-            settled.append(self._line.popleft())
-        if self._line and self._line[0].start < acked and acked > self._recorded:
-            part = self._line[0]
+        settled = list(takewhile(lambda sent: sent.end <= acked, self._line))
+        if len(settled) < len(self._line) and self._line[len(settled)].start < acked and acked > self._recorded:
+            part = self._line[len(settled)]
             return settled, (part.rank, part.seqs[acked - part.start - 1])
         return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
 

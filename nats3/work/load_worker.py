@@ -6,7 +6,16 @@ from typing_extensions import override
 
 from actors.journal import Journal
 from nats3.jetstream.streams import StreamInfo
-from nats3.job.loading import ChunkDeleted, LoadCompleted, Loading, LoadingEvent, LoadProgressed, TargetBound, evolve
+from nats3.job.loading import (
+    ChunkDeleted,
+    LoadCompleted,
+    Loading,
+    LoadingEvent,
+    LoadProgressed,
+    PlannedRange,
+    TargetBound,
+    evolve,
+)
 from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
 from nats3.work.load_flow import LoadFlow
@@ -14,7 +23,7 @@ from nats3.work.load_plan import Planner, require_no_loop
 from nats3.work.outgoing import Dresser, Limits
 from nats3.work.pieces import Reader
 from nats3.work.run import Claimed
-from nats3.work.target import Target
+from nats3.work.target import Stand, Target
 from nats3.work.tools import Tools
 from nats3.work.worker import Trouble, Worker
 
@@ -133,7 +142,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         stand = await self._target.stand(self.state, self.state.target, info)
         if stand is None:
             return
-        rank = next((each.rank for each in self.state.ranges if each.life == stand.life), self.state.rank)
+        rank = next((each.rank for each in self.state.ranges if _holds(each, stand)), self.state.rank)
         await self.emit(
             LoadProgressed(
                 rank=rank,
@@ -150,3 +159,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         for bucket, key in sorted(self.state.to_delete):
             await self._objects.delete(bucket, key)
             await self.emit(ChunkDeleted(bucket, key))
+
+
+def _holds(planned: PlannedRange, stand: Stand) -> bool:
+    return planned.life == stand.life and planned.first <= stand.seq <= planned.last

@@ -22,7 +22,7 @@ from actors.actor import Actor
 from actors.errors import Kind
 from actors.supervision import StopReason
 from actors.system import ActorSystem, Observer
-from eventstore import Claim, Fence, LogRewound, LogUnavailable, Node, Recorded, Tail
+from eventstore import Claim, Fence, LogRewound, LogUnavailable, Node, Position, Recorded, Tail
 from nats3.errors import Unavailable
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
@@ -64,8 +64,8 @@ class Desk(Protocol):
         """Wait, a little, until the views hold the event at `position`."""
         ...
 
-    async def caught_up(self) -> None:
-        """Wait, a little, until the views hold what the log holds now."""
+    async def caught_up(self) -> int:
+        """Wait, a little, until the views hold what the log holds now; the position of its last event."""
         ...
 
 
@@ -154,7 +154,7 @@ class Office(Observer):
         """Take nothing more, settle and stop every actor, give all claims back."""
         self._closing = True
         await self.system.stop_all(STOP_S)
-        with suppress(LogUnavailable):
+        with suppress(LogUnavailable, TimeoutError):
             async with asyncio.timeout(1):
                 await self.claims.leave()
 
@@ -168,20 +168,19 @@ class Office(Observer):
                 if not registered:
                     await self.claims.register(self.node, LEASE_S)
                     registered = True
-                else:
-                    await self.claims.renew()
+                elif not await self.claims.renew():
+                    await self._stop_at_once()  # others may have taken what this node runs
                 self.lease.renewed(begun)
                 self._wake.set()
             except LogUnavailable:
-                await self._stop_when_over()
+                if not self.lease.valid():
+                    await self._stop_at_once()
                 await asyncio.sleep(_RENEW_AGAIN_S)
                 continue
             await asyncio.sleep(RENEW_S)
 
-    async def _stop_when_over(self) -> None:
-        """Politeness: a node that cannot renew stops what it runs. The fence is the guarantee."""
-        if self.lease.valid():
-            return
+    async def _stop_at_once(self) -> None:
+        """Politeness: a node without a lease stops what it runs. The fence is the guarantee."""
         for post in list(self._posts.values()):
             post.stopping = True
             await self.system.stop(self._actor_name(post.claimed.job_id), 0)
@@ -192,10 +191,17 @@ class Office(Observer):
         wanted = types_of(JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
         while True:
             with suppress(LogRewound):
-                async for page in self.tail.follow(self.tail.position):
+                async for page in self.tail.follow(Position(await self._head())):
                     for event in page:
                         if event.type in wanted:
                             self._hear(event, tasks)
+
+    async def _head(self) -> int:
+        """The position of the last event, however long Postgres is away: what was said before is in the views."""
+        while True:
+            with suppress(Unavailable, LogUnavailable):
+                return await self.desk.caught_up()
+            await asyncio.sleep(_RENEW_AGAIN_S)
 
     def _hear(self, event: Recorded, tasks: asyncio.TaskGroup) -> None:
         job_id = event.entity_id.partition("/")[2]
@@ -215,7 +221,7 @@ class Office(Observer):
         tasks.create_task(self._wake_once_seen(event.position))
 
     async def _wake_once_seen(self, position: int) -> None:
-        with suppress(Unavailable):
+        with suppress(Unavailable, LogUnavailable):
             await self.desk.reached(position)
         self._wake.set()
 
@@ -278,7 +284,9 @@ class Office(Observer):
     async def _start(self, runnable: Runnable, claim: Claim) -> None:
         claimed = Claimed(runnable.job_id, runnable.name, claim.fence, count(1))
         self._posts[runnable.job_id] = _Post(claimed)
-        await self.system.start(self._actor_name(runnable.job_id), self.staff.actor(runnable, claimed))
+        with suppress(actor_errors.SystemStopping):  # the claim goes back with all others when the node leaves
+            name = self._actor_name(runnable.job_id)
+            await self.system.start(name, self.staff.actor(runnable, claimed), group="runs")
 
     def _actor_name(self, job_id: str) -> str:
         return f"run/{job_id}"
@@ -294,7 +302,9 @@ class Office(Observer):
                 continue
             if post.failure is not None:
                 await self.staff.failed(post.claimed, post.failure)
-            with suppress(Unavailable):  # so that a run that is complete is not seen as one that nobody runs
+            with suppress(
+                Unavailable, LogUnavailable
+            ):  # so that a run that is complete is not seen as one that nobody runs
                 await self.desk.caught_up()
             await self._release(f"run/{job_id}", post.claimed.fence)
             del self._posts[job_id]

@@ -28,7 +28,10 @@ from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
 
 IN_FLIGHT = 4
-"""Chunks that are encoded and not yet settled."""
+"""Chunks that are encoded and not yet settled, when they are large."""
+
+MOST_IN_FLIGHT = 12
+"""The same when they are small: each waits as long for the bucket and the log, and all of them take no more memory."""
 
 _WAITING = 1
 """Sealed batches that wait for the encoder."""
@@ -79,7 +82,7 @@ class StoreFlow:
         self._archive = Archive(objects, tools.index, tools.in_thread)
         self._buffer = Buffer(self._limits())
         self._sealed: asyncio.Queue[Sealed | None] = asyncio.Queue(_WAITING)
-        self._shipped: asyncio.Queue[Shipped | None] = asyncio.Queue(IN_FLIGHT)
+        self._shipped: asyncio.Queue[Shipped | None] = asyncio.Queue(self._in_flight())
         self._patience: asyncio.Timeout | None = None
         self._ending: Seal | None = None
         self._settled = run.state.cursor
@@ -90,6 +93,11 @@ class StoreFlow:
         ordered = self._order.limits
         share = self._tools.share_bytes() // (IN_FLIGHT + _WAITING + 2)
         return BufferLimits(min(ordered.max_bytes, share), ordered.max_count, ordered.max_age_s)
+
+    def _in_flight(self) -> int:
+        """As many chunks of the ordered size as this job's share of the memory holds, within bounds."""
+        fit = self._tools.share_bytes() // self._order.limits.max_bytes - _WAITING - 2
+        return max(IN_FLIGHT, min(MOST_IN_FLIGHT, fit))
 
     def _first_origin(self, claimed: Claimed) -> Origin:
         state = self._run.state

@@ -103,6 +103,7 @@ class Worker(DurableActor[S, E]):
     async def on_start(self) -> None:
         await self.say(RunActivated(self.claimed.fence, self.tools.node))
         self._task = self.context.spawn(self._rounds, "rounds")
+        self._task.add_done_callback(lambda _: self._done.set())  # also when it is cancelled before its first step
 
     @override
     async def receive(self, message: object) -> object:

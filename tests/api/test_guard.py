@@ -96,6 +96,13 @@ ASKED = [
     ("GET", f"/api/v2/entities/job/{uuid4()}"),
     ("GET", "/api/v2/projections"),
     ("GET", "/api/v2/nodes"),
+    ("GET", "/api/v2/projections/jobs/operations"),
+    ("GET", "/api/v2/projections/jobs/operations/1"),
+    ("POST", "/api/v2/projections/jobs/rebuild"),
+    ("POST", "/api/v2/projections/jobs/verify"),
+    ("POST", "/api/v2/projections/jobs/cancel"),
+    ("POST", "/api/v2/projections/jobs/return"),
+    ("GET", "/api/v2/events/verify"),
 ]
 
 

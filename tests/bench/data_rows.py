@@ -12,12 +12,11 @@ from nats3.chunk.layout import Origin
 from nats3.life import Opening
 from nats3.message import Batch
 from tests.bench.figures import Figure, at_least, at_most, middle, ratio
-from tests.bench.house import TARGET_SUBJECT, House, Timed
+from tests.bench.house import LARGE, SMALL, TARGET_SUBJECT, House, Timed
 from tests.bench.rows import Size
 from tests.bench.traffic import fetch_and_discard, fill, messages, publish_plainly
 
 KIB = 1024
-LARGE, SMALL = 10_000, 1000
 _PLAINLY = 20_000
 _IDLE_S = 3.0
 _MEMORY_MIB = 256
@@ -78,7 +77,12 @@ async def store(house: House, size: Size) -> list[Figure]:
         middle("fetch(5000) loop, 1 KiB", plain, "msg/s", said="stock nats-py: AckAll, metadata read, thrown away"),
         middle("store 1 KiB", _rates(large), "msg/s", said=said),
         ratio("store 1 KiB / fetch loop", _rates(large), plain, at_least(1.5)),
-        middle("store 1 KiB, chunks of 1000", _rates(small), "msg/s", said=f"{small[0].chunks} chunks"),
+        middle(
+            "store 1 KiB, chunks of 1000",
+            _rates(small),
+            "msg/s",
+            said=f"{small[0].chunks} chunks of at most 1000 messages or 1 MB",
+        ),
         ratio("store 1 KiB, chunks of 1000 / fetch loop", _rates(small), plain, at_least(2.0)),
         middle("CPU per million stored", _per_million(large), "s", at_most(12), "user and system of nats3 alone"),
         middle("CPU per million stored, chunks of 1000", _per_million(small), "s"),
@@ -147,7 +151,7 @@ async def requests(house: House, size: Size) -> list[Figure]:
         loaded_asked = await house.requests() - asked
     await house.js.delete_stream(stream)
     chunks = stored.chunks
-    how = f"a whole job of {chunks} chunks of 1000, its beginning and end included"
+    how = f"a whole job of {chunks} chunks of 1000 or 1 MB, its beginning and end included"
     return [
         Figure("S3 requests per chunk stored", stored_asked / chunks, "", said=how),
         Figure("S3 requests per chunk loaded", loaded_asked / chunks, "", said=how),

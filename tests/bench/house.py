@@ -29,6 +29,8 @@ CHECKOUT = Path(__file__).parents[2]
 BUCKET = "bench"
 TARGET = "target"
 TARGET_SUBJECT = "target.x"
+LARGE, SMALL = 10_000, 1000
+"""Messages in a chunk: 20 MB at most in a large one, 1 MB in a small one."""
 _WITHIN_S = 120
 _LOOK_S = 0.02
 _STATEMENT = re.compile(rb"LOG:  (?:statement|execute [^:]*): ")
@@ -90,7 +92,7 @@ class House:
         The clock stops when the last chunk that was full is recorded: a last one that is not waits for its age.
         """
         prefix = f"p{uuid4().hex[:8]}"
-        limits = {"max_bytes": 20_000_000, "max_count": chunk, "max_age": "1s"}
+        limits = {"max_bytes": 20_000_000 if chunk > SMALL else 1_000_000, "max_count": chunk, "max_age": "1s"}
         order = {"kind": "store", "stream": stream, "bucket": BUCKET, "prefix": prefix, "name": prefix}
         cpu, began = self.nats3.cpu_s(), time.time_ns()
         job = (await self.ask("POST", "/api/v2/jobs", {**order, "limits": limits}))["id"]

@@ -193,6 +193,7 @@ async def test_what_a_dead_node_was_asked_another_goes_on_with(
 
 async def test_a_view_that_is_not_there_is_named(filled: str) -> None:
     async with node(filled, Sums()) as one:
+        assert await one.projector.wait_for("sums", Position(10), 10)
         for call in (
             one.upkeep.ask("none", "rebuild", ""),
             one.upkeep.cancel("none", ""),

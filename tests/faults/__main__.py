@@ -13,7 +13,7 @@ from time import monotonic
 from tests.faults import matrix
 from tests.faults.play import play
 from tests.faults.registry import ROWS, Row
-from tests.faults.world import servers
+from tests.faults.servers import servers
 
 
 def chosen(words: list[str]) -> list[Row]:

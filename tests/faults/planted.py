@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 ROOT = Path(__file__).parents[2]
+HANGS_S = 90
 COPIED = ("actors", "eventstore", "nats3", "tests")
 
 
@@ -209,23 +211,39 @@ def _judge(tree: Path, fault: Planted) -> str:
 def _run(tree: Path, tests: str) -> tuple[str, str]:
     """Whether the tests failed, and the first that did."""
     options = ("-q", "-x", "--no-header", "--durations=0", "-p", "no:cacheprovider")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests.split()],
-        cwd=tree,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    code, said = _bounded([sys.executable, "-m", "pytest", *options, *tests.split()], tree)
+    failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
     name = failed[0].split("::", 1)[-1].split(" - ")[0] if failed else ""
-    match done.returncode:
+    match code:
         case 0:
             return "SURVIVED", ""
+        case None:
+            return "caught", f"they hang for {HANGS_S} s"
         case 1 if failed:
             return "caught", name
-        case code:
-            return f"pytest ended {code}", (done.stdout + done.stderr)[-300:]
+        case _:
+            return f"pytest ended {code}", said[-300:]
+
+
+def _bounded(command: list[str], tree: Path) -> tuple[int | None, str]:
+    """Exit code (None: it hung and was killed with all it had started) and what it printed."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command,
+            cwd=tree,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(HANGS_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = None
+        said.seek(0)
+        return code, said.read()
 
 
 if __name__ == "__main__":

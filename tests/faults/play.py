@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
+
+from tests.faults.plain_nats import Plain
 from tests.faults.registry import Row
 from tests.faults.rows import deaths, disasters, outages, plain, strange, swarm, tampering, wires
-from tests.faults.world import Servers, world
+from tests.faults.servers import Servers
+from tests.faults.world import World
 
 ROOMS = (plain, deaths, outages, tampering, strange, wires, disasters, swarm)
 
@@ -26,3 +33,32 @@ async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[
         if bugs := made.bugs():
             made.note(f"BUG: {len(bugs)} restarts of an actor, first {bugs[0][:200]!r}")
         return [*made.notes, *(f"{name} {count}" for name, count in made.verdict.counts.items())]
+
+
+@asynccontextmanager
+async def world(servers: Servers, directory: Path, seed: int) -> AsyncIterator[World]:
+    """A fresh share of the servers, with its nats3 started; all of it is gone afterwards."""
+    await servers.heal()
+    name = uuid.uuid4().hex[:10].upper()
+    place = directory / name
+    place.mkdir(parents=True)
+    database = f"f_{name.lower()}"
+    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
+        await connection.execute(f"CREATE DATABASE {database}".encode())
+    made = World(servers, place, seed, name, database)
+    await servers.s3.make_bucket(made.bucket_name)
+    try:
+        await made.node_over().start()
+        yield made
+    finally:
+        await made.close()
+        await _clean(servers, made)
+
+
+async def _clean(servers: Servers, made: World) -> None:
+    await servers.heal()
+    async with await Plain.connect(servers.nats.url) as nats:
+        for stream in (await nats.api("STREAM.NAMES")).get("streams") or []:
+            await nats.api(f"STREAM.DELETE.{stream}")
+    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
+        await connection.execute(f"DROP DATABASE {made.database} WITH (FORCE)".encode())

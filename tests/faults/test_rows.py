@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.play import play
 from tests.faults.registry import ROWS, Row
-from tests.faults.world import Servers
+from tests.faults.servers import Servers
 
 SEED = int(os.environ.get("NATS3_FAULTS_SEED") or random.SystemRandom().randrange(1 << 30))
 SAMPLE = [each for each in ROWS.values() if each.sample]

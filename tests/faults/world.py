@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import tempfile
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -21,14 +18,13 @@ import httpx2
 import psycopg
 
 from nats3.dev.nats3_server import Nats3Server, environment
-from nats3.dev.nats_server import NatsServer
 from nats3.dev.ports import free_port
-from nats3.dev.postgres_server import PostgresServer
-from nats3.dev.s3_server import S3Access, S3Server
+from nats3.dev.s3_server import S3Access
 from tests.faults import checker
 from tests.faults.checker import Archive, Bucket, Log, Verdict
 from tests.faults.ledger import Ledger, messages
 from tests.faults.plain_nats import Kept, Plain
+from tests.faults.servers import Servers
 
 LOOK_S = 0.05
 CODE = os.environ.get("FAULTS_PYTHONPATH")
@@ -39,49 +35,6 @@ Answer = dict[str, Any]
 
 class Failed(AssertionError):
     """A row did not hold."""
-
-
-@dataclass
-class Servers:
-    """NATS, Postgres and S3 that a row may kill and freeze, as long as it brings them back."""
-
-    nats: NatsServer
-    postgres: PostgresServer
-    s3: S3Server
-
-    @classmethod
-    def below(cls, directory: Path) -> Servers:
-        return cls(NatsServer(directory / "nats"), PostgresServer(directory / "postgres"), S3Server(directory / "s3"))
-
-    async def start(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for server in (self.nats, self.postgres, self.s3):
-                tasks.create_task(server.start())
-
-    async def stop(self) -> None:
-        for server in (self.nats, self.postgres, self.s3):
-            server.resume()
-            await server.kill()
-
-    async def heal(self) -> None:
-        """All of them answer, whatever a row has left behind."""
-        for server in (self.nats, self.postgres, self.s3):
-            server.resume()
-            if not server.running:
-                await server.start()
-
-
-@asynccontextmanager
-async def servers() -> AsyncIterator[Servers]:
-    """Servers of our own in a directory that Postgres' user can reach."""
-    with tempfile.TemporaryDirectory(prefix="nats3-faults-", ignore_cleanup_errors=True) as made:
-        Path(made).chmod(0o711)  # noqa: ASYNC240 - nothing runs yet that could wait for it
-        started = Servers.below(Path(made))
-        try:
-            await started.start()
-            yield started
-        finally:
-            await started.stop()
 
 
 @dataclass
@@ -381,36 +334,3 @@ class World:
         if self._bucket is not None:
             self._bucket.close()
         self.ledger.close()
-
-
-@asynccontextmanager
-async def world(servers: Servers, directory: Path, seed: int) -> AsyncIterator[World]:
-    """A fresh share of the servers, with its nats3 started; all of it is gone afterwards."""
-    await servers.heal()
-    name = uuid.uuid4().hex[:10].upper()
-    place = directory / name
-    place.mkdir(parents=True)
-    database = f"f_{name.lower()}"
-    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
-        await connection.execute(f"CREATE DATABASE {database}".encode())
-    made = World(servers, place, seed, name, database)
-    await servers.s3.make_bucket(made.bucket_name)
-    try:
-        await made.node_over().start()
-        yield made
-    finally:
-        await made.close()
-        await _clean(servers, made)
-
-
-async def _clean(servers: Servers, made: World) -> None:
-    await servers.heal()
-    async with await Plain.connect(servers.nats.url) as nats:
-        for stream in (await nats.api("STREAM.NAMES")).get("streams") or []:
-            await nats.api(f"STREAM.DELETE.{stream}")
-    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
-        await connection.execute(f"DROP DATABASE {made.database} WITH (FORCE)".encode())
-
-
-def as_json(value: object) -> str:
-    return json.dumps(value, indent=1)[:2000]

@@ -47,7 +47,7 @@ pieces_union = pieces._union
 PLANTED = {
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
     "believe the record and not the target": (target.Target, "stand", _believes_the_record),
-    "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_take_acknowledged", _all_that_was_sent),
+    "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_acknowledged", _all_that_was_sent),
     "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
 }
 

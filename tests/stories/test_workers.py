@@ -53,7 +53,7 @@ async def client(server: Workers) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def until(holds, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - what is waited for is the state of other processes
             await asyncio.sleep(0.1)
 
 
@@ -71,7 +71,9 @@ async def test_jobs_run_in_workers_that_are_replaced_and_end_together(
     server: Workers, client: httpx2.AsyncClient, nats_url: str, s3
 ) -> None:
     async def names() -> list[str]:
-        return sorted(node["name"] for node in (await client.get("/api/v2/nodes")).json()["items"] if node["alive"])
+        return sorted(
+            node["name"].split()[0] for node in (await client.get("/api/v2/nodes")).json()["items"] if node["alive"]
+        )
 
     async def two_nodes() -> bool:
         return await names() == ["n-1", "n-2"]
@@ -106,6 +108,14 @@ async def test_jobs_run_in_workers_that_are_replaced_and_end_together(
     await until(counted)
     runs = (await client.get("/api/v2/events?type=run_activated")).json()["items"]
     assert {event["data"]["node"] for event in runs} == {"n-1", "n-2"}
+
+    asked = await client.post("/api/v2/projections/chunks/rebuild")
+
+    async def rebuilt() -> bool:
+        return (await client.get(asked.headers["location"])).json()["state"] == "done"
+
+    await until(rebuilt)
+    assert await archived() == 20
 
     victim, survivor = processes(server)
     os.kill(victim.pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ from nats3.telemetry.metrics import MAX_JOBS
 EVERY_SIGNAL = {
     "node_started": ("n", "127.0.0.1:8080"),
     "node_stopped": ("n",),
-    "worker_ended": (1, -9),
+    "child_ended": (1, -9),
     "lease_renewed": (3.0,),
     "loop_lagged": (0.001,),
     "request_answered": ("GET", "/ping", 200, 0.001),

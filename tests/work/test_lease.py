@@ -37,3 +37,12 @@ def test_a_lease_that_was_never_renewed_is_none() -> None:
 
 def test_two_renewals_may_be_lost() -> None:
     assert LEASE_S - MARGIN_S > 2 * RENEW_S
+
+
+def test_it_is_over_while_the_database_still_grants_it() -> None:
+    clock = Clock()
+    lease = NodeLease(clock)
+    lease.renewed(0.0)
+    for now, valid in ((0.0, True), (RENEW_S, True), (LEASE_S - 1.0, False), (LEASE_S, False)):
+        clock.now = now
+        assert lease.valid() is valid

@@ -30,6 +30,40 @@ async def killed_in_the_middle_of_a_store_three_times(world: World) -> None:
     await world.check_store(job)
 
 
+async def _killed_while_consuming(world: World, retention: str) -> None:
+    """The stream forgets what is acknowledged: whatever was, must be in the log."""
+    await world.make_stream(retention=retention)
+    job = await world.store(max_count=50, drain=retention == "workqueue")
+    nats = await world.nats()
+
+    async def bound() -> bool:
+        return (await nats.api(f"STREAM.INFO.{world.source}"))["state"]["consumer_count"] > 0
+
+    await world.until("there is a consumer", bound)
+    for n in range(4):
+        await world.publish(3000)
+        await world.until_stored(job, 3000 * n + 100, 40)
+        await world.node.kill()
+        await world.node.start()
+    await world.until_stored(job, within=60)
+    await world.check_store(job, stream=False)
+
+    async def empty() -> bool:
+        return await world.count(world.source) == 0
+
+    await world.until("all is acknowledged", empty, 20)
+
+
+@row("F07", "F08", within=150)
+async def killed_in_the_middle_of_draining_a_work_queue(world: World) -> None:
+    await _killed_while_consuming(world, "workqueue")
+
+
+@row("F07", "F08", within=150)
+async def killed_in_the_middle_of_storing_an_interest_stream(world: World) -> None:
+    await _killed_while_consuming(world, "interest")
+
+
 @row("F10", sample=True, within=120)
 async def killed_in_the_middle_of_a_load_four_times(world: World) -> None:
     await world.make_stream()

@@ -164,7 +164,7 @@ async def recreated_under_the_same_name_while_nats3_is_down(world: World) -> Non
     world.hold()
 
 
-@row("F19", sample=True)
+@row("F19")
 async def purged_while_nats3_is_down(world: World) -> None:
     """What was purged unread is a recorded gap, exactly; what was read stays."""
     await world.make_stream()

@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.faults import checker
@@ -27,6 +26,7 @@ from tests.faults.s3_proxy import (
     is_get,
     is_put,
 )
+from tests.faults.servers import resident
 from tests.faults.tcp_proxy import DOWN, UP, TcpProxy
 from tests.faults.world import World
 
@@ -124,7 +124,6 @@ async def s3_answers_409_to_conditional_puts(world: World) -> None:
 
 @row("F40", within=150)
 async def s3_stores_a_body_truncated_and_says_200(world: World) -> None:
-    """Every second byte of some bodies is gone, and the answer looks as if all had arrived."""
     await _with_s3_fault(world, Rewrite(body=lambda body: body[: len(body) // 2], echo=True), 0.3, gets=False)
 
 
@@ -183,7 +182,6 @@ async def a_store_that_knows_neither_conditions_nor_checksums(world: World) -> N
 
 @row("F28", "F29", within=150)
 async def s3_hangs(world: World) -> None:
-    """Some requests are read and never answered."""
     async with _s3(world) as proxy:
         await world.make_stream()
         await world.publish(1000)
@@ -341,16 +339,11 @@ async def a_node_slower_than_its_producer(world: World) -> None:
         job = await world.store(max_count=500)
         await world.publish(1000)
         await world.until_stored(job)
-        idle = _resident(world.node.pid)
+        idle, most = resident(world.node.pid), 0
         await world.publish(20_000, size=2000)
-        most = 0
         while (await world.job(job))["progress"]["messages"] < len(world.ledger.acknowledged):
-            most = max(most, _resident(world.node.pid))
+            most = max(most, resident(world.node.pid))
             await asyncio.sleep(0.2)
         world.note(f"memory {idle >> 20} MiB before, {most >> 20} MiB at most")
         world.verdict.need(most - idle < 256 << 20, "memory grew by 256 MiB and more")
         await world.check_store(job)
-
-
-def _resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * 4096

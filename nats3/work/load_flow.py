@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Protocol
 
 from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
@@ -52,15 +53,12 @@ class Sent:
     whole: tuple[ChunkFlushed, ...]
     skipped: ChunkSkipped | None
     message_bytes: int
+    known: int
+    reaches: int
 
     @property
     def end(self) -> int:
         return self.start + len(self.seqs)
-
-    @property
-    def reaches(self) -> int:
-        """Up to which seq nothing is left: to the end of the chunk, although its last messages were not selected."""
-        return max([*self.seqs[-1:], *(chunk.last for chunk in self.finishes)])
 
 
 class LoadFlow:
@@ -91,6 +89,7 @@ class LoadFlow:
         self._sent = 0
         self._base = (run.state.published, run.state.duplicates)
         self._recorded = 0
+        self._known = 0
         self._ending = False
         self._finished = False
         self._wake = asyncio.Event()
@@ -150,7 +149,8 @@ class LoadFlow:
 
     def _note(self, piece: Piece, seqs: list[int], message_bytes: int, *, last: bool) -> None:
         ends = (piece.finishes, piece.whole, piece.skipped) if last else ((), (), None)
-        self._line.append(Sent(self._sent, piece.rank, seqs, *ends, message_bytes))
+        known, reaches = (piece.known, piece.reaches) if last else (0, seqs[-1])
+        self._line.append(Sent(self._sent, piece.rank, seqs, *ends, message_bytes, known, reaches))
         self._sent += len(seqs)
         if self._publisher.acked - self._recorded >= _CHECKPOINT_MESSAGES:
             self._wake.set()
@@ -174,7 +174,8 @@ class LoadFlow:
         if reached is None:
             return
         size = sum(sent.message_bytes for sent in settled)
-        ends = [event for sent in settled for event in self._ends(sent)]
+        self._known += sum(sent.known for sent in settled)
+        ends = [event for sent in settled for event in endings(self._order, sent)]
         await self._run.emit(self._progress(acked, reached, size), *ends)
         for _ in settled:
             self._line.popleft()
@@ -196,20 +197,34 @@ class LoadFlow:
         return LoadProgressed(
             rank=rank,
             seq=seq,
-            published=published + acked,
+            published=published + acked + self._known,
             duplicates=duplicates + self._publisher.duplicates,
             target_seq=self._publisher.target_seq or self._run.state.target_seq,
             bytes=self._run.state.bytes + size,
         )
 
-    def _ends(self, sent: Sent) -> list[LoadingEvent]:
-        """What there is to say once the last message of a chunk is acknowledged."""
-        events: list[LoadingEvent] = [ChunkLoaded(chunk.bucket, chunk.key, chunk.count) for chunk in sent.finishes]
-        if sent.skipped is not None:
-            events = [sent.skipped]
-        if self._order.delete_chunks:
-            events += [ChunkDeleteRequested(chunk.bucket, chunk.key) for chunk in sent.whole]
-        return events
+
+class Ended(Protocol):
+    """What a piece, or the last of what was sent of it, says of chunks."""
+
+    @property
+    def finishes(self) -> tuple[ChunkFlushed, ...]: ...
+
+    @property
+    def whole(self) -> tuple[ChunkFlushed, ...]: ...
+
+    @property
+    def skipped(self) -> ChunkSkipped | None: ...
+
+
+def endings(order: LoadOrder, ended: Ended) -> list[LoadingEvent]:
+    """What there is to say once the last message of a chunk is acknowledged."""
+    if ended.skipped is not None:
+        return [ended.skipped]
+    events: list[LoadingEvent] = [ChunkLoaded(chunk.bucket, chunk.key, chunk.count) for chunk in ended.finishes]
+    if order.delete_chunks:
+        events += [ChunkDeleteRequested(chunk.bucket, chunk.key) for chunk in ended.whole]
+    return events
 
 
 def _translated(fault: BaseException) -> BaseException:

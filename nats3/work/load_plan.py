@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from nats3.errors import Blocked
@@ -18,12 +19,14 @@ class Planner:
         self._order = order
         self._index = index
 
-    async def plan(self, generation: int, attempt: int) -> LoadPlanned:
-        """Freeze what the index holds now."""
+    async def plan(self, state: Loading, generation: int, attempt: int) -> LoadPlanned:
+        """Freeze what the index holds now; in the same generation only what is above what was loaded before."""
         position = await self._index.fresh()
         archived = await self._index.archived(self._order, 0, position)
+        again = state.planned and state.generation == generation
+        first_rank = _next_rank(state.ranges) if again else 0
         return LoadPlanned(
-            ranges=ranked(archived, 0),
+            ranges=_above(ranked(archived, first_rank), _reached(state) if again else {}),
             position=position,
             chunks=sum(each.chunks for each in archived),
             messages=sum(each.messages for each in archived),
@@ -76,19 +79,19 @@ def _next_rank(ranges: Sequence[PlannedRange]) -> int:
     return max((each.rank for each in ranges), default=-1) + 1
 
 
+def _reached(state: Loading) -> dict[tuple[str, str], int]:
+    """How far each life of each job was loaded."""
+    reached: dict[tuple[str, str], int] = {}
+    for each in state.ranges:
+        if each.rank <= state.rank:
+            reached[each.job_id, each.life] = each.last if each.rank < state.rank else min(each.last, state.seq)
+    return reached
+
+
 def _above(ranges: Sequence[PlannedRange], planned: dict[tuple[str, str], int]) -> tuple[PlannedRange, ...]:
-    """The parts of the ranges that were not planned before."""
-    return tuple(
-        PlannedRange(
-            each.rank,
-            each.job_id,
-            each.life,
-            each.created,
-            max(each.first, planned.get((each.job_id, each.life), 0) + 1),
-            each.last,
-        )
-        for each in ranges
-    )
+    """The parts of the ranges that are above what is given of their life."""
+    parts = (replace(each, first=max(each.first, planned.get((each.job_id, each.life), 0) + 1)) for each in ranges)
+    return tuple(part for part in parts if part.first <= part.last)
 
 
 def require_no_loop(order: LoadOrder, target: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from dataclasses import replace
+
 from typing_extensions import override
 
 from actors.journal import Journal
@@ -18,7 +21,7 @@ from nats3.job.loading import (
 )
 from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
-from nats3.work.load_flow import LoadFlow
+from nats3.work.load_flow import LoadFlow, endings
 from nats3.work.load_plan import Planner, require_no_loop
 from nats3.work.outgoing import Dresser, Limits
 from nats3.work.pieces import Reader
@@ -101,17 +104,19 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     async def _plan(self) -> None:
         planned = self.state.planned and self.state.generation == self._generation
         if not planned or (self.state.completed and self.state.attempt < self._attempt):
-            await self.emit(await self._planner.plan(self._generation, self._attempt))
+            await self.emit(await self._planner.plan(self.state, self._generation, self._attempt))
 
     async def _publish_rest(self) -> None:
         """Nothing is published, and no target asked for, when nothing that is planned is left."""
         reader = Reader(self._order, self._archive, self.tools)
         subject = await reader.first_subject(self.state)
         if subject is None:
+            await self._pass_over(reader)
             return
         await self.tools.nats.wait_connected()
         info = await self._bind(subject)
         assert self.state.target is not None
+        reader.present = await self._target.present(self.state, self.state.target)
         expect_last = info.last if self.state.target.mode == "exclusive" else None
         publisher = self.tools.nats.publisher(info.name, expect_last)
         dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
@@ -123,6 +128,18 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             await self._flow.run()
         finally:
             self._flow = None
+
+    async def _pass_over(self, reader: Reader) -> None:
+        """Nothing that is left is to be published: record how far that reaches, and what was skipped."""
+        async with aclosing(reader.pieces(self.state)) as pieces:
+            async for piece in pieces:
+                if piece.finishes:
+                    reached = replace(self._as_recorded(), rank=piece.rank, seq=piece.reaches)
+                    await self.emit(reached, *endings(self._order, piece))
+
+    def _as_recorded(self) -> LoadProgressed:
+        state = self.state
+        return LoadProgressed(state.rank, state.seq, state.published, state.duplicates, state.target_seq, state.bytes)
 
     async def _bind(self, subject: str) -> StreamInfo:
         """Find the target, make sure that it is still the same, and believe what it has of ours."""
@@ -137,22 +154,15 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         return info
 
     async def _correct(self, info: StreamInfo) -> None:
-        """Where the target has more, or less, of ours than is recorded, the target is right."""
+        """Where the target has less of ours than is recorded, the target is right."""
         assert self.state.target is not None
         stand = await self._target.stand(self.state, self.state.target, info)
         if stand is None:
             return
         rank = next((each.rank for each in self.state.ranges if _holds(each, stand)), self.state.rank)
-        await self.emit(
-            LoadProgressed(
-                rank=rank,
-                seq=stand.seq,
-                published=self.state.published + stand.count,
-                duplicates=self.state.duplicates,
-                target_seq=stand.target_seq,
-                bytes=self.state.bytes,
-            )
-        )
+        published = self.state.published + stand.count
+        back = replace(self._as_recorded(), rank=rank, seq=stand.seq, published=published, target_seq=stand.target_seq)
+        await self.emit(back)
 
     async def _delete_requested(self) -> None:
         """The second step of a deletion: the event that asked for it is in the log, and outlives any crash."""

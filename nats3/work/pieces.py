@@ -5,15 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from itertools import compress, groupby
 
 from nats3.errors import Blocked
 from nats3.job.loading import ChunkSkipped, Loading, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
-from nats3.selection import Selection
+from nats3.selection import Selection, keep
 from nats3.work.archive import Archive
 from nats3.work.tools import IndexedChunk, Tools
 
@@ -26,7 +26,8 @@ class Piece:
     """Messages of one rank to be published one after the other; `lives` names the life of each.
 
     `finishes` are the chunks of which nothing follows, `whole` those of them of which every message was selected,
-    `skipped` one that was passed over by order.
+    `skipped` one that was passed over by order. Up to seq `reaches` nothing is left once the piece is acknowledged;
+    `known` messages of it are in the target already and not in `batch`.
     """
 
     rank: int
@@ -35,6 +36,8 @@ class Piece:
     finishes: tuple[ChunkFlushed, ...] = ()
     whole: tuple[ChunkFlushed, ...] = ()
     skipped: ChunkSkipped | None = None
+    known: int = 0
+    reaches: int = 0
 
 
 @dataclass(slots=True)
@@ -55,6 +58,8 @@ class Reader:
         self._archive = archive
         self._tools = tools
         self._selection = selection_of(order)
+        self.present: frozenset[tuple[str, int]] = frozenset()
+        """(life, seq) of messages behind the recorded progress that the target has already."""
 
     async def pieces(self, state: Loading) -> AsyncGenerator[Piece]:
         """What is left of the plan, up to the order's limit.
@@ -66,21 +71,33 @@ class Reader:
         pieces = self._all_left(state)
         async with aclosing(pieces):
             async for piece in pieces:
-                if left is not None and len(piece.batch) >= left:
-                    yield Piece(piece.rank, piece.batch.slice(0, left), piece.lives[:left])
+                if left is not None and len(piece.batch) > left:
+                    if left:
+                        yield self._unknown(Piece(piece.rank, piece.batch.slice(0, left), piece.lives[:left]))
                     return
                 left = None if left is None else left - len(piece.batch)
-                yield piece
+                yield self._unknown(piece)
+
+    def _unknown(self, piece: Piece) -> Piece:
+        """The piece without what the target has already: after a refusal or a lost link there may be holes before it."""
+        batch = piece.batch
+        reaches = max([0, *batch.seqs[-1:], *(chunk.last for chunk in piece.finishes)])
+        if not self.present:
+            return replace(piece, reaches=reaches)
+        mask = [where not in self.present for where in zip(piece.lives, batch.seqs, strict=True)]
+        lives = list(compress(piece.lives, mask))
+        return replace(piece, batch=keep(batch, mask), lives=lives, known=len(batch) - len(lives), reaches=reaches)
 
     async def _all_left(self, state: Loading) -> AsyncGenerator[Piece]:
         ranges = [each for each in state.ranges if each.rank >= state.rank]
         for rank, same in groupby(ranges, key=lambda each: each.rank):
             after = state.seq if rank == state.rank else 0
             sources = list(same)
+            masks = overlapping(state.ranges, sources)
             pieces = (
                 self._single(sources[0], state.position, after)
-                if len(sources) == 1
-                else self._merged(sources, state.position, after)
+                if len(sources) == 1 and not masks
+                else self._merged(sources, masks, state.position, after)
             )
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -101,13 +118,20 @@ class Reader:
                 lives = [planned.life] * len(read.batch)
                 yield Piece(planned.rank, read.batch, lives, (read.chunk,), read.whole, read.skipped)
 
-    async def _merged(self, sources: list[PlannedRange], position: int, after: int) -> AsyncGenerator[Piece]:
-        """Several jobs archived the same life: each message comes once, from the first job that has it."""
-        heads = [_Head(source, self._reads(source, position, after)) for source in sources]
+    async def _merged(
+        self, sources: list[PlannedRange], masks: list[PlannedRange], position: int, after: int
+    ) -> AsyncGenerator[Piece]:
+        """Several jobs archived the same life: each message comes once, from the first job that has it.
+
+        `masks` are what was planned before of other jobs: their messages are read and left out.
+        """
+        heads = [_Head(source, self._reads(source, position, after), mask=True) for source in masks]
+        heads += [_Head(source, self._reads(source, position, after)) for source in sources]
         try:
             for head in heads:
                 await head.advance()
-            while live := [head for head in heads if head.read is not None]:
+            while any(head.read is not None and not head.mask for head in heads):
+                live = [head for head in heads if head.read is not None]
                 limit = min(head.last for head in live)
                 yield _union(sources[0].rank, live, limit)
                 for head in live:
@@ -148,6 +172,7 @@ class _Head:
     source: PlannedRange
     reads: AsyncGenerator[_Read]
     read: _Read | None = None
+    mask: bool = False
 
     @property
     def last(self) -> int:
@@ -170,20 +195,37 @@ class _Head:
 
 def _union(rank: int, heads: list[_Head], limit: int) -> Piece:
     """All messages up to `limit`, each once, by seq; equal seq and time is the same message."""
-    union: dict[tuple[int, int], tuple[str, Batch, int]] = {}
+    union: dict[tuple[int, int], tuple[_Head, Batch, int]] = {}
     for head in heads:
         assert head.read is not None
         batch = head.read.batch
         for at in range(bisect_left(batch.seqs, limit + 1)):
-            union.setdefault((batch.seqs[at], batch.times[at]), (head.source.life, batch, at))
+            union.setdefault((batch.seqs[at], batch.times[at]), (head, batch, at))
     merged, lives = Batch(), []
-    for _, (life, batch, at) in sorted(union.items(), key=lambda item: item[0]):
-        merged.extend(batch.slice(at, at + 1))
-        lives.append(life)
-    finished = [head.read for head in heads if head.read is not None and head.last <= limit]
+    for _, (head, batch, at) in sorted(union.items(), key=lambda item: item[0]):
+        if not head.mask:
+            merged.extend(batch.slice(at, at + 1))
+            lives.append(head.source.life)
+    finished = [head.read for head in heads if head.read is not None and head.last <= limit and not head.mask]
     skipped = next((read.skipped for read in finished if read.skipped), None)
     whole = tuple(chunk for read in finished for chunk in read.whole)
     return Piece(rank, merged, lives, tuple(read.chunk for read in finished), whole, skipped)
+
+
+def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange]) -> list[PlannedRange]:
+    """The parts of earlier ranges, by other jobs of the same stream, that may hold the same messages as `sources`."""
+    rank, created = sources[0].rank, sources[0].created
+    first, last = min(each.first for each in sources), max(each.last for each in sources)
+    jobs = {each.job_id for each in sources}
+    return [
+        replace(each, first=max(each.first, first), last=min(each.last, last))
+        for each in ranges
+        if each.rank < rank
+        and each.created == created
+        and each.job_id not in jobs
+        and each.first <= last
+        and each.last >= first
+    ]
 
 
 def selection_of(order: LoadOrder) -> Selection:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nats3.errors import Blocked
 from nats3.jetstream.server import JetStream
@@ -15,9 +16,9 @@ from nats3.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How far the target's own messages prove that a load has come: life and seq of the last of ours, and where it is.
+    """Where the target ends with ours after it lost some: life and seq of the last, and where it stands.
 
-    `count` is how many of ours it has more than is recorded, negative where it has less.
+    `count` is how many fewer it has than is recorded, as a negative number.
     """
 
     life: str
@@ -58,10 +59,15 @@ class Target:
             raise Blocked("target_recreated", reason)
 
     async def stand(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand | None:
-        """What the target has of ours beyond, or short of, what is recorded; None when the record needs no correction."""
+        """How far the target has ours, when it has lost messages that it had acknowledged; else None. Raises Blocked."""
         if state.target_seq and await self._lost(state, info):
             return await self._short_of_record(state, bound, info)
-        return await self._last_of_ours(state, max(state.target_seq, bound.last) + 1)
+        return None
+
+    async def present(self, state: Loading, bound: TargetBound) -> frozenset[tuple[str, int]]:
+        """(life, seq) of ours behind the recorded progress. They need be no prefix: a refusal leaves holes."""
+        found = self._ours(state, max(state.target_seq, bound.last) + 1)
+        return frozenset([(life, seq) async for life, seq, _ in found])
 
     async def _lost(self, state: Loading, info: StreamInfo) -> bool:
         """Whether the target no longer has, at the recorded place, a message that it had acknowledged."""
@@ -73,25 +79,25 @@ class Target:
     def _is_ours(self, message: Message, generation: int) -> bool:
         return b"\r\nNats-Msg-Id: " + message_id_prefix(self._job_id, generation).encode() in (message.header or b"")
 
-    async def _last_of_ours(self, state: Loading, from_seq: int) -> Stand | None:
-        """The last message of this generation at or behind `from_seq`; None also where the target lets nobody look."""
+    async def _ours(self, state: Loading, from_seq: int) -> AsyncIterator[tuple[str, int, int]]:
+        """(life, seq, seq in the target) of this generation's; nothing where the target lets nobody look."""
         prefix = message_id_prefix(self._job_id, state.generation).encode()
         assert state.target is not None
-        last: Stand | None = None
-        count = 0
         with suppress(ConsumerRefused):
             async for page in self._nats.streams.tail(state.target.stream, from_seq):
                 for target_seq, message_id in page:
                     if message_id is not None and message_id.startswith(prefix):
-                        count += 1
                         life, _, seq = message_id.removeprefix(prefix).decode().rpartition(":")
-                        last = Stand(life, int(seq), target_seq, count)
-        return last
+                        yield life, int(seq), target_seq
 
     async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:
-        last = await self._last_of_ours(state, bound.last + 1)
+        last: Stand | None = None
+        count = 0
+        async for life, seq, target_seq in self._ours(state, bound.last + 1):
+            count += 1
+            last = Stand(life, seq, target_seq, count - state.published)
         if last is not None:
-            return replace(last, count=last.count - state.published)
+            return last
         reason = (
             f"the target stream {info.name} has lost messages that it had acknowledged;"
             " retry the job with restart to publish everything again"

@@ -176,15 +176,18 @@ async def test_an_event_that_cannot_be_folded_ends_a_rebuild_with_its_position(
 async def test_what_a_dead_node_was_asked_another_goes_on_with(
     filled: str, open_gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "STANDBY", 0.05)
+    left = asyncio.Event()
+
+    async def pause(_upkeep: Upkeep) -> None:
+        left.set()
+        await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(Upkeep, "_pause", pause)
     async with node(filled, Sums(gate=open_gate), works=False) as asked, node(filled, Sums(gate=open_gate)) as other:
         assert await other.projector.wait_for("sums", Position(10), 10)
         operation = await asked.upkeep.ask("sums", "rebuild", "")
         async with asyncio.timeout(10):  # the other has seen it, and leaves it to the one that was asked
-            while not await fetch(
-                filled, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'eventstore upkeep'"
-            ):
-                pass
+            await left.wait()
         assert await versions(filled) == [(1, "live", True)]
         await asked.claims.leave()
         done = await ended(other.upkeep)

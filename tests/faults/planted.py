@@ -95,6 +95,13 @@ FAULTS = (
     ),
     Planted("event ids after an ambiguous commit", "eventstore/batcher.py", _EVENT_IDS, BATCHER),
     Planted("look after an ambiguous commit", "eventstore/batcher.py", "if doubtful:", LIVES, "if False:"),
+    Planted(
+        "a frozen node's lost transaction is no poison",
+        "eventstore/connection.py",
+        "InterfaceError, IdleInTransactionSessionTimeout, ReadOnly",
+        "tests/eventstore/test_connection.py",
+        "InterfaceError, ReadOnly",
+    ),
     Planted("back-pressure", "eventstore/batcher.py", "asyncio.Queue(self._limits.queued)", BATCHER, "asyncio.Queue()"),
     Planted(
         "poll after every LISTEN",

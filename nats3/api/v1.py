@@ -32,7 +32,7 @@ async def create(services: Services, request: Request) -> Response:
     else:
         order = load_order(await read_body(request, LoadV1), job_id)
     warnings = await warnings_of(services.world, order)
-    row = await Commands(services).create(job_id, order, 1, who_of(request))
+    row = replace(await Commands(services).create(job_id, order, 1, who_of(request)), state=State.CREATED.value)
     return JSONResponse(job_body(row, warnings))
 
 

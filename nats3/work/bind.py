@@ -7,11 +7,13 @@ the gap before the consumer, and a consumer that nobody else ever had.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 
-from nats3.errors import Blocked
+from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind, Reason
+from nats3.jetstream.server import JetStream
 from nats3.jetstream.source import Source
 from nats3.jetstream.streams import ConsumerSpec, StreamInfo, Streams
 from nats3.job.order import StoreOrder
@@ -34,6 +36,7 @@ from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
 
 _INACTIVE_S = 24 * 3600.0
+_CONNECT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Binder:
     async def bind(self) -> Bound:
         """Adopt what the bucket has, judge the stream's identity, record the gap, make the consumer; in this order."""
         self._bind = next(self._claimed.binds)
-        await self._tools.nats.wait_connected()
+        await connected(self._tools.nats)
         await self._require_bucket()
         await self._adopt()
         info = await self._streams.info(self._order.stream)
@@ -178,6 +181,15 @@ class Binder:
     async def forget(self) -> None:
         """The job is deleted: nothing may pin the stream's messages for it."""
         await forget_consumers(self._streams, self._order.stream, self._claimed.job_id)
+
+
+async def connected(nats: JetStream) -> None:
+    """Wait a moment for NATS. Raises Unavailable, so that a longer outage is said."""
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            await nats.wait_connected()
+    except TimeoutError:
+        raise Unavailable("nats", "there is no connection") from None
 
 
 async def forget_consumers(streams: Streams, stream: str, job_id: str) -> None:

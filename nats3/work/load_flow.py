@@ -91,6 +91,7 @@ class LoadFlow:
         self._recorded = 0
         self._known = 0
         self._ending = False
+        self._patience: asyncio.Timeout | None = None
         self._finished = False
         self._wake = asyncio.Event()
 
@@ -116,6 +117,8 @@ class LoadFlow:
     def finish(self) -> None:
         """Publish nothing more."""
         self._ending = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(0)
 
     async def _fill(self) -> None:
         pieces = self._reader.pieces(self._run.state)
@@ -125,8 +128,18 @@ class LoadFlow:
         await self._read.put(None)
 
     async def _publish_all(self) -> None:
-        while not self._ending and (piece := await self._read.get()) is not None:
+        while (piece := await self._next_piece()) is not None:
             await self._publish(piece)
+
+    async def _next_piece(self) -> Piece | None:
+        """None at the end, and when told to end: the bucket may be away for long."""
+        try:
+            async with asyncio.timeout(0 if self._ending else None) as self._patience:
+                return await self._read.get()
+        except TimeoutError:
+            return None
+        finally:
+            self._patience = None
 
     async def _publish(self, piece: Piece) -> None:
         """Hand the whole piece to the publisher, unless told to end in between."""

@@ -21,6 +21,7 @@ from nats3.job.loading import (
 )
 from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
+from nats3.work.bind import connected
 from nats3.work.load_flow import LoadFlow, endings
 from nats3.work.load_plan import Planner, require_no_loop
 from nats3.work.outgoing import Dresser, Limits
@@ -113,7 +114,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         if subject is None:
             await self._pass_over(reader)
             return
-        await self.tools.nats.wait_connected()
+        await connected(self.tools.nats)
         info = await self._bind(subject)
         assert self.state.target is not None
         reader.present = await self._target.present(self.state, self.state.target)

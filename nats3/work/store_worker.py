@@ -38,7 +38,7 @@ class StoreWorker(Worker[Storing, StoringEvent]):
     @override
     async def round(self) -> bool:
         bound = await self._binder.bind()
-        await self.progressed()
+        await self.recovered()
         self._flow = StoreFlow(
             self.claimed, self._order, bound, self, self.tools, self._objects, progressed=self.progressed
         )

@@ -180,8 +180,12 @@ class Worker(DurableActor[S, E]):
             return
 
     async def progressed(self) -> None:
-        """Work flows: whatever was said to be wrong is over."""
+        """Work flows: the next fault is the first again, and whatever was said to be wrong is over."""
         self._faults = 0
+        await self.recovered()
+
+    async def recovered(self) -> None:
+        """Whatever was said to be wrong is over."""
         if self.state.condition.name in {"degraded", "blocked"}:
             await self.say(RunRecovered(self.state.condition.reason))
 

@@ -11,7 +11,7 @@ import pytest
 from nats3.work import load_flow, outgoing, pieces, target
 from tests.sim.load_world import history
 
-MODES = ("auto", "exclusive")
+MODES = ("auto", "exclusive", "polling")
 COUNT = int(os.environ.get("LIVES_COUNT", "200"))
 
 

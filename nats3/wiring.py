@@ -102,7 +102,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
         database = _closed_with(lifetimes, Database(url))
         claims = _closed_with(lifetimes, Claims(url))
-        name = f"{config.node_name} at {config.server.addr} in {place()}"
+        name = f"{config.node_name} at {config.server.addr} in {await asyncio.to_thread(place)}"
         if works:
             await _insist(lambda: claims.succeed(name), telemetry)
             await _insist(lambda: claims.register(name), telemetry)

@@ -213,18 +213,13 @@ def _union(rank: int, heads: list[_Head], limit: int) -> Piece:
 
 
 def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange]) -> list[PlannedRange]:
-    """The parts of earlier ranges, by other jobs of the same stream, that may hold the same messages as `sources`."""
+    """The parts of earlier ranges of the same stream that may hold the same messages as `sources`, by another job."""
     rank, created = sources[0].rank, sources[0].created
     first, last = min(each.first for each in sources), max(each.last for each in sources)
-    jobs = {each.job_id for each in sources}
     return [
         replace(each, first=max(each.first, first), last=min(each.last, last))
         for each in ranges
-        if each.rank < rank
-        and each.created == created
-        and each.job_id not in jobs
-        and each.first <= last
-        and each.last >= first
+        if each.rank < rank and each.created == created and each.first <= last and each.last >= first
     ]
 
 

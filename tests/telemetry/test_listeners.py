@@ -37,7 +37,7 @@ def test_what_workers_tell_moves_the_metrics(heard):
     listener.archived("a", "s", 5, 500, 7, 2_000_000_000)
     listener.published("b", 3, 300)
     listener.redelivered("a", 2)
-    listener.ended("load", "completed")
+    listener.state("id", "b", "load", "completed", "")
     listener.enduring("a", "Unavailable", "NATS is away", 1)
     assert {
         'nats3_nats_messages_total{direction="out"}': 5,

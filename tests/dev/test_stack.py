@@ -31,6 +31,9 @@ async def main():
 asyncio.run(main())
 """
 
+# Starting three servers and a second program takes long on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
 
 async def until(true: Callable[[], bool]) -> None:
     """Ask the system again until it is so; the test's own time-out bounds it."""

@@ -19,9 +19,11 @@ from nats3.dev.process import PROC, family
 from nats3.dev.stack import Stack
 
 OWNER = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from pathlib import Path
 from nats3.dev.stack import Stack
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it, and we inherit that
 
 async def main():
     async with Stack(Path(sys.argv[1])) as stack:

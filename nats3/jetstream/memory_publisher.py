@@ -68,10 +68,10 @@ class MemoryPublisher(Publisher):
 
     @override
     async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        self._check()
         if self._chain is not None:
             blocks = self._chain.link(blocks)
-        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
-            self._check()
+        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):  # no answer is read in between
             self._sent += 1
             self._answer(self._sent - 1, subject, block, payload)
         await self.drain()

@@ -197,11 +197,15 @@ class LoadFlow:
         await self._progressed()
 
     def _acknowledged(self, acked: int) -> tuple[list[Sent], tuple[int, int] | None]:
-        """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new."""
+        """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new.
+
+        In a piece that is acknowledged in part all is there up to the message before the next one that is sent: what
+        was left out between them is in the target already.
+        """
         settled = list(takewhile(lambda sent: sent.end <= acked, self._line))
         if len(settled) < len(self._line) and self._line[len(settled)].start < acked and acked > self._recorded:
             part = self._line[len(settled)]
-            return settled, (part.rank, part.seqs[acked - part.start - 1])
+            return settled, (part.rank, part.seqs[acked - part.start] - 1)
         return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
 
     def _progress(self, acked: int, reached: tuple[int, int], size: int) -> LoadProgressed:

@@ -4,12 +4,15 @@ And for every rule that keeps it so: without the rule, some life goes wrong.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
+from actors.testing import run_seeded
 from nats3.work import load_flow, outgoing, pieces, target
-from tests.sim.load_world import history
+from tests.sim.load_world import World, history
 
 MODES = ("auto", "exclusive", "polling")
 COUNT = int(os.environ.get("LIVES_COUNT", "200"))
@@ -23,13 +26,37 @@ def test_every_selected_message_arrives_once_and_in_order(mode):
     assert wrong == {}
 
 
+def test_what_a_refusal_left_out_is_published_and_what_it_let_through_is_not_published_again():
+    """Behind a refused message others are stored: the target then has ours with holes between them."""
+    world = World(1, "auto")
+    world.order = replace(world.order, read_subject=">", write_subject=None, limit=None, delete_chunks=False)
+    world.jet.delete_stream("T")
+    target = world.jet.make_stream("T", ["s.0", "s.1"])
+
+    async def live_on():
+        world.archive()
+        await world.start()
+        await asyncio.sleep(30)
+        held_back = [message[0] for message in world.messages if message[2] == b"s.2"]
+        assert held_back
+        world.jet.advance(600 * 1_000_000_000)  # the target has forgotten every id
+        target.config = {**target.config, "subjects": ["s.>"]}
+        await asyncio.sleep(60)
+        for node in world.nodes:
+            await node.end()
+
+    run_seeded(1, live_on)
+    got = sorted(int(message.payload) for message in target.messages.values())
+    assert got == [message[0] for message in world.messages]
+
+
 def _without_id(self, life, seq, time_ns):
     del self, life, time_ns
     return b"Nats3-Sequence: %d\r\n" % seq
 
 
-async def _believes_the_record(*_):
-    return None
+async def _nothing_is_present(*_):
+    return frozenset()
 
 
 def _all_that_was_sent(self, acked):
@@ -46,7 +73,7 @@ pieces_union = pieces._union
 
 PLANTED = {
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
-    "believe the record and not the target": (target.Target, "stand", _believes_the_record),
+    "believe the record and not the target": (target.Target, "present", _nothing_is_present),
     "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_acknowledged", _all_that_was_sent),
     "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
 }

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from actors import errors as actor_errors
 from actors.errors import Kind
-from actors.system import ActorSystem
+from actors.system import ActorSystem, Observer
 from eventstore import (
     Batcher,
     Claims,
@@ -69,23 +69,29 @@ _WALK_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A running node: what the faces are given, and the office that must be closed first."""
+class Log:
+    """The event log and what is read of it. `name` is that under which this node holds its lease."""
 
-    config: Config
-    telemetry: Telemetry
+    name: str
+    claims: Claims
     store: PostgresStore
     batcher: Batcher
     tail: Tail
     projector: Projector
     upkeep: Upkeep
-    claims: Claims
-    database: Database
-    nats: Connection
-    s3: S3Store
+    snapshots: Snapshots
     audit: Audit
+    database: Database
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running node: what the faces are given."""
+
+    config: Config
+    telemetry: Telemetry
+    log: Log
     outside: Outside
-    office: Office
 
 
 @asynccontextmanager
@@ -95,94 +101,96 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
     One that does not work holds no lease, runs no job and keeps no view: it answers for others that do.
     """
     async with AsyncExitStack() as lifetimes:
-        url = config.postgres.url.reveal()
         await _prepare_log(config, telemetry)
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
         s3 = await lifetimes.enter_async_context(S3Store.open(_s3(config.s3), ObjectListener(telemetry)))
         nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
-        database = _closed_with(lifetimes, Database(url))
-        claims = _closed_with(lifetimes, Claims(url))
-        name = f"{config.node_name} at {config.server.addr} in {await asyncio.to_thread(place)}"
-        if works:
-            await _insist(lambda: claims.succeed(name), telemetry)
-            await _insist(lambda: claims.register(name), telemetry)
-        store = _closed_with(lifetimes, PostgresStore(url, claims.node))
-        wake = asyncio.Event()
-        signal = DependencyListener(telemetry, "postgres")
-        batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
-        tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
-        projector = _closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node))
-        upkeep = Upkeep(url, store, tail, _VIEWS, node=claims.node)
+        log = await _open_log(config, telemetry, lifetimes, works=works)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
-        side = NatsJetStream(nats)
-        outside = Outside(store, side.streams, s3.bucket_exists)
-        audit = _closed_with(lifetimes, Audit(url))
         tools = Tools(
-            nats=side,
+            nats=NatsJetStream(nats),
             objects=lambda heard: Patient(s3, heard),
             bucket_exists=s3.bucket_exists,
-            index=ViewIndex(store, Chunks(database), projector.wait_for),
+            index=ViewIndex(log.store, Chunks(log.database), log.projector.wait_for),
             in_thread=_in_thread(pool),
             signals=WorkListener(telemetry),
             lease=lease,
-            log_id=str(await _insist(store.log_id, telemetry)),
+            log_id=str(await _insist(log.store.log_id, telemetry)),
             node=config.node_name,
             uuid=lambda: str(uuid4()),
             monotonic=time.monotonic,
             sleep=asyncio.sleep,
             share_bytes=lambda: min(_LARGEST_SHARE, config.limits.memory // max(1, len(system.names()))),
         )
-        office = Office(
-            node=name,
-            claims=claims,
-            desk=ViewDesk(store, Jobs(database), projector.wait_for),
-            staff=Workers(store, batcher, _closed_with(lifetimes, Snapshots(url)), tools),
-            system=system,
-            tail=tail,
-            lease=lease,
-            monotonic=time.monotonic,
-            observer=ActorListener(telemetry),
-        )
-        system.observer = office
-        for each in (projector, upkeep, office) if works else ():
+        office = _office(log, system, lease, tools, ActorListener(telemetry))
+        for each in (log.projector, log.upkeep, office) if works else ():
             await lifetimes.enter_async_context(each)
-        yield Node(
-            config,
-            telemetry,
-            store,
-            batcher,
-            tail,
-            projector,
-            upkeep,
-            claims,
-            database,
-            nats,
-            s3,
-            audit,
-            outside,
-            office,
-        )
+        yield Node(config, telemetry, log, Outside(log.store, tools.nats.streams, s3.bucket_exists))
+
+
+async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitStack, *, works: bool) -> Log:
+    """The lease comes first, so that a view that the process before us kept is ours at once."""
+    url = config.postgres.url.reveal()
+    database = _closed_with(lifetimes, Database(url))
+    claims = _closed_with(lifetimes, Claims(url))
+    name = f"{config.node_name} at {config.server.addr} in {await asyncio.to_thread(place)}"
+    if works:
+        await _insist(lambda: claims.succeed(name), telemetry)
+        await _insist(lambda: claims.register(name), telemetry)
+    store = _closed_with(lifetimes, PostgresStore(url, claims.node))
+    wake = asyncio.Event()
+    signal = DependencyListener(telemetry, "postgres")
+    batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
+    tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
+    return Log(
+        name=name,
+        claims=claims,
+        store=store,
+        batcher=batcher,
+        tail=tail,
+        projector=_closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node)),
+        upkeep=Upkeep(url, store, tail, _VIEWS, node=claims.node),
+        snapshots=_closed_with(lifetimes, Snapshots(url)),
+        audit=_closed_with(lifetimes, Audit(url)),
+        database=database,
+    )
+
+
+def _office(log: Log, system: ActorSystem, lease: NodeLease, tools: Tools, observer: Observer) -> Office:
+    office = Office(
+        node=log.name,
+        claims=log.claims,
+        desk=ViewDesk(log.store, Jobs(log.database), log.projector.wait_for),
+        staff=Workers(log.store, log.batcher, log.snapshots, tools),
+        system=system,
+        tail=log.tail,
+        lease=lease,
+        monotonic=time.monotonic,
+        observer=observer,
+    )
+    system.observer = office
+    return office
 
 
 def services(node: Node) -> Services:
     """What the API is given of a running node."""
     told = node.config.server
     return Services(
-        log=node.store,
-        writer=node.batcher,
-        projections=node.projector,
-        upkeep=node.upkeep,
-        tail=node.tail,
-        jobs=Jobs(node.database),
-        chunks=Chunks(node.database),
-        coverage=Coverage(node.database),
-        audit=node.audit,
+        log=node.log.store,
+        writer=node.log.batcher,
+        projections=node.log.projector,
+        upkeep=node.log.upkeep,
+        tail=node.log.tail,
+        jobs=Jobs(node.log.database),
+        chunks=Chunks(node.log.database),
+        coverage=Coverage(node.log.database),
+        audit=node.log.audit,
         walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
         readiness=node.outside,
         world=_World(node.outside),
         exposition=node.telemetry.exposition,
-        nodes=node.claims.nodes,
+        nodes=node.log.claims.nodes,
         reporter=HttpListener(node.telemetry),
         hosts=LOOPBACK | {told.host} | set(told.hosts),
     )

@@ -32,13 +32,13 @@ def config(nats_url, postgres_url, s3):
 
 async def order(node, what):
     event = HISTORY.encode(JobCreated(kind_of(what), what))
-    await node.batcher.append(Append(job_entity(uuid4()), Version(0), Fence(0), (event,), "a test"))
+    await node.log.batcher.append(Append(job_entity(uuid4()), Version(0), Fence(0), (event,), "a test"))
 
 
 async def said(node, enough):
     """Follow the log from its beginning until `enough` holds for the events so far."""
     heard = []
-    async for page in node.tail.follow(Position(0)):
+    async for page in node.log.tail.follow(Position(0)):
         heard += map(HISTORY.decode, page)
         if enough(heard):
             return heard

@@ -20,10 +20,9 @@ from nats3.errors import Nats3Error
 from nats3.headers import restored
 
 BUCKET = "nats3-demo"
-BATCH = {"max_bytes": 16_000_000, "max_count": 20_000}
+LIMITS = {"max_bytes": 16_000_000, "max_count": 20_000, "max_age": "1s"}
 Job = dict[str, Any]
 
-SEALED_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.05
 STALLED_AFTER_S = 120.0
 SHOWN = 5
@@ -89,22 +88,10 @@ class Demo:
                 "stream": self.data.stream,
                 "subject": self.data.subjects,
                 "bucket": BUCKET,
-                "batch": BATCH,
-                "encoding": {"codec": "binary"},
+                "limits": LIMITS,
             }
         )
-        await self._watch("store", task, total, self._delivered, _all_of(total))
-        await self._seal(task, total)
-
-    async def _seal(self, task: TaskID, total: int) -> None:
-        """The last chunk is not full and would wait for its age: a pause seals it at once."""
-        await self.api.pause_store(self.store_id)
-        try:
-            async with asyncio.timeout(SEALED_WITHIN_S):
-                await self._watch("store", task, total, _archived, _all_of(total))
-        except TimeoutError:  # the pause came before the last messages did: let them come
-            await self.api.resume_store(self.store_id)
-            await self._watch("store", task, total, _archived, _all_of(total))
+        await self._watch("store", task, total, _archived, _all_of(total))
 
     async def _empty(self, total: int) -> Archived:
         """Make sure that all is recorded; purge. The job is paused, lest it archives what comes back."""
@@ -161,11 +148,6 @@ class Demo:
             if perf_counter() - since > STALLED_AFTER_S:
                 raise Stalled(phase, done, total)
             await asyncio.sleep(LOOK_AGAIN_S)
-
-    async def _delivered(self, _: Job) -> int:
-        """Up to where the job's consumer was handed messages."""
-        answer = await self.wire.api(f"CONSUMER.LIST.{self.data.stream}", {"offset": 0})
-        return max((consumer["delivered"]["stream_seq"] for consumer in answer["consumers"]), default=0)
 
 
 def _all_of(total: int) -> Callable[[Job, int], bool]:

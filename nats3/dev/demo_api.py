@@ -44,8 +44,8 @@ class Api:
         await self._client.__aexit__(kind, error, trace)
 
     async def store(self, order: dict[str, object]) -> str:
-        """Order a store job by version 1; its id."""
-        return (await self._ask("POST", "/api/v1/store/job", order))["id"]
+        """Order a store job by version 2, where the age of a chunk is to be had; its id."""
+        return (await self._ask("POST", "/api/v2/jobs", {"kind": "store", **order}))["id"]
 
     async def pause_store(self, job_id: str) -> None:
         await self._ask("POST", f"/api/v1/store/job/pause?job_id={job_id}")
@@ -53,9 +53,6 @@ class Api:
     async def load(self, order: dict[str, object]) -> str:
         """Order a load job by version 2, where the original subjects are to be had; its id."""
         return (await self._ask("POST", "/api/v2/jobs", {"kind": "load", **order}))["id"]
-
-    async def resume_store(self, job_id: str) -> None:
-        await self._ask("POST", f"/api/v1/store/job/resume?job_id={job_id}")
 
     async def job(self, job_id: str) -> dict[str, Any]:
         """The job with `state` and `progress`. Raises JobStuck when it will not go on by itself."""

@@ -55,7 +55,7 @@ async def run_dev(directory: Path | None) -> int:
         async with Stack(place, say=_say) as stack:
             await stack.s3_server.make_bucket(FIRST_BUCKET)
             await _make_stream(stack)
-            nats3 = stack.nats3()
+            nats3 = stack.nats3(at_usual_port=True)
             async with watched([nats3], _say):
                 sys.stdout.write(_addresses(stack, nats3.url))
                 sys.stdout.flush()

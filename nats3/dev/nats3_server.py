@@ -35,15 +35,16 @@ def environment(address: str, nats_url: str, postgres_url: str, s3: S3Access) ->
 
 
 class Nats3Server(Server):
-    """Listens on 8080 where that is free. `settings` are environment variables; the address is added to them."""
+    """Listens on 8080 where that is asked for and free, so that two runs do not meet there. `settings` are environment variables; the address is added to them."""
 
     name: ClassVar[str] = "nats3"
     # It has 30 s to flush what it holds.
     patience_s: ClassVar[float] = 35.0
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], *, at_usual_port: bool = False) -> None:
         super().__init__(directory)
         self._settings = settings
+        self._at_usual_port = at_usual_port
 
     @property
     def url(self) -> str:
@@ -51,7 +52,8 @@ class Nats3Server(Server):
 
     @override
     def _choose_ports(self) -> None:
-        self.port = USUAL_PORT if is_free(USUAL_PORT) and not self.port else free_port()
+        usual = self._at_usual_port and is_free(USUAL_PORT) and not self.port
+        self.port = USUAL_PORT if usual else free_port()
 
     @override
     def _command(self) -> Command:

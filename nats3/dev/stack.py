@@ -58,9 +58,13 @@ class Stack:
     def s3(self) -> S3Access:
         return self.s3_server.access
 
-    def nats3(self) -> Nats3Server:
+    def nats3(self, *, at_usual_port: bool = False) -> Nats3Server:
         """`nats3 serve` over this stack: to be started, or put under `watched`, by the caller."""
-        return Nats3Server(self.directory / "nats3", environment("", self.nats_url, self.postgres_url, self.s3))
+        return Nats3Server(
+            self.directory / "nats3",
+            environment("", self.nats_url, self.postgres_url, self.s3),
+            at_usual_port=at_usual_port,
+        )
 
     async def __aenter__(self) -> Self:
         self._lifetime = self._running()

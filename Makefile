@@ -49,7 +49,7 @@ format: $(READY)
 # Needs uv (pip install uv). No index host is written, so that any mirror serves.
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --extra dev --group test --group check --group build pyproject.toml -o requirements.lock
+	  --no-annotate --no-header --extra dev --extra parquet --extra otel --group test --group check --group build pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .data

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self, assert_never
 
 from eventstore.backoff import Backoff
 from eventstore.errors import EventStoreError, Fenced, LogUnavailable, Stopped, VersionConflict
-from eventstore.event import Append, Appended, Conflict, Outcome, Refused
+from eventstore.event import Append, Appended, Conflict, Outcome, Position, Refused
 from eventstore.store import EventStore
 
 _DRAIN_S = 2.0
@@ -19,11 +20,15 @@ _DRAIN_S = 2.0
 
 
 class Signal(Protocol):
-    """Whom to tell that the log went away and came back. Each call is quick and does not raise."""
+    """Whom to tell how the log is. Each call is quick and does not raise."""
 
     def away(self, reason: str) -> None: ...
 
     def back(self) -> None: ...
+
+    def appended(self, count: int, head: Position, seconds: float) -> None:
+        """`count` events are durable, the last at position `head`; one call of the store took `seconds`."""
+        ...
 
 
 class Silent:
@@ -32,6 +37,8 @@ class Silent:
     def away(self, reason: str) -> None: ...
 
     def back(self) -> None: ...
+
+    def appended(self, count: int, head: Position, seconds: float) -> None: ...
 
 
 class Settable(Protocol):
@@ -177,7 +184,7 @@ class Batcher:
         doubtful = False
         while True:
             try:
-                outcomes = await self._store.append(appends)
+                outcomes = await self._timed(appends)
                 if doubtful:
                     outcomes = [await self._resolve(a, o) for a, o in zip(appends, outcomes, strict=True)]
                     self._signal.back()
@@ -188,6 +195,15 @@ class Batcher:
             else:
                 self._backoff.reset()
                 return outcomes
+
+    async def _timed(self, appends: Sequence[Append]) -> list[Outcome]:
+        begun = monotonic()
+        outcomes = await self._store.append(appends)
+        written = [(append, each) for append, each in zip(appends, outcomes, strict=True) if isinstance(each, Appended)]
+        if written:
+            head = max(each.last for _, each in written)
+            self._signal.appended(sum(len(append.events) for append, _ in written), head, monotonic() - begun)
+        return outcomes
 
     async def _resolve(self, append: Append, outcome: Outcome) -> Outcome:
         """What an attempt before this one did: it wrote, if the events at our place carry our ids."""

@@ -147,6 +147,7 @@ class Projector:
         chance = chance or Random()  # noqa: S311 - jitter is no secret
         node = node or NodeId(uuid4())
         self._store = store
+        self._tail = tail
         self._signal = signal or Silent()
         self._link = Link(url, "eventstore projections")
         self._keepers = {view.name: Keeper(url, store, tail, view, node, chance) for view in views}
@@ -169,6 +170,12 @@ class Projector:
         except TimeoutError:
             return False
         return True
+
+    def behind(self) -> dict[str, int]:
+        """Events that this node has read and the views that it keeps have not folded yet, by view."""
+        kept = {name: keeper.at for name, keeper in self._keepers.items()}
+        head = self._tail.position
+        return {name: max(0, head - at.position) for name, at in kept.items() if at is not None}
 
     async def status(self) -> list[ProjectionStatus]:
         """All projections, by name and version. Raises LogUnavailable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ from nats3.jetstream.settings import NatsSettings
 from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
-from nats3.telemetry.listeners import ActorListener, DependencyListener, HttpListener, ObjectListener, WorkListener
+from nats3.telemetry.listeners import ActorListener, HttpListener, LogListener, ObjectListener, WorkListener
 from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
@@ -56,6 +56,7 @@ from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
 from nats3.work.office import Office
 from nats3.work.outside import Outside
+from nats3.work.pulse import Pulse
 from nats3.work.staff import Workers
 from nats3.work.tools import InThread, Tools
 
@@ -126,7 +127,18 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         office = _office(log, system, lease, tools, ActorListener(telemetry))
         for each in (log.projector, log.upkeep, office) if works else ():
             await lifetimes.enter_async_context(each)
+        pulse = Pulse(lease, lambda: log.tail.position, log.projector.behind, telemetry, time.monotonic, asyncio.sleep)
+        await lifetimes.enter_async_context(_beside(pulse.run()))
         yield Node(config, telemetry, log, Outside(log.store, tools.nats.streams, s3.bucket_exists))
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[object, object, None]) -> AsyncGenerator[None]:
+    """`work` runs until the block ends."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(work)
+        yield
+        task.cancel()
 
 
 async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitStack, *, works: bool) -> Log:
@@ -140,7 +152,7 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
         await _insist(lambda: claims.register(name), telemetry)
     store = _closed_with(lifetimes, PostgresStore(url, claims.node))
     wake = asyncio.Event()
-    signal = DependencyListener(telemetry, "postgres")
+    signal = LogListener(telemetry)
     batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
     tail = await lifetimes.enter_async_context(Tail(store, wake, Listener(url), signal=signal))
     return Log(

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from nats3.errors import Unavailable
@@ -124,11 +125,14 @@ class S3Requests:
     async def _request(self, target: Target) -> AsyncGenerator[asyncio.Timeout]:
         async with self._slots:
             self._meter.request(target.action)
+            begun = monotonic()
             try:
                 async with asyncio.timeout(self._settings.deadline) as limit:
                     yield limit
             except vendor_errors() as error:
                 raise translate(error, target) from error
+            finally:
+                self._meter.answered(target.action, monotonic() - begun)
 
     def _allow(self, limit: asyncio.Timeout, size: int) -> None:
         """A body of `size` bytes may take its time, but not for ever."""

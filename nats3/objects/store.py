@@ -93,6 +93,10 @@ class Meter(Protocol):
         """One request was sent: put, get, head, list, delete or head_bucket."""
         ...
 
+    def answered(self, operation: str, seconds: float) -> None:
+        """One request ended, by an answer or a fault, `seconds` after it was sent."""
+        ...
+
 
 class Unmetered:
     """A Meter that counts nothing."""
@@ -102,6 +106,8 @@ class Unmetered:
     def got(self, size: int) -> None: ...
 
     def request(self, operation: str) -> None: ...
+
+    def answered(self, operation: str, seconds: float) -> None: ...
 
 
 class ObjectStore(Protocol):

@@ -1,17 +1,17 @@
 """What nats3 says about itself: a signal is one log line and one metric, and owns both."""
 
-from nats3.telemetry.listeners import ActorListener, DependencyListener, HttpListener, ObjectListener, WorkListener
+from nats3.telemetry.listeners import ActorListener, HttpListener, LogListener, ObjectListener, WorkListener
 from nats3.telemetry.logs import Log, make_log, start_logging
 from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
 
 __all__ = [
     "ActorListener",
     "Dependency",
-    "DependencyListener",
     "HttpListener",
     "JobKind",
     "JobState",
     "Log",
+    "LogListener",
     "ObjectListener",
     "Telemetry",
     "WorkListener",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from actors.errors import Kind
 from actors.supervision import StopReason
-from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
+from nats3.telemetry.signals import JobKind, JobState, Telemetry
 
 
 class Origin(Protocol):
@@ -92,22 +92,27 @@ class ObjectListener:
     def request(self, operation: str) -> None:
         self.telemetry.s3_asked(operation)
 
+    def answered(self, operation: str, seconds: float) -> None:
+        self.telemetry.s3_answered(operation, seconds)
+
 
 @dataclass(slots=True)
-class DependencyListener:
-    """What the event log, or whoever else goes away and comes back, tells."""
+class LogListener:
+    """What the event log tells."""
 
     telemetry: Telemetry
-    name: Dependency
     attempts: int = 0
 
     def away(self, reason: str) -> None:
         self.attempts += 1
-        self.telemetry.dependency_failed(self.name, "", reason, self.attempts)
+        self.telemetry.dependency_failed("postgres", "", reason, self.attempts)
 
     def back(self) -> None:
         self.attempts = 0
-        self.telemetry.dependency_back(self.name, "")
+        self.telemetry.dependency_back("postgres", "")
+
+    def appended(self, count: int, head: int, seconds: float) -> None:
+        self.telemetry.events_appended(count, head, seconds)
 
 
 @dataclass(frozen=True, slots=True)

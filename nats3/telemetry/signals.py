@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
@@ -43,6 +43,7 @@ class Telemetry:
         self.metrics.build.labels(__version__, platform.python_version()).set(1)
         self._states: dict[str, tuple[str, JobKind, JobState]] = {}
         self._jobs: set[str] = set()
+        self._kept: set[str] = set()
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Body and content type for /metrics: OpenMetrics when `accept` asks for it, else the plain text format."""
@@ -61,14 +62,21 @@ class Telemetry:
         """A node of `serve --workers` died; it is started again. A code below 0 is the signal that killed it."""
         self.log.error("child node ended", number=number, code=code)
 
-    def lease_renewed(self, age: float) -> None:
-        """`age`: seconds between this renewal and the one before."""
-        self.metrics.lease_age.set(age)
-        self.log.debug("lease renewed", age=age)
+    def beat(self, loop_lag_s: float, lease_age_s: float | None, head: int, behind: Mapping[str, int]) -> None:
+        """How the node is. `behind`: events not yet folded by the views that this node keeps; others leave no gauge."""
+        self.metrics.loop_lag.set(loop_lag_s)
+        self.metrics.log_head.set(head)
+        if lease_age_s is not None:
+            self.metrics.lease_age.set(lease_age_s)
+        self._tell_lag(behind)
+        self.log.debug("beat", loop_lag=loop_lag_s, lease_age=lease_age_s, head=head, behind=dict(behind))
 
-    def loop_lagged(self, seconds: float) -> None:
-        self.metrics.loop_lag.set(seconds)
-        self.log.debug("loop lag", seconds=seconds)
+    def _tell_lag(self, behind: Mapping[str, int]) -> None:
+        for name in self._kept - behind.keys():
+            self.metrics.projection_lag.remove(name)
+        self._kept = set(behind)
+        for name, events in behind.items():
+            self.metrics.projection_lag.labels(name).set(events)
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the template (`/jobs/{id}`), never the path; a method that HTTP does not know counts as `other`."""
@@ -269,11 +277,6 @@ class Telemetry:
         self.metrics.log_head.set(head)
         self.metrics.append_seconds.observe(seconds)
         self.log.debug("events appended", count=count, head=head, seconds=round(seconds, 6))
-
-    def projected(self, projection: str, position: int, behind: int) -> None:
-        """A projection stands at `position`, `behind` events before the head."""
-        self.metrics.projection_lag.labels(projection).set(behind)
-        self.log.debug("projected", projection=projection, position=position, behind=behind)
 
     def projection_stalled(self, projection: str, position: int, reason: str) -> None:
         self.log.error("projection stalled", projection=projection, position=position, reason=reason)

@@ -18,13 +18,19 @@ class NodeLease:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until = float("-inf")
+        self._begun: float | None = None
 
     def renewed(self, begun: float) -> None:
         """A renewal that was begun at monotonic time `begun` has succeeded."""
+        self._begun = begun
         self._until = begun + LEASE_S - MARGIN_S
 
     def valid(self) -> bool:
         return self._monotonic() < self._until
+
+    def age_s(self) -> float | None:
+        """Seconds since the last successful renewal was begun; None before the first."""
+        return None if self._begun is None else self._monotonic() - self._begun
 
     def left_s(self) -> float:
         return max(0.0, self._until - self._monotonic())

@@ -56,11 +56,6 @@ UNMOVED = (
     "lag",
     "load_progressed",
     "duplicates",
-    "events_appended",
-    "s3_answered",
-    "projected",
-    "lease_renewed",
-    "loop_lagged",
 )
 
 

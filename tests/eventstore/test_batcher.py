@@ -79,12 +79,17 @@ class Away(MemoryStore):
 class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.written: list[tuple[int, int]] = []
 
     def away(self, reason: str) -> None:
         self.said.append(reason)
 
     def back(self) -> None:
         self.said.append("back")
+
+    def appended(self, count: int, head: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.written.append((count, head))
 
 
 async def test_nothing_waits_when_idle_and_what_is_queued_meanwhile_is_the_next_call() -> None:
@@ -98,6 +103,16 @@ async def test_nothing_waits_when_idle_and_what_is_queued_meanwhile_is_the_next_
         store.gate.release()
         store.gate.release()
     assert store.calls == [1, 20]
+
+
+async def test_what_is_durable_is_told_and_what_was_refused_is_not() -> None:
+    heard = Heard()
+    async with Batcher(MemoryStore(), signal=heard) as batcher:
+        await batcher.append(an_append("run/a", count=3))
+        with pytest.raises(VersionConflict):
+            await batcher.append(an_append("run/a", count=2))
+        await batcher.append(an_append("run/b", count=1))
+    assert heard.written == [(3, 3), (1, 4)]
 
 
 @pytest.mark.parametrize(

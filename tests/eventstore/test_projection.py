@@ -95,6 +95,17 @@ async def test_a_view_holds_the_fold_of_the_log_and_says_how_far(store: Postgres
     assert (status.status, status.active, status.position, status.error) == ("live", True, outcome.last, None)
 
 
+async def test_how_far_a_view_is_behind_is_known_of_those_that_this_node_keeps(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/a", count=20)])
+    async with projecting(log_url, store, Sums(poison=frozenset({13}))) as projector:
+        await until_stalled(projector)
+        assert projector.behind() == {"sums": 8}
+        async with projecting(log_url, PostgresStore(log_url, store.node), Sums()) as other:
+            assert other.behind() == {}
+
+
 async def test_types_not_asked_for_are_passed_over_and_counted_as_read(store: PostgresStore, log_url: str) -> None:
     view = Sums()
     async with projecting(log_url, store, view) as projector:

@@ -27,6 +27,7 @@ class Counting:
     """A Meter."""
 
     requests: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
     bytes_put: int = 0
     bytes_got: int = 0
 
@@ -38,6 +39,10 @@ class Counting:
 
     def request(self, operation: str) -> None:
         self.requests[operation] += 1
+
+    def answered(self, operation: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.answers[operation] += 1
 
 
 @dataclass
@@ -94,6 +99,7 @@ async def scene_of(s3: S3Access, *rules: Rewrite, **changes: object) -> AsyncIte
             await store.abilities(s3.bucket)
             proxy.requests.clear()
             meter.requests.clear()
+            meter.answers.clear()
             yield Scene(proxy, store, s3.bucket, meter)
 
 

@@ -20,7 +20,7 @@ from tests.objects.scene import BODY, PROBE, SHA, Scene, scene_of, unprobed
 async def test_a_put_costs_one_put_and_one_head_and_a_get_one_get(scene: Scene, key: str) -> None:
     await scene.put(key)
     await scene.get(key)
-    assert scene.meter.requests == {"put": 1, "head": 1, "get": 1}
+    assert scene.meter.requests == scene.meter.answers == {"put": 1, "head": 1, "get": 1}
     assert [request.method for request in scene.proxy.requests] == ["PUT", "HEAD", "GET"]
     assert (scene.meter.bytes_put, scene.meter.bytes_got) == (len(BODY), len(BODY))
 
@@ -48,6 +48,7 @@ async def test_the_vendor_makes_one_attempt(scene: Scene, key: str) -> None:
     with pytest.raises(Unavailable, match="503 SlowDown"):
         await scene.get(key)
     assert len(scene.proxy.requests) == 1
+    assert scene.meter.answers == {"get": 1}
 
 
 async def test_a_body_larger_than_one_put_is_refused_before_anything_is_sent(s3: S3Access, key: str) -> None:

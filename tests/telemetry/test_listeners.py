@@ -10,7 +10,7 @@ from actors.system import Observer
 from eventstore import Signal
 from nats3.api.services import Reporter
 from nats3.objects.store import Meter
-from nats3.telemetry import ActorListener, DependencyListener, HttpListener, ObjectListener, WorkListener
+from nats3.telemetry import ActorListener, HttpListener, LogListener, ObjectListener, WorkListener
 from nats3.work.tools import Signals
 
 
@@ -22,7 +22,7 @@ def methods(protocol: type) -> set[str]:
     ("protocol", "listener"),
     [
         (Observer, ActorListener),
-        (Signal, DependencyListener),
+        (Signal, LogListener),
         (Meter, ObjectListener),
         (Reporter, HttpListener),
         (Signals, WorkListener),
@@ -81,10 +81,22 @@ def test_an_actor_that_is_given_up_leaves_its_traceback(heard):
     assert stopped["reason"] == "asked"
 
 
-def test_a_dependency_counts_its_own_attempts_anew_after_each_outage(heard):
-    listener = DependencyListener(heard.telemetry, "postgres")
+def test_the_log_counts_its_own_attempts_anew_after_each_outage(heard):
+    listener = LogListener(heard.telemetry)
     for _ in range(3):
         listener.away("connection refused")
     listener.back()
     listener.away("connection refused")
     assert [line["attempt"] for line in heard.lines() if "attempt" in line] == [1, 2, 3, 1]
+
+
+def test_what_is_appended_and_asked_of_s3_is_counted_and_timed(heard):
+    LogListener(heard.telemetry).appended(3, 12, 0.02)
+    ObjectListener(heard.telemetry).answered("put", 0.3)
+    assert {
+        "nats3_events_total": 3,
+        "nats3_event_log_head": 12,
+        "nats3_append_seconds_count": 1,
+        "nats3_append_seconds_sum": 0.02,
+        'nats3_s3_seconds_sum{operation="put"}': 0.3,
+    }.items() <= heard.samples().items()

@@ -14,8 +14,7 @@ EVERY_SIGNAL = {
     "node_started": ("n", "127.0.0.1:8080"),
     "node_stopped": ("n",),
     "child_ended": (1, -9),
-    "lease_renewed": (3.0,),
-    "loop_lagged": (0.001,),
+    "beat": (0.001, 3.0, 7, {"jobs": 0}),
     "request_answered": ("GET", "/ping", 200, 0.001),
     "request_crashed": ("7c6d3a20", ValueError("x")),
     "job_state": ("id", "j", "store", "running"),
@@ -43,7 +42,6 @@ EVERY_SIGNAL = {
     "dependency_back": ("s3", "j"),
     "too_powerful": ("owner",),
     "events_appended": (2, 7, 0.01),
-    "projected": ("jobs", 7, 0),
     "projection_stalled": ("jobs", 7, "poison"),
 }
 
@@ -82,6 +80,18 @@ def test_the_metrics_of_the_seed_document_by_name_label_and_direction(heard):
         'nats3_s3_objects_total{direction="in"}': 1,
         'nats3_s3_bytes_total{direction="in"}': 25868,
     }.items() <= seen.items()
+
+
+def test_a_view_that_another_node_keeps_has_no_lag_here(heard):
+    heard.telemetry.beat(0.0, None, 9, {"jobs": 2, "chunks": 0})
+    heard.telemetry.beat(0.25, 1.5, 12, {"chunks": 3})
+    lags = {name: value for name, value in heard.samples().items() if "_lag_" in name or "_age_" in name}
+    assert lags == {
+        'nats3_projection_lag_events{projection="chunks"}': 3,
+        "nats3_loop_lag_seconds": 0.25,
+        "nats3_lease_age_seconds": 1.5,
+    }
+    assert heard.samples()["nats3_event_log_head"] == 12
 
 
 def test_no_name_says_total_twice_and_none_is_a_time_of_creation(heard):

@@ -35,6 +35,15 @@ def test_a_lease_that_was_never_renewed_is_none() -> None:
     assert not NodeLease(Clock()).valid()
 
 
+def test_its_age_is_that_of_the_last_renewal() -> None:
+    clock = Clock()
+    lease = NodeLease(clock)
+    assert lease.age_s() is None
+    lease.renewed(2.0)
+    clock.now = 5.5
+    assert lease.age_s() == 3.5
+
+
 def test_two_renewals_may_be_lost() -> None:
     assert LEASE_S - MARGIN_S > 2 * RENEW_S
 

@@ -36,6 +36,7 @@ from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.config import Config, Secret
 from nats3.config import S3Settings as S3Config
 from nats3.errors import Unavailable
+from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.server import NatsJetStream
 from nats3.jetstream.settings import NatsSettings
@@ -123,6 +124,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             monotonic=time.monotonic,
             sleep=asyncio.sleep,
             share_bytes=lambda: min(_LARGEST_SHARE, config.limits.memory // max(1, len(system.names()))),
+            reach=_failpoints(config, telemetry),
         )
         office = _office(log, system, lease, tools, ActorListener(telemetry))
         for each in (log.projector, log.upkeep, office) if works else ():
@@ -139,6 +141,12 @@ async def _beside(work: Coroutine[object, object, None]) -> AsyncGenerator[None]
         task = tasks.create_task(work)
         yield
         task.cancel()
+
+
+def _failpoints(config: Config, telemetry: Telemetry) -> Reach:
+    if config.failpoints:
+        telemetry.failpoints_on([each.place for each in config.failpoints])
+    return armed(config.failpoints, telemetry.failpoint_reached)
 
 
 async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitStack, *, works: bool) -> Log:
@@ -180,6 +188,7 @@ def _office(log: Log, system: ActorSystem, lease: NodeLease, tools: Tools, obser
         lease=lease,
         monotonic=time.monotonic,
         observer=observer,
+        reach=tools.reach,
     )
     system.observer = office
     return office

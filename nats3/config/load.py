@@ -219,6 +219,7 @@ def _check_together(reading: _Reading) -> None:
     if reading.faults:
         return
     _check_bind(reading)
+    _check_failpoints(reading)
     for pair in (("s3.access", "s3.secret"), ("nats.tls_cert", "nats.tls_key"), ("nats.user", "nats.password")):
         missing = [BY_KEY[key].variable for key in pair if reading.values[key] is None]
         if len(missing) == 1:
@@ -240,6 +241,17 @@ def _check_bind(reading: _Reading) -> None:
         f"listen on 127.0.0.1:{addr.port}, or, where something in front of nats3 asks who is there, "
         "allow it by --insecure-bind or NATS3_SERVER_INSECURE_BIND=true",
     )
+
+
+def _check_failpoints(reading: _Reading) -> None:
+    """A server that kills itself by a variable that somebody left behind is worse than one that does not start."""
+    if reading.value(known.FAILPOINTS) and not reading.value(known.FAILPOINTS_ALLOWED):
+        told = reading.told[known.FAILPOINTS.key]
+        reading.fault(
+            told.source,
+            "is for fault tests: this node would kill itself on purpose",
+            f"unset it; a test also sets {known.FAILPOINTS_ALLOWED.variable}=true",
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nats3.config.values import Address, Secret
+from nats3.failpoint import Failpoint, NoFailpoint, parse
 
 T = TypeVar("T", bound=str)
 
@@ -46,6 +47,13 @@ def switch(raw: str) -> bool:
         return _WORDS[raw.strip().lower()]
     except KeyError:
         raise Wrong("is neither true nor false") from None
+
+
+def failpoints(raw: str) -> tuple[Failpoint, ...]:
+    try:
+        return parse(raw)
+    except NoFailpoint as fault:
+        raise Wrong(str(fault)) from None
 
 
 def one_of(words: tuple[T, ...]) -> Callable[[str], T]:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from nats3.config import read
 from nats3.config.values import Address, Addressing, Level, LogFormat, Secret
+from nats3.failpoint import Failpoint
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -55,7 +56,17 @@ LOG_FORMAT: Setting[LogFormat] = Setting("log_format", read.one_of(_FORMATS), "a
 NODE_NAME: Setting[str | None] = Setting(
     "node_name", read.text, None, "nats3-a", "name of this node; the host's by default"
 )
-FAILPOINTS: Setting[str] = Setting("failpoints", read.text, "", "settle.put", "for fault tests only", in_file=False)
+FAILPOINTS: Setting[tuple[Failpoint, ...]] = Setting(
+    "failpoints",
+    read.failpoints,
+    (),
+    "store.after_put=kill@3",
+    "for fault tests only: where this process harms itself",
+    in_file=False,
+)
+FAILPOINTS_ALLOWED: Setting[bool] = Setting(
+    "failpoints_allowed", read.switch, False, "true", "this process is a test and may harm itself", in_file=False
+)
 
 SERVER_ADDR: Setting[Address] = Setting(
     "server.addr", read.address, Address("127.0.0.1", 8080), "127.0.0.1:8080", "where the API listens"

@@ -48,7 +48,8 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _by_key(config: Config) -> dict[str, str | None]:
     nested = {"log": config.log.level, "log_format": config.log.format}
-    nested |= {"node_name": config.node_name, "failpoints": config.failpoints}
+    nested |= {"node_name": config.node_name, "failpoints": ",".join(each.place for each in config.failpoints)}
+    nested |= {"failpoints_allowed": bool(config.failpoints)}
     found: dict[str, object] = dict(nested)
     for group in fields(config):
         settings: object = getattr(config, group.name)

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from typing_extensions import override
 
+from nats3.failpoint import Failpoint
+
 Level = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
 Addressing = Literal["auto", "path", "virtual"]
@@ -140,8 +142,8 @@ class Config:
     log: LogSettings
     limits: LimitSettings
     node_name: str
-    failpoints: str
-    """Tests only: where the process must die; empty in every real life."""
+    failpoints: tuple[Failpoint, ...] = ()
+    """Tests only: where this process must harm itself; empty in every real life."""
 
     def secrets(self) -> list[str]:
         """Every text that no log line may hold: for the redactor, and for nothing else."""

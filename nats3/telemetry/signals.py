@@ -58,6 +58,13 @@ class Telemetry:
     def node_stopped(self, node: str) -> None:
         self.log.info("node stopped", node=node)
 
+    def failpoints_on(self, places: list[str]) -> None:
+        """This node is part of a fault test and will harm itself."""
+        self.log.warning("FAILPOINTS ARE ON: this node will kill, freeze or fail itself on purpose", places=places)
+
+    def failpoint_reached(self, place: str, action: str) -> None:
+        self.log.warning("failpoint", place=place, action=action)
+
     def child_ended(self, number: int, code: int) -> None:
         """A node of `serve --workers` died; it is started again. A code below 0 is the signal that killed it."""
         self.log.error("child node ended", number=number, code=code)

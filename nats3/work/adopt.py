@@ -108,6 +108,7 @@ class Adoption:
         header, digest = decoded.header, sha256(body).hexdigest()
         key = self._key(header, digest)
         await self._objects.put_new(bucket, key, body, digest)
+        await self._tools.reach("bind.after_adopted_put")
         chunk = flushed(bucket, key, header, digest, len(body), sealed_by="adopted", adopted_from=candidate.key)
         condemned = ObjectsCondemned(bucket, (candidate.key,), f"adopted as {key}")
         await run.emit(*opening_events(run.state, candidate), chunk, condemned)

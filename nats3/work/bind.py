@@ -74,9 +74,12 @@ class Binder:
         await connected(self._tools.nats)
         await self._require_bucket()
         await self._adopt()
+        await self._tools.reach("bind.after_adopt")
         info = await self._streams.info(self._order.stream)
         await self._identify(info)
+        await self._tools.reach("bind.after_identity")
         await self._record_gap(info)
+        await self._tools.reach("bind.after_gap")
         return await self._consume(info)
 
     async def _require_bucket(self) -> None:
@@ -137,9 +140,11 @@ class Binder:
             self._require_drain()
             await self._delete_older(spec.name)
         await self._streams.make_consumer(spec)
+        await self._tools.reach("bind.after_consumer")
         await self._unchanged(info)
         if not drains:
             await self._delete_older(spec.name)
+        await self._tools.reach("bind.after_delete")
         source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
         return Bound(info, spec.name, source, self._bind, _filtered(self._order, info), drains)
 

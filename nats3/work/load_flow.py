@@ -104,6 +104,7 @@ class LoadFlow:
                 await self._publish_all()
                 reading.cancel()
                 await self._publisher.drain()
+                await self._tools.reach("load.after_drain")
                 self._finished = True
                 self._wake.set()
         except BaseExceptionGroup as group:
@@ -124,6 +125,7 @@ class LoadFlow:
         pieces = self._reader.pieces(self._run.state)
         async with aclosing(pieces):
             async for piece in pieces:
+                await self._tools.reach("load.after_verify")
                 await self._read.put(piece)
         await self._read.put(None)
 
@@ -151,7 +153,9 @@ class LoadFlow:
             part = slice(start, start + _SLICE)
             last = start + _SLICE >= len(outgoing.payloads)
             self._note(piece, piece.batch.seqs[part], outgoing.message_bytes if last else 0, last=last)
+            await self._tools.reach("load.before_publish")
             await self._publisher.send(outgoing.subjects[part], outgoing.blocks[part], outgoing.payloads[part])
+            await self._tools.reach("load.after_publish")
         if not outgoing.payloads:
             self._note(piece, [], 0, last=True)
 
@@ -189,7 +193,9 @@ class LoadFlow:
         size = sum(sent.message_bytes for sent in settled)
         self._known += sum(sent.known for sent in settled)
         ends = [event for sent in settled for event in endings(self._order, sent)]
+        await self._tools.reach("load.before_progress")
         await self._run.emit(self._progress(acked, reached, size), *ends)
+        await self._tools.reach("load.after_progress")
         for _ in settled:
             self._line.popleft()
         self._tools.signals.published(self._order.name, acked - self._recorded, size)

@@ -76,7 +76,9 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         if self.ending:
             return False
         if self._order.poll_interval_s is None:
+            await self.tools.reach("load.before_completed")
             await self.emit(LoadCompleted(self.state.published, self.state.skipped))
+            await self.tools.reach("load.after_completed")
             self.signal("completed_with_gaps" if self.state.skipped else "completed")
             return True
         await self.progressed()
@@ -84,6 +86,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         extension = None if self.ending else await self._planner.extension(self.state)
         if extension is not None:
             await self.emit(extension)
+            await self.tools.reach("load.after_extend")
         return False
 
     @override
@@ -106,6 +109,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         planned = self.state.planned and self.state.generation == self._generation
         if not planned or (self.state.completed and self.state.attempt < self._attempt):
             await self.emit(await self._planner.plan(self.state, self._generation, self._attempt))
+            await self.tools.reach("load.after_plan")
 
     async def _publish_rest(self) -> None:
         """Nothing is published, and no target asked for, when nothing that is planned is left."""
@@ -152,6 +156,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         else:
             self._target.recognise(bound, info)
         await self._correct(info)
+        await self.tools.reach("load.after_bind")
         return info
 
     async def _correct(self, info: StreamInfo) -> None:
@@ -168,7 +173,9 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     async def _delete_requested(self) -> None:
         """The second step of a deletion: the event that asked for it is in the log, and outlives any crash."""
         for bucket, key in sorted(self.state.to_delete):
+            await self.tools.reach("load.before_delete")
             await self._objects.delete(bucket, key)
+            await self.tools.reach("load.after_delete")
             await self.emit(ChunkDeleted(bucket, key))
 
 

@@ -24,6 +24,7 @@ from actors.supervision import StopReason
 from actors.system import ActorSystem, Observer
 from eventstore import Claim, Fence, LogRewound, LogUnavailable, Node, Position, Recorded, Tail
 from nats3.errors import Unavailable
+from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
@@ -121,6 +122,7 @@ class Office(Observer):
     lease: NodeLease
     monotonic: Callable[[], float]
     observer: Observer
+    reach: Reach = pass_by
     _task: asyncio.Task[None] = field(init=False)
     _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -282,6 +284,7 @@ class Office(Observer):
                 pass
 
     async def _start(self, runnable: Runnable, claim: Claim) -> None:
+        await self.reach("run.after_claim")
         claimed = Claimed(runnable.job_id, runnable.name, claim.fence, count(1))
         self._posts[runnable.job_id] = _Post(claimed)
         with suppress(actor_errors.SystemStopping):  # the claim goes back with all others when the node leaves

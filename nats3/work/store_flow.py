@@ -157,6 +157,7 @@ class StoreFlow:
             return Batch()
         finally:
             self._patience = None
+        await self._tools.reach("store.after_recv")
         if len(delivered.again):
             await self._acknowledge_again(delivered.again)
         return await self._unsettled(delivered.batch)
@@ -175,6 +176,7 @@ class StoreFlow:
     async def _pass_on(self, *sealed: Sealed | None) -> None:
         for batch in sealed:
             if batch is not None:
+                await self._tools.reach("store.after_seal")
                 await self._sealed.put(batch)
 
     async def _unsettled(self, batch: Batch) -> Batch:
@@ -218,6 +220,7 @@ class StoreFlow:
         while (sealed := await self._sealed.get()) is not None:
             began = self._tools.monotonic()
             chunk = await self._encode(sealed.batch)
+            await self._tools.reach("store.after_encode")
             stored = tasks.create_task(self._put(chunk))
             seqs = tuple(sealed.batch.seqs) if self._bound.explicit else ()
             await self._shipped.put(Shipped(chunk, sealed.reason, began, seqs, stored))
@@ -240,7 +243,10 @@ class StoreFlow:
         return chunk
 
     async def _put(self, chunk: Encoded) -> object:
-        return await self._objects.put_new(self._order.bucket, chunk.key, chunk.body, chunk.sha256)
+        await self._tools.reach("store.before_put")
+        stored = await self._objects.put_new(self._order.bucket, chunk.key, chunk.body, chunk.sha256)
+        await self._tools.reach("store.after_put")
+        return stored
 
     # --- settle
 
@@ -262,8 +268,11 @@ class StoreFlow:
         """Make chunks durable: stored, recorded, acknowledged, in this order."""
         for each in shipped:
             await each.stored
+        await self._tools.reach("store.before_append")
         await self._run.emit(*map(self._event, shipped))
+        await self._tools.reach("store.after_append")
         await self._acknowledge(shipped)
+        await self._tools.reach("store.after_ack")
         await self._report(shipped)
 
     def _event(self, shipped: Shipped) -> ChunkFlushed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from nats3.chunk.layout import Encoded
+from nats3.failpoint import Reach, pass_by
 from nats3.jetstream.server import JetStream
 from nats3.job.loading import PlannedRange
 from nats3.job.order import Kind, LoadOrder
@@ -126,6 +127,7 @@ class Tools:
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     share_bytes: Callable[[], int]
+    reach: Reach = pass_by
 
 
 class InThread(Protocol):

@@ -102,6 +102,7 @@ class Worker(DurableActor[S, E]):
     @override
     async def on_start(self) -> None:
         await self.say(RunActivated(self.claimed.fence, self.tools.node))
+        await self.tools.reach("run.after_activated")
         self._task = self.context.spawn(self._rounds, "rounds")
         self._task.add_done_callback(lambda _: self._done.set())  # also when it is cancelled before its first step
 

@@ -255,8 +255,27 @@ def test_an_option_is_named_as_it_was_typed():
 
 
 def test_the_variables_of_the_command_line_and_of_fault_tests_are_known():
-    others = {"NATS3_URL": "http://h", "NATS3_OUTPUT": "json", "NATS3_FAILPOINTS": "settle.put"}
-    assert load({**NEEDED, **others}).failpoints == "settle.put"
+    others = {"NATS3_URL": "http://h", "NATS3_OUTPUT": "json"}
+    test = {"NATS3_FAILPOINTS": "store.after_put=kill@3", "NATS3_FAILPOINTS_ALLOWED": "true"}
+    assert [each.place for each in load({**NEEDED, **others, **test}).failpoints] == ["store.after_put"]
+
+
+def test_failpoints_that_somebody_left_behind_stop_the_start():
+    said = refused({**NEEDED, "NATS3_FAILPOINTS": "store.after_put=kill@3"})
+    assert "NATS3_FAILPOINTS: is for fault tests: this node would kill itself on purpose" in said
+    assert "unset it; a test also sets NATS3_FAILPOINTS_ALLOWED=true" in said
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("store.after_lunch=kill", "names a place that this version does not have"),
+        ("store.after_put=explode", "is no place=kill|stop|raise|delay:SECONDS[*count][@nth], parted by commas"),
+        ("store.after_put=kill@0", "counts from 1"),
+    ],
+)
+def test_a_failpoint_that_does_not_exist_stops_the_start(told, said):
+    assert said in refused({**NEEDED, "NATS3_FAILPOINTS": told, "NATS3_FAILPOINTS_ALLOWED": "true"})
 
 
 def test_a_setting_that_nobody_names_for_nats3_is_left_alone():

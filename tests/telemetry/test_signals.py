@@ -13,6 +13,8 @@ from nats3.telemetry.metrics import MAX_JOBS
 EVERY_SIGNAL = {
     "node_started": ("n", "127.0.0.1:8080"),
     "node_stopped": ("n",),
+    "failpoints_on": (["store.after_put"],),
+    "failpoint_reached": ("store.after_put", "kill"),
     "child_ended": (1, -9),
     "beat": (0.001, 3.0, 7, {"jobs": 0}),
     "request_answered": ("GET", "/ping", 200, 0.001),

@@ -33,6 +33,7 @@ from eventstore import (
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
 from nats3.api.services import LOOPBACK, Services, StreamFacts
+from nats3.api.v1_orders import job_text
 from nats3.config import Config, Secret
 from nats3.config import S3Settings as S3Config
 from nats3.errors import Unavailable
@@ -63,7 +64,7 @@ from nats3.work.tools import InThread, Tools
 
 T = TypeVar("T")
 
-_VIEWS = (JobsView(), ChunksView(), CoverageView())
+_VIEWS = (JobsView(job_text), ChunksView(), CoverageView())
 _LARGEST_SHARE = 64 * 1024 * 1024
 _RETRY_S = 1.0
 _WALK_PAGE = 500

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import JobMissing
@@ -17,7 +18,9 @@ from nats3.api.v1_orders import LoadV1, StoreV1, job_body, load_order, store_ord
 from nats3.api.warnings import warnings_of
 from nats3.job.order import Kind, Order
 from nats3.job.states import RULES, Command, State
-from nats3.views.job_queries import JobFilter
+from nats3.views.job_queries import Answers, JobFilter
+
+_MEDIA = "application/json"
 
 
 def kind_of_path(request: Request) -> Kind:
@@ -55,7 +58,19 @@ async def get_all(services: Services, request: Request) -> Response:
         stream=text_of(request, "stream") or text_of(request, "read_stream"),
         bucket=text_of(request, "bucket"),
     )
-    return JSONResponse([job_body(row) for row in await services.jobs.all(wanted)])
+    first = await services.jobs.answers(wanted)
+    if first.last is None:
+        return Response(f"[{first.text}]", media_type=_MEDIA)
+    return StreamingResponse(_all(services, wanted, first), media_type=_MEDIA)
+
+
+async def _all(services: Services, wanted: JobFilter, page: Answers) -> AsyncIterator[bytes]:
+    """Page after page, however many there are. A fault on the way ends the answer in the middle, which clients notice."""
+    yield b"[" + page.text.encode()
+    while page.last is not None:
+        page = await services.jobs.answers(wanted, page.last)
+        yield (f",{page.text}" if page.text else "").encode()
+    yield b"]"
 
 
 async def pause(services: Services, request: Request) -> Response:

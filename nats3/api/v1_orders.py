@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 from uuid import UUID
@@ -132,6 +133,11 @@ def job_body(row: JobRow, warnings: Sequence[str] = ()) -> dict[str, Any]:
     if warnings:
         body["warnings"] = list(warnings)
     return body
+
+
+def job_text(row: JobRow) -> str:
+    """The job as it stands in a list, which the view `jobs` keeps. A change of it raises the version of that view."""
+    return json.dumps(job_body(row), ensure_ascii=False, separators=(",", ":"))
 
 
 def _store_body(row: JobRow, order: StoreOrder) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from nats3.errors import Unavailable
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 _SETTINGS: Mapping[str, str] = {"statement_timeout": "10s", "TimeZone": "UTC", "default_transaction_read_only": "on"}
+_NOT_MADE_YET = frozenset({"42P01", "42703"})
+"""undefined_table, undefined_column."""
 _NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000, "application_name": "nats3 views"}
 
 
@@ -65,8 +67,11 @@ def _engine(url: str, connections: int) -> AsyncEngine:
 
 
 def _translated(fault: Exception) -> Exception:
-    """A view that was never made is away as well: its projection has not begun. Any other wrong SQL is our bug."""
-    if isinstance(fault, ProgrammingError) and getattr(fault.orig, "sqlstate", "") != "42P01":
+    """A view that was never made is away as well, and one that an older program made until it is made anew.
+
+    Any other wrong SQL is our bug.
+    """
+    if isinstance(fault, ProgrammingError) and getattr(fault.orig, "sqlstate", "") not in _NOT_MADE_YET:
         return fault
     return Unavailable("postgres", _reason(fault))
 

@@ -18,9 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
+    literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from nats3.job.order import Kind, Order
 from nats3.job.states import State
@@ -29,6 +31,7 @@ from nats3.views.job_row import JobRow
 from nats3.views.jobs import COLUMNS
 
 MAX_PAGE = 1000
+MAX_ANSWERS = 2000
 
 _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | JSONB]] = {
     "job_id": Uuid,
@@ -65,7 +68,8 @@ _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | 
         BigInteger,
     ),
 }
-JOBS = Table("jobs", MetaData(), *(Column(name, _TYPES.get(name, Text)) for name in COLUMNS))
+JOBS = Table("jobs", MetaData(), *(Column(name, _TYPES.get(name, Text)) for name in (*COLUMNS, "answer")))
+_ROW = tuple(JOBS.c[name] for name in COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,14 @@ class JobFilter:
     name: str | None = None
     stream: str | None = None
     bucket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Jobs as version 1 lists them, joined by commas; `last` is where the page ends, None after the last job."""
+
+    text: str
+    last: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,18 @@ class Jobs:
             rows += page
         return rows
 
+    async def answers(self, wanted: JobFilter, before: int | None = None, limit: int = MAX_ANSWERS) -> Answers:
+        """The same jobs as `page`, as the view keeps them written out."""
+        c = JOBS.c
+        query = _filtered(select(c.answer, c.created_position).where(c.wanted != "deleted"), wanted)
+        if before is not None:
+            query = query.where(c.created_position < before)
+        page = query.order_by(c.created_position.desc()).limit(limit).subquery()
+        text = func.string_agg(page.c.answer, aggregate_order_by(literal_column("','"), page.c.created_position.desc()))
+        rows = await self._database.fetch(select(text, func.count(), func.min(page.c.created_position)))
+        joined, count, last = rows[0]
+        return Answers(joined or "", last if count == limit else None)
+
     async def named(self, name: str) -> list[JobRow]:
         """All jobs of that name, newest first; names are not unique."""
         return await self.all(JobFilter(name=name))
@@ -133,7 +157,7 @@ class Jobs:
 
 
 def _living() -> Select[*tuple[object, ...]]:
-    return select(*JOBS.c).where(JOBS.c.wanted != "deleted")
+    return select(*_ROW).where(JOBS.c.wanted != "deleted")
 
 
 def _filtered(query: Select[*tuple[object, ...]], wanted: JobFilter) -> Select[*tuple[object, ...]]:

@@ -28,6 +28,7 @@ from eventstore import (
 from eventstore.audit import Audit
 from nats3.api.app import build
 from nats3.api.services import Services, StreamFacts
+from nats3.api.v1_orders import job_text
 from nats3.job.history import HISTORY, run_entity
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
@@ -122,7 +123,7 @@ class running:  # noqa: N801 - reads as a verb
         stack.push_async_callback(audit.close)
         wake = asyncio.Event()
         tail = await stack.enter_async_context(Tail(store, wake))
-        views = (JobsView(), ChunksView(), CoverageView())
+        views = (JobsView(job_text), ChunksView(), CoverageView())
         projector = await stack.enter_async_context(Projector(self._url, store, tail, views))
         upkeep = await stack.enter_async_context(Upkeep(self._url, store, tail, views, node=claims.node))
         batcher = await stack.enter_async_context(Batcher(store, wake=wake))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 
+from eventstore import Append, Appended
+from nats3.api.app import build
 from nats3.api.services import StreamFacts
 from nats3.job.loading import LoadCompleted
 from nats3.job.running import RunActivated, RunFailed
+from nats3.views.job_queries import Jobs
 from tests.api.conftest import Api
+from tests.views.samples import flushed, opened
 
 STORE = {"name": "job-1", "stream": "jobs", "subject": "subject-1", "bucket": "bucket-1"}
 LOAD = {"bucket": "bucket-1", "read_stream": "jobs", "read_subject": "subject-1", "write_subject": "destination"}
@@ -63,6 +69,44 @@ async def test_the_life_of_a_store_job_is_answered_whole(api: Api, base: str) ->
     assert (await api.client.get(f"{base}/store/jobs")).text == "[]"
     after = await api.client.get(f"{base}/store/job", params={"job_id": job})
     assert (after.status_code, after.text) == (404, f'{{"error":"job id {job} not found"}}')
+
+
+class Hasty:
+    """A writer beside a node that takes every order up before its answer is written."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def append(self, append: Append) -> Appended:
+        done = await self._api.batcher.append(append)
+        await self._api.run(append.entity_id.partition("/")[2], RunActivated(1, "node-a"))
+        return done
+
+
+@pytest.mark.parametrize(("kind", "order"), [("store", STORE), ("load", LOAD)])
+async def test_an_order_is_answered_created_although_a_node_has_it_already(
+    api: Api, kind: str, order: dict[str, str]
+) -> None:
+    app = build(replace(api.services, writer=Hasty(api)))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        made = await client.post(f"/{kind}/job", json=order)
+        assert (made.status_code, made.json()["status"]) == (200, "Created")
+        got = await client.get(f"/{kind}/job", params={"job_id": made.json()["id"]})
+        assert got.json()["status"] == "Running"
+
+
+async def test_a_list_longer_than_a_page_is_whole_and_each_of_its_jobs_as_it_is_told_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [(await api.client.post("/store/job", json={**STORE, "name": "Jörg 🚀"})).json()["id"] for _ in range(5)]
+    await api.run(ids[2], RunActivated(1, "node-a"), opened(), flushed(1, 10))
+    await api.client.post("/store/job/pause", params={"job_id": ids[3]})
+    alone = [(await api.client.get("/store/job", params={"job_id": job})).text for job in ids[::-1]]
+    for page in (2, 5, 6):
+        monkeypatch.setattr(Jobs.answers, "__defaults__", (None, page))
+        listed = await api.client.get("/store/jobs")
+        assert (listed.headers["content-type"], listed.text) == ("application/json", f"[{','.join(alone)}]")
 
 
 async def test_the_life_of_a_load_job_is_answered_whole(api: Api, base: str) -> None:

@@ -34,6 +34,7 @@ ROWS: dict[str, Row] = {
     "append": log_rows.append,
     "projection": log_rows.projection,
     "api": api_rows.listing,
+    "lists": api_rows.lists,
 }
 """In the order in which they run."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from eventstore import Append, Batcher, Fence, PostgresStore, Projector, Tail, Version, migrate
+from nats3.api.v1_orders import job_text
 from nats3.job.history import HISTORY, job_entity, run_entity
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
@@ -20,7 +21,7 @@ from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
 
-VIEWS = (JobsView(), ChunksView(), CoverageView())
+VIEWS = (JobsView(job_text), ChunksView(), CoverageView())
 
 
 @dataclass

@@ -3,6 +3,7 @@ from __future__ import annotations
 from random import Random
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from eventstore import Position
@@ -152,6 +153,15 @@ async def test_a_database_that_is_away_is_said_to_be_away() -> None:
     jobs = Jobs(Database("postgresql://nobody@127.0.0.1:1/none"))
     with pytest.raises(Unavailable):
         await jobs.get(uuid4())
+
+
+async def test_a_view_that_an_older_program_made_is_away_until_it_is_made_anew(desk: Desk, postgres_url: str) -> None:
+    await desk.settled()
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v2 DROP COLUMN answer")
+        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v2")
+    with pytest.raises(Unavailable):
+        await desk.jobs.answers(JobFilter())
 
 
 async def test_a_view_that_was_not_made_yet_is_away_and_not_empty(postgres_url: str) -> None:

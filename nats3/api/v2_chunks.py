@@ -16,7 +16,7 @@ from nats3.api.v2_jobs import job_id_of
 from nats3.api.words import format_ns, format_time
 from nats3.errors import Invalid
 from nats3.views.chunk_queries import MAX_PAGE, ChunkFilter
-from nats3.views.chunks import ChunkRow
+from nats3.views.chunks import COLUMNS, ChunkRow
 
 _NO_CURSOR = (0, 0)
 
@@ -89,7 +89,7 @@ async def _page(services: Services, request: Request, wanted: ChunkFilter) -> Re
 
 def chunk_body(row: ChunkRow) -> dict[str, Any]:
     """Every field of the row; the id is the position of its event."""
-    said = _with_times(asdict(row))
+    said = _with_times({name: getattr(row, name) for name in COLUMNS})
     return {"id": said.pop("position"), **_timed(said), "gaps": [list(gap) for gap in row.gaps]}
 
 

@@ -7,6 +7,7 @@ from eventstore.backoff import Backoff
 from eventstore.batcher import Batcher, Limits, Signal
 from eventstore.claims import Claim, Claims, Node
 from eventstore.connection import Connection
+from eventstore.copying import copy_in
 from eventstore.errors import (
     EventStoreError,
     Fenced,
@@ -38,7 +39,7 @@ from eventstore.event import (
 from eventstore.listener import Listener
 from eventstore.memory import MemoryClaims, MemoryStore
 from eventstore.postgres import PostgresStore
-from eventstore.projection import Poisoned, ProjectionStatus, View, at_version, table_of
+from eventstore.projection import Indexed, Poisoned, ProjectionStatus, View, at_version, table_of
 from eventstore.projector import Projector
 from eventstore.rebuild import NothingBefore, Progress, Rebuild, Verdict
 from eventstore.snapshots import MemorySnapshots, Snapshot, Snapshots
@@ -63,6 +64,7 @@ __all__ = [
     "EventStoreError",
     "Fence",
     "Fenced",
+    "Indexed",
     "Limits",
     "Listener",
     "LogRewound",
@@ -109,6 +111,7 @@ __all__ = [
     "VersionConflict",
     "View",
     "at_version",
+    "copy_in",
     "table_of",
     "verify",
     "walk",

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 from psycopg import ProgrammingError
@@ -59,11 +59,20 @@ class View(Protocol):
         ...
 
     async def create(self, connection: Connection) -> None:
-        """Make the tables and indexes unless they are there."""
+        """Make the tables unless they are there, with the indexes that `apply` needs."""
         ...
 
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Fold these into the tables, set-based, inside the transaction that is open. No other effect."""
+        ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A view with indexes that only its readers need: a rebuild makes them after it has filled the tables."""
+
+    async def index(self, connection: Connection) -> None:
+        """Make these indexes unless they are there."""
         ...
 
 
@@ -147,14 +156,31 @@ async def take(link: Link, view: View, node: NodeId, code: int) -> Checkpoint | 
         return Checkpoint(Position(row[0]), row[1]) if row else None
 
 
-async def prepare(link: Link, view: View) -> None:
-    """Make the tables of this version, and show them to readers where they see none yet."""
+async def prepare(link: Link, view: View, *, filled: bool = True) -> None:
+    """Make the tables of this version, and show them to readers where they see none yet.
+
+    What only readers need is left to `index` where the tables are yet to be filled and nobody sees them.
+    """
     async with link.lend() as connection, connection.transaction():
         await alone(connection, view.name)
         await view.create(connection)
         cursor = await connection.execute("SELECT 1 FROM es.projection WHERE name = %s AND active", (view.name,))
-        if await cursor.fetchone() is None:
+        first = await cursor.fetchone() is None
+        if isinstance(view, Indexed) and (first or filled):
+            await view.index(connection)
+        if first:
             await activate(connection, view)
+
+
+async def index(link: Link, view: View) -> None:
+    """Make what readers of filled tables need, however long it takes: indexes, and statistics for their plans."""
+    async with link.lend() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on")
+        if isinstance(view, Indexed):
+            await view.index(connection)
+        for name in tables_of(view):
+            if await exists(connection, table_of(view, name)):
+                await connection.execute(SQL("ANALYZE {}").format(Identifier(table_of(view, name))))
 
 
 async def alone(connection: Connection, name: str) -> None:
@@ -164,9 +190,6 @@ async def alone(connection: Connection, name: str) -> None:
 
 async def activate(connection: Connection, view: View) -> None:
     """Let readers see this version, inside the transaction that is open."""
-    for name in tables_of(view):
-        if await exists(connection, table_of(view, name)):
-            await _show(connection, name, table_of(view, name))
     await connection.execute(
         "UPDATE es.projection SET active = false, status = 'retired', fence = fence + 1, owner = NULL"
         " WHERE name = %s AND active",
@@ -177,6 +200,10 @@ async def activate(connection: Connection, view: View) -> None:
         " WHERE name = %s AND version = %s",
         (view.name, view.version),
     )
+    # Last: from here to the commit readers wait.
+    for name in tables_of(view):
+        if await exists(connection, table_of(view, name)):
+            await _show(connection, name, table_of(view, name))
 
 
 async def exists(connection: Connection, table: str) -> bool:

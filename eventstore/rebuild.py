@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from psycopg import IntegrityError
+from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Identifier
 
 from eventstore import projection
+from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
 from eventstore.errors import EventStoreError, Superseded
-from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Version
+from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
 from eventstore.postgres import PostgresStore
 from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, entity_of, table_of, tables_of
 from eventstore.store import EventStore
+from eventstore.together import together
 
-PAGE = 5000
-"""Events per transaction."""
+PAGE = 1000
+"""Events per transaction: a page is folded in one turn of the loop, which the node's other work waits for."""
+
+SWAP_WAIT_S = 0.025
+"""How long a swap waits for readers, and those who come after it for the swap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,16 @@ class Verdict:
     version: int
     position: Position
     differ: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Events to fold, and where the view stands after them; the log ended at `head`."""
+
+    events: Sequence[Recorded]
+    to: Position
+    head: Position
+    is_full: bool
 
 
 class NothingBefore(EventStoreError):
@@ -118,40 +136,68 @@ class Rebuild:
         finally:
             await self._close()
 
-    async def _catch_up(self) -> tuple[View, Checkpoint]:
-        """New tables, folded up to (nearly) the end of the log."""
+    async def _catch_up(self, *, checked: bool = False) -> tuple[View, Checkpoint]:
+        """New tables, folded up to (nearly) the end of the log; their indexes come after the rows, unless `checked`."""
         view = at_version(self._code, await self._version())
         at = await projection.take(self._link, view, self._node, self._code.version)
         if at is None:
             raise Superseded(view.name, view.version)
-        await projection.prepare(self._link, view)
-        skipped = await projection.skips(self._store, view.name)
-        more = True
-        while more:
-            at, more = await self._fold_page(view, at, skipped)
-        return view, at
-
-    async def _fold_page(self, view: View, at: Checkpoint, skipped: set[int]) -> tuple[Checkpoint, bool]:
-        """One transaction, and whether there is more. After a short page nothing is left up to the head before it."""
-        head = await self._log.head()
-        page = await self._log.read_log(at.position, self._page, view.types)
-        more = len(page) == self._page
-        last = page[-1].position if page else at.position
-        to = last if more else max(head, last)
+        await projection.prepare(self._link, view, filled=checked)
+        at = await self._fill(view, at)
         try:
-            at = await projection.fold(self._link, view, at, page, to, skipped)
+            await projection.index(self._link, view)
+        except IntegrityError:
+            # Rows that no index can hold: with the indexes there from the start the fold stops at the guilty event.
+            await self._discard(view)
+            return await self._catch_up(checked=True)
+        return view, await self._fill(view, at)
+
+    async def _fill(self, view: View, at: Checkpoint) -> Checkpoint:
+        """Fold page by page, each while the next is read. After a short page nothing is left up to the head before it."""
+        skipped = await projection.skips(self._store, view.name)
+        page = await self._read(view, at.position)
+        while page.is_full:
+            folding = self._fold(view, at, page, skipped)
+            at, page = await together(folding, self._read(view, page.to))
+        return await self._fold(view, at, page, skipped)
+
+    async def _read(self, view: View, after: Position) -> _Page:
+        head = await self._log.head()
+        events = await self._log.read_log(after, self._page, view.types)
+        last = events[-1].position if events else after
+        is_full = len(events) == self._page
+        return _Page(events, last if is_full else max(head, last), max(head, last), is_full)
+
+    async def _fold(self, view: View, at: Checkpoint, page: _Page, skipped: set[int]) -> Checkpoint:
+        try:
+            at = await projection.fold(self._link, view, at, page.events, page.to, skipped)
         except Poisoned as poisoned:
             await projection.stall(self._link, view, poisoned)
             raise
-        self._progress(Progress(view.name, view.version, at.position, max(head, at.position)))
-        return at, more
+        self._progress(Progress(view.name, view.version, at.position, page.head))
+        return at
 
     async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+        """Take the place of the old version, as soon as no reader is in the way.
+
+        Whoever waits to change what readers see holds up all who come to read after him: so he does not wait.
+        """
+        backoff = Backoff(first=SWAP_WAIT_S)
+        while True:
+            async with self._link.lend() as connection:
+                try:
+                    return await self._try_to_swap(connection, view, at)
+                except LockNotAvailable:
+                    pass
+            await asyncio.sleep(backoff.next())
+
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
         """In one transaction: be as far as the old version, which waits meanwhile, and take its place."""
-        async with self._link.lend() as connection, connection.transaction():
+        async with connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = on")
             await projection.alone(connection, view.name)
             at = await self._level(connection, view, at)
+            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_WAIT_S}s'".encode())
             await projection.activate(connection, view)
         return at
 

@@ -254,14 +254,32 @@ def _first_that_reads(readers: Sequence[Reader], value: Any) -> Any:  # noqa: AN
 
 
 def _dataclass_reader(class_: type[Any]) -> Reader:
+    """Reads field by field; where all plain fields have types that were read as they are before, at once."""
     hints = get_type_hints(class_)
     parts = [
         (field.name, _reader(hints[field.name]), field.default is MISSING and field.default_factory is MISSING)
         for field in fields(class_)
         if field.init
     ]
+    plain = [name for name, _, _ in parts if _is_plain(hints[name])]
+    others = [(name, take) for name, take, _ in parts if name not in plain]
+    kept_as_they_are: set[tuple[type, ...]] = set()
 
     def read(data: Any) -> Any:  # noqa: ANN401 - the instance
-        return class_(**{name: take(data[name]) for name, take, needed in parts if needed or name in data})
+        values = {name: data[name] for name in plain if name in data}
+        kinds = tuple(map(type, values.values()))
+        if len(kinds) == len(plain) and kinds in kept_as_they_are and all(name in data for name, _ in others):
+            return class_(**values, **{name: take(data[name]) for name, take in others})
+        made = class_(**{name: take(data[name]) for name, take, needed in parts if needed or name in data})
+        if len(kinds) == len(plain):
+            kept_as_they_are.add(kinds)
+        return made
 
     return read
+
+
+def _is_plain(hint: Any) -> bool:  # noqa: ANN401 - a type hint
+    """Whether the type of a value alone says that it is read, and it is read as it is."""
+    if get_origin(hint) in {Union, types.UnionType}:
+        return all(map(_is_plain, get_args(hint)))
+    return isinstance(hint, type) and hint in {int, str, bool, types.NoneType}

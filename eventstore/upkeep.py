@@ -33,10 +33,6 @@ STANDBY = 5.0
 """Seconds between looks at an operation that another node has."""
 
 
-PAGE = 1000
-"""Events per transaction: a page is folded in one turn of the loop, which the node's other work waits for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What was asked of a view and what became of it; `operation_id` is the position of the question.
@@ -214,7 +210,7 @@ class Upkeep:
             return {"outcome": "failed", "reason": f"{type(fault).__name__}: {fault}"[:1000]}
 
     async def _perform(self, view: View, operation: Operation) -> dict[str, Any]:
-        rebuild = Rebuild(self._url, self._store, view, node=self._node, page=PAGE)
+        rebuild = Rebuild(self._url, self._store, view, node=self._node)
         if operation.kind == "verify":
             verdict = await rebuild.verify()
             return {"version": verdict.version, "position": verdict.position, "differ": list(verdict.differ)}

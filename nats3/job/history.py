@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from uuid import UUID
 
 from eventstore.types import Registry
@@ -47,6 +48,7 @@ def run_entity(job_id: UUID) -> str:
     return f"run/{job_id}"
 
 
+@lru_cache(maxsize=1024)
 def job_of(entity_id: str) -> UUID:
     """The job that a `job/<id>` or `run/<id>` belongs to. Raises ValueError for any other entity."""
     return UUID(entity_id.partition("/")[2])

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 from uuid import UUID
 
-from eventstore import Connection, Recorded, table_of
+from eventstore import Connection, Recorded, copy_in, table_of
 from nats3.job.history import HISTORY, job_of, types_of
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
 from nats3.job.storing import ChunkFlushed
-from nats3.views.writing import as_json, make_durable
+from nats3.views.writing import make_durable
 
 Deletion = Literal["requested", "done"]
 
@@ -57,7 +58,9 @@ class ChunkRow:
 
 
 COLUMNS = tuple(field.name for field in fields(ChunkRow))
+_OF_LOG = ("position", "recorded_at", "job_id")
 _OF_EVENT = tuple(field.name for field in fields(ChunkFlushed))
+_said = attrgetter(*_OF_EVENT)
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -90,19 +93,24 @@ CREATE TABLE IF NOT EXISTS {table} (
     gaps             jsonb       NOT NULL,
     gap_count        bigint      NOT NULL,
     adopted_from     text,
-    deletion         text,
-    UNIQUE (job_id, life, previous_seq)
+    deletion         text
 );
+"""
+
+_BY_KEY = """
+CREATE INDEX IF NOT EXISTS {table}_key ON {table} (bucket, key);
+"""
+
+_INDEXES = (
+    _BY_KEY
+    + """
+CREATE UNIQUE INDEX IF NOT EXISTS {table}_job_id_life_previous_seq_key ON {table} (job_id, life, previous_seq);
 CREATE INDEX IF NOT EXISTS {table}_planned ON {table} (bucket, stream, created, ordinal, first, position)
     WHERE deletion IS NULL;
-CREATE INDEX IF NOT EXISTS {table}_key ON {table} (bucket, key);
 CREATE INDEX IF NOT EXISTS {table}_job ON {table} (job_id, position);
 CREATE INDEX IF NOT EXISTS {table}_covering ON {table} (job_id, life, last);
 """
-
-_INSERT = """
-INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)
-"""
+)
 
 _DELETE = """
 UPDATE {table} c SET deletion = d.deletion
@@ -129,24 +137,29 @@ class ChunksView:
     async def create(self, connection: Connection) -> None:
         await connection.execute(_TABLE.format(table=table_of(self)).encode())
 
+    async def index(self, connection: Connection) -> None:
+        await connection.execute(_INDEXES.format(table=table_of(self)).encode())
+
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         await make_durable(connection)
         decoded = [(event, HISTORY.decode(event)) for event in events]
-        flushed = [row_of(event, said) for event, said in decoded if isinstance(said, ChunkFlushed)]
+        flushed = [values_of(event, said) for event, said in decoded if isinstance(said, ChunkFlushed)]
         gone = [deletion_of(said) for _, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)]
-        if flushed:
-            query = _INSERT.format(table=table_of(self), columns=", ".join(COLUMNS))
-            await connection.execute(query.encode(), (as_json(flushed),))
+        await copy_in(connection, table_of(self), (*_OF_LOG, *_OF_EVENT), flushed)
         if gone:
-            # 'done' sorts before 'requested': the least of a page is its last word.
-            columns = [list(column) for column in zip(*gone, strict=True)]
-            await connection.execute(_DELETE.format(table=table_of(self)).encode(), columns)
+            await self._say_gone(connection, gone)
+
+    async def _say_gone(self, connection: Connection, gone: Sequence[tuple[str, str, Deletion]]) -> None:
+        # A rebuild has no other index yet; without this one each page of deletions would read the whole table.
+        await connection.execute(_BY_KEY.format(table=table_of(self)).encode())
+        # 'done' sorts before 'requested': the least of a page is its last word.
+        columns = [list(column) for column in zip(*gone, strict=True)]
+        await connection.execute(_DELETE.format(table=table_of(self)).encode(), columns)
 
 
-def row_of(event: Recorded, chunk: ChunkFlushed) -> ChunkRow:
-    """The row of a chunk that was recorded just now."""
-    said = {name: getattr(chunk, name) for name in _OF_EVENT}
-    return ChunkRow(event.position, event.recorded_at, job_of(event.entity_id), **said)
+def values_of(event: Recorded, chunk: ChunkFlushed) -> tuple[Any, ...]:
+    """The columns of a chunk that was recorded just now: of the log, then of the event."""
+    return (event.position, event.recorded_at, job_of(event.entity_id), *_said(chunk))
 
 
 def deletion_of(event: ChunkDeleteRequested | ChunkDeleted) -> tuple[str, str, Deletion]:

@@ -14,6 +14,7 @@ import psycopg
 from eventstore import (
     Append,
     Batcher,
+    Connection,
     Fence,
     Listener,
     NewEvent,
@@ -22,8 +23,10 @@ from eventstore import (
     Rebuild,
     Tail,
     Version,
+    View,
     migrate,
 )
+from eventstore.projection import Checkpoint
 from nats3.job.history import HISTORY
 from nats3.job.storing import ChunkFlushed
 from nats3.views.chunks import ChunksView
@@ -122,10 +125,17 @@ async def _record(log: Log, entity: str, version: int, count: int) -> int:
 async def projection(house: House, size: Size) -> list[Figure]:
     async with _log(house) as log:
         lags = await _lags(log, size.events // 4)
-        rebuilt, reads = await _rebuild(log, 5 * size.events)
+        rebuilt, swap, reads = await _rebuild(log, 5 * size.events)
     return [
         *latencies(f"projection lag at {PACE} ev/s", lags, (at_most(15), at_most(100))),
         Figure("rebuild of the chunk index", rebuilt, "ev/s", at_least(20_000), said=f"{5 * size.events} chunks"),
+        Figure(
+            "swap of the chunk index",
+            swap * 1000,
+            "ms",
+            at_most(50),
+            said="one transaction; readers wait for a part of it",
+        ),
         Figure("slowest read meanwhile", max(reads) * 1000, "ms", at_most(50), said=f"{len(reads)} reads, 0 failed"),
         Figure("read meanwhile, p99", percentile(reads, 0.99) * 1000, "ms", said="the swap is among them"),
     ]
@@ -155,18 +165,31 @@ async def _seen(projector: Projector, position: int, since: float, lags: list[fl
     lags.append(time.perf_counter() - since)
 
 
-async def _rebuild(log: Log, events: int) -> tuple[float, Sequence[float]]:
+class _Timed(Rebuild):
+    """Says how long the swap took that went through."""
+
+    swap_s = 0.0
+
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+        began = time.perf_counter()
+        at = await super()._try_to_swap(connection, view, at)
+        self.swap_s = time.perf_counter() - began
+        return at
+
+
+async def _rebuild(log: Log, events: int) -> tuple[float, float, Sequence[float]]:
+    """Events a second, seconds of the swap, seconds of each read meanwhile."""
     entity, done = f"run/{uuid4()}", asyncio.Event()
     for version in range(0, events, _PAGE):
         await _record(log, entity, version, min(_PAGE, events - version))
-    head = await log.store.head()
+    head, rebuild = await log.store.head(), _Timed(log.url, log.store, ChunksView())
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(_read_until(log.url, done))
         began = time.perf_counter()
-        await Rebuild(log.url, log.store, ChunksView()).run("bench")
+        await rebuild.run("bench")
         rate = head / (time.perf_counter() - began)
         done.set()
-    return rate, reading.result()
+    return rate, rebuild.swap_s, reading.result()
 
 
 async def _read_until(url: str, done: asyncio.Event) -> list[float]:

@@ -27,6 +27,7 @@ from eventstore import (
     Tail,
     Version,
     View,
+    copy_in,
     table_of,
 )
 from eventstore.projection import Checkpoint
@@ -100,6 +101,75 @@ async def test_readers_see_a_whole_table_all_the_time_and_the_new_one_after_the_
     (event,) = await store.read("projection/sums", Version(0), 10)
     assert (event.type, event.actor, event.data["version"]) == ("projection_rebuilt", "user:ann", 2)
     assert rebuilt.version == 2
+
+
+class Patient(Rebuild):
+    """Counts how often it tried to swap."""
+
+    tries = 0
+
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+        self.tries += 1
+        return await super()._try_to_swap(connection, view, at)
+
+
+async def test_a_reader_who_stays_holds_up_the_swap_and_no_other_reader(
+    store: PostgresStore, log_url: str, until: Callable[..., Awaitable[None]]
+) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+    rebuild, done = Patient(log_url, store, Sums(factor=2)), asyncio.Event()
+    async with await psycopg.AsyncConnection.connect(log_url) as staying, asyncio.TaskGroup() as tasks:
+        await staying.execute("SELECT * FROM sums")
+        running = tasks.create_task(rebuild.run())
+        reading = tasks.create_task(_read_until(log_url, done, "run/a", "-c statement_timeout=2000"))
+        await until(lambda: rebuild.tries > 2)
+        assert not running.done()
+        await staying.rollback()
+        await running
+        done.set()
+    assert set(reading.result()) == {15, 30}
+
+
+@dataclass
+class Once(Sums):
+    """Takes a number once, which only an index knows."""
+
+    name: str = "once"
+
+    async def create(self, connection: Connection) -> None:
+        await connection.execute(f"CREATE TABLE IF NOT EXISTS {table_of(self)} (n bigint)")
+
+    async def index(self, connection: Connection) -> None:
+        await connection.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS {table_of(self)}_n ON {table_of(self)} (n)")
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        await copy_in(connection, table_of(self), ("n",), [(event.data["n"],) for event in events])
+
+
+async def test_a_row_that_no_index_can_hold_is_poison_though_indexes_come_last(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/a", count=6)])
+    async with projecting(log_url, store, Once()) as projector:
+        assert await projector.wait_for("once", Position(6), 10)
+    await store.append([an_append("run/b"), an_append("run/c", count=3)])
+    with pytest.raises(Poisoned, match=r"position 7 .*once__v2_n"):
+        await Rebuild(log_url, store, Once()).run()
+    assert await fetch(log_url, "SELECT n FROM once__v2 ORDER BY n") == [(n,) for n in range(1, 7)]
+
+
+async def test_a_rebuilt_table_has_the_indexes_and_the_statistics_of_a_live_one(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/a", count=6)])
+    async with projecting(log_url, store, Once()) as projector:
+        assert await projector.wait_for("once", Position(6), 10)
+    await Rebuild(log_url, store, Once()).run()
+    indexes = "SELECT tablename FROM pg_indexes WHERE indexname ~ '^once__v._n$' ORDER BY 1"
+    assert await fetch(log_url, indexes) == [("once__v1",), ("once__v2",)]
+    assert await fetch(log_url, "SELECT reltuples FROM pg_class WHERE relname = 'once__v2'") == [(6.0,)]
 
 
 class Late(Rebuild):
@@ -230,13 +300,13 @@ async def _write_until(store: PostgresStore, done: asyncio.Event) -> Position:
     return last
 
 
-async def _read_until(url: str, done: asyncio.Event) -> list[int]:
+async def _read_until(url: str, done: asyncio.Event, entity_id: str = "run/old", options: str = "") -> list[int]:
     totals: list[int] = []
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True, options=options) as connection:
         finished = False
         while not finished:
             finished = done.is_set()
-            cursor = await connection.execute("SELECT total FROM sums WHERE entity_id = 'run/old'")
+            cursor = await connection.execute("SELECT total FROM sums WHERE entity_id = %s", (entity_id,))
             (row,) = await cursor.fetchall()
             totals.append(row[0])
     return totals

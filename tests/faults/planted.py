@@ -139,6 +139,19 @@ FAULTS = (
         REBUILD, "status = 'retired'",
     ),
     Planted(
+        "a swap does not wait for readers",
+        "eventstore/rebuild.py",
+        """            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_WAIT_S}s'".encode())\n""",
+        REBUILD,
+    ),
+    Planted(
+        "what no index can hold is found",
+        "eventstore/rebuild.py",
+        "            return await self._catch_up(checked=True)\n",
+        REBUILD,
+        "            raise\n",
+    ),
+    Planted(
         "a rebuild goes on where it stopped",
         "eventstore/rebuild.py",
         "        if unfinished is not None:\n            return unfinished\n",

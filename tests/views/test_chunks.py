@@ -10,7 +10,7 @@ from nats3.job.history import HISTORY
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued
 from nats3.views.chunk_queries import ChunkFilter, Scope, plan_key
-from nats3.views.chunks import row_of
+from nats3.views.chunks import ChunkRow, values_of
 from nats3.views.coverage import gaps_of, life_of
 from tests.views.conftest import Desk
 from tests.views.samples import CREATED, created, flushed, opened, random_store_events
@@ -115,7 +115,9 @@ async def test_chunks_lives_and_gaps_are_the_fold_of_the_log(desk: Desk, seed: i
     await desk.settled()
     log = await desk.store.read_log(Position(0), 10_000)
     said = [(event, HISTORY.decode(event)) for event in log]
-    assert await desk.chunks.page(ChunkFilter(), 1000) == [row_of(e, s) for e, s in said if isinstance(s, ChunkFlushed)]
+    assert await desk.chunks.page(ChunkFilter(), 1000) == [
+        ChunkRow(*values_of(e, s)) for e, s in said if isinstance(s, ChunkFlushed)
+    ]
     assert await desk.coverage.gaps(job_id) == [gap for event, what in said for gap in gaps_of(event, what)]
     lives, also = [], {}
     for event, what in said:

@@ -53,6 +53,7 @@ from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
+from nats3.work.budget import Budget
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
@@ -65,7 +66,6 @@ from nats3.work.tools import InThread, Tools
 T = TypeVar("T")
 
 _VIEWS = (JobsView(job_text), ChunksView(), CoverageView())
-_LARGEST_SHARE = 64 * 1024 * 1024
 _RETRY_S = 1.0
 _WALK_PAGE = 500
 """Events that are hashed between two turns of the loop, which others wait for."""
@@ -124,7 +124,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             uuid=lambda: str(uuid4()),
             monotonic=time.monotonic,
             sleep=asyncio.sleep,
-            share_bytes=lambda: min(_LARGEST_SHARE, config.limits.memory // max(1, len(system.names()))),
+            budget=Budget(config.limits.memory),
             reach=_failpoints(config, telemetry),
         )
         office = _office(log, system, lease, tools, ActorListener(telemetry))

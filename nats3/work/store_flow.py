@@ -33,6 +33,8 @@ IN_FLIGHT = 4
 MOST_IN_FLIGHT = 12
 """The same when they are small: each waits as long for the bucket and the log, and all of them take no more memory."""
 
+_LARGEST_SHARE = 64 * 1024 * 1024
+
 _WAITING = 1
 """Sealed batches that wait for the encoder."""
 
@@ -78,6 +80,7 @@ class StoreFlow:
         self._run = run
         self._tools = tools
         self._objects = objects
+        self._account = tools.budget.account(order.name)
         self._progressed = progressed
         self._archive = Archive(objects, tools.index, tools.in_thread)
         self._buffer = Buffer(self._limits())
@@ -91,12 +94,12 @@ class StoreFlow:
     def _limits(self) -> BufferLimits:
         """The order's limits, under this job's share of the memory: max_bytes is a ceiling, not a promise."""
         ordered = self._order.limits
-        share = self._tools.share_bytes() // (IN_FLIGHT + _WAITING + 2)
+        share = min(_LARGEST_SHARE, self._tools.budget.share) // (IN_FLIGHT + _WAITING + 2)
         return BufferLimits(min(ordered.max_bytes, share), ordered.max_count, ordered.max_age_s)
 
     def _in_flight(self) -> int:
         """As many chunks of the ordered size as this job's share of the memory holds, within bounds."""
-        fit = self._tools.share_bytes() // self._order.limits.max_bytes - _WAITING - 2
+        fit = min(_LARGEST_SHARE, self._tools.budget.share) // self._order.limits.max_bytes - _WAITING - 2
         return max(IN_FLIGHT, min(MOST_IN_FLIGHT, fit))
 
     def _first_origin(self, claimed: Claimed) -> Origin:
@@ -129,6 +132,7 @@ class StoreFlow:
         except BaseExceptionGroup as group:
             raise sole(group) from None
         finally:
+            self._account.close()
             await self._source.close()
 
     def finish(self, why: Seal) -> None:

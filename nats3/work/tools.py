@@ -14,6 +14,7 @@ from nats3.job.order import Kind, LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal
 from nats3.objects.store import ObjectStore
+from nats3.work.budget import Budget
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ class Tools:
     uuid: Callable[[], str]
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    share_bytes: Callable[[], int]
+    budget: Budget
     reach: Reach = pass_by
 
 

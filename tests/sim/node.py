@@ -8,6 +8,7 @@ from itertools import count
 from actors.system import ActorSystem
 from nats3.objects.patient import Patient
 from nats3.wiring import kind_of_fault
+from nats3.work.budget import Budget
 from nats3.work.run import Claimed
 from nats3.work.tools import Tools
 
@@ -50,7 +51,7 @@ def tools_over(world) -> Tools:
         uuid=lambda: f"life-{world.rng.getrandbits(48):012x}",
         monotonic=asyncio.get_running_loop().time,
         sleep=asyncio.sleep,
-        share_bytes=lambda: 1 << 20,
+        budget=Budget(1 << 20),
     )
 
 

@@ -102,6 +102,17 @@ class UnknownProjection(EventStoreError):
         self.name = name
 
 
+class NotPoison(EventStoreError):
+    """The projection does not stand at this event: only the one at which it stopped, `poison`, may be passed over."""
+
+    def __init__(self, name: str, position: int, poison: int | None) -> None:
+        stands = "has not stopped" if poison is None else f"stopped at position {poison}"
+        super().__init__(f"{name} {stands}, so position {position} cannot be passed over")
+        self.name = name
+        self.position = position
+        self.poison = poison
+
+
 class Superseded(EventStoreError):
     """Another owner moved this projection: what was applied is rolled back; read the checkpoint again."""
 

@@ -14,8 +14,8 @@ from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.batcher import Signal, Silent
 from eventstore.connection import Link
-from eventstore.errors import LogRewound, Superseded, UnknownProjection
-from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded
+from eventstore.errors import LogRewound, NotPoison, Superseded, UnknownProjection, Unstorable
+from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, must_be_plain
 from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
 from eventstore.rebuild import Rebuild, record
 from eventstore.store import EventStore
@@ -182,9 +182,18 @@ class Projector:
         return await projection.statuses(self._link)
 
     async def skip(self, name: str, position: Position, reason: str, actor: str) -> Appended:
-        """Record that a projection may pass over this event; those that stopped there go on by themselves."""
+        """Record that a projection may pass over the event at which it stopped; it goes on by itself.
+
+        Raises UnknownProjection, Unstorable without a reason, NotPoison for an event at which it did not stop.
+        """
         if name not in self._keepers:
             raise UnknownProjection(name)
+        if not reason.strip():
+            raise Unstorable("reason", "must not be empty")
+        must_be_plain("reason", reason)
+        stopped = {row.error["position"] for row in await self.status() if row.name == name and row.error}
+        if position not in stopped:
+            raise NotPoison(name, position, min(stopped, default=None))
         return await record(self._store, name, NewEvent(SKIPPED, {"position": position, "reason": reason}), actor)
 
     async def close(self) -> None:

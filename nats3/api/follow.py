@@ -64,14 +64,17 @@ class _Answer(StreamingResponse):
 
 
 async def frames(tail: Follower, question: Question, cursor: Position) -> AsyncIterator[bytes]:
-    """A frame per event that is asked for, for ever; ends when an older copy of the log takes its place."""
-    yield b": here\n\n"
+    """A frame per event that is asked for, for ever; ends when an older copy of the log takes its place.
+
+    Every other frame is an id alone: who has seen no event that he asked for knows from it where to go on.
+    """
+    yield f": here\nid: {cursor}\n\n".encode()
     while True:
         try:
             async with asyncio.timeout(STILL_HERE_S):
                 page = await _page_after(tail, cursor)
         except TimeoutError:
-            yield b": still here\n\n"
+            yield f": still here\nid: {cursor}\n\n".encode()
             continue
         except LogRewound:
             return

@@ -12,6 +12,7 @@ from eventstore import (
     LogUnavailable,
     NothingBefore,
     NothingUnderWay,
+    NotPoison,
     Occupied,
     SchemaMissing,
     SchemaNewer,
@@ -28,6 +29,7 @@ _OF_PROJECTIONS: dict[type[Exception], tuple[int, str]] = {
     Occupied: (409, "occupied"),
     NothingUnderWay: (409, "nothing_under_way"),
     NothingBefore: (409, "nothing_before"),
+    NotPoison: (409, "not_poison"),
 }
 
 
@@ -53,13 +55,23 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(422, "invalid", str(error), (error,))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
-        case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore():
-            return Problem(*_OF_PROJECTIONS[type(error)], str(error))
+        case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore() | NotPoison():
+            return Problem(*_OF_PROJECTIONS[type(error)], str(error), _faults_of(error))
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():
             dependency = getattr(error, "dependency", "postgres")
             return Problem(503, "unavailable", f"{dependency} is away; try again soon", headers=RETRY)
         case _:
             return None
+
+
+def _faults_of(error: Exception) -> tuple[Invalid, ...]:
+    match error:
+        case NotPoison(poison=None):
+            return (Invalid("position", "it has not stopped", "there is nothing to pass over"),)
+        case NotPoison(poison=poison):
+            return (Invalid("position", "it did not stop there", f"give {poison}"),)
+        case _:
+            return ()
 
 
 def is_version_2(path: str) -> bool:

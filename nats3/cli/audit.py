@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit, Refused
+from nats3.cli.following import follow
 from nats3.cli.output import Columns
 from nats3.cli.progress import bar
 from nats3.cli.session import Given, Session
@@ -71,10 +73,16 @@ def tail(
     after: After = None,
     session: Given,
 ) -> None:
-    """Events as they happen, one JSON object a line, until interrupted."""
+    """Events as they happen, one JSON object a line, until interrupted; a server that restarts is waited for."""
     query = {"entity": entity, "category": category, "type": event_type, "actor": actor}
-    for line in session.api.follow("/api/v2/events", **query, after=_text(after), follow="true"):
-        session.output.line(json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")))
+    query |= {"after": _text(after), "follow": "true"}
+
+    def wait(seconds: float, reason: str) -> None:
+        session.output.say(f"{reason}; again in {seconds:g} s")
+        time.sleep(seconds)
+
+    for data in follow(session.api, "/api/v2/events", query, wait):
+        session.output.line(json.dumps(json.loads(data), ensure_ascii=False, separators=(",", ":")))
 
 
 @events.command(name="get")

@@ -47,16 +47,18 @@ class Api:
     def delete(self, path: str, **query: str | None) -> None:
         self._send("DELETE", path, query)
 
-    def follow(self, path: str, **query: str | None) -> Iterator[str]:
-        """The data of each event that the server sends, until it ends or the caller does."""
-        for line in self.lines(path, **query):
-            if line.startswith("data:"):
-                yield line.removeprefix("data:").removeprefix(" ")
-
-    def lines(self, path: str, **query: str | None) -> Iterator[str]:
-        """The lines of an answer as they come, however long that takes."""
+    def lines(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        silence_s: float | None = None,
+        **query: str | None,
+    ) -> Iterator[str]:
+        """The lines of an answer as they come, however long that takes; a silence of more than `silence_s` is a fault."""
+        timeout = httpx2.Timeout(TIMEOUT_S, read=silence_s)
         try:
-            with self._client.stream("GET", path, params=_given(query), timeout=None) as answer:
+            with self._client.stream("GET", path, params=_given(query), headers=headers, timeout=timeout) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refusal(answer)

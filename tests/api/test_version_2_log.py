@@ -169,6 +169,34 @@ async def test_an_operator_passes_over_the_event_at_which_a_projection_stopped(a
     assert (event["actor"], event["data"]["reason"]) == ("anonymous", "written twice by a test")
 
 
+@pytest.mark.parametrize(
+    ("order", "status", "code", "fields"),
+    [
+        ({"position": 3, "reason": ""}, 422, "invalid", ["reason"]),
+        ({"position": 3, "reason": "  "}, 422, "invalid", ["reason"]),
+        ({"position": 3}, 422, "misshapen", ["reason"]),
+        ({"position": "3", "reason": "why"}, 422, "misshapen", ["position"]),
+        ({"position": -1, "reason": "why"}, 409, "not_poison", ["position"]),
+        ({"position": 99, "reason": "why"}, 422, "bad_query", ["position"]),
+        ({"position": 2, "reason": "why"}, 409, "not_poison", ["position"]),
+        ({"position": 0, "reason": "why"}, 409, "not_poison", ["position"]),
+    ],
+)
+async def test_only_the_event_at_which_it_stopped_is_passed_over_and_for_a_reason(
+    api: Api, order: dict[str, Any], status: int, code: str, fields: list[str]
+) -> None:
+    job = await made(api)
+    assert await api.run(job, flushed(1, 10)) == 2
+    unharmed = await api.client.post("/api/v2/projections/jobs/skip", json={"position": 2, "reason": "why"})
+    assert (unharmed.status_code, unharmed.json()["code"]) == (409, "not_poison")
+    assert await api.say(job, flushed(1, 11)) == 3
+    await until_stalled(api)
+    refused = await api.client.post("/api/v2/projections/chunks/skip", json=order)
+    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    assert [fault["field"] for fault in refused.json()["errors"]] == fields
+    assert await items(api, "/api/v2/events?category=projection") == []
+
+
 async def until_stalled(api: Api) -> dict[str, Any]:
     async with asyncio.timeout(5):
         while True:
@@ -221,7 +249,7 @@ async def test_a_follower_goes_on_behind_the_last_event_that_it_saw(api: Api) ->
             assert await read_events(answer.aiter_lines(), 2) == [(2, "job_created"), (3, "job_paused")]
         async with client.stream("GET", "/api/v2/events?follow=true&type=job_resumed") as answer:
             lines = answer.aiter_lines()
-            assert await anext(lines) == ": here"
+            assert [await anext(lines) for _ in range(3)] == [": here", "id: 3", ""]
             await made(api)
             await api.client.post(f"/api/v2/jobs/{job}/resume")
             assert await read_events(lines, 1) == [(5, "job_resumed")]

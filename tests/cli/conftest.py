@@ -55,12 +55,15 @@ class Recorded:
     asked: list[tuple[str, object]] = field(default_factory=list)
 
     later: dict[str, list[object]] = field(default_factory=dict)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     def answered(self) -> None:
-        """After each answer the next of `later` takes its place."""
+        """After each answer the next of `later` takes its place: a body, or a status and a body."""
         line = self.asked[-1][0]
         if self.later.get(line):
-            self.answer(line, self.later[line].pop(0))
+            following = self.later[line].pop(0)
+            status, body = following if isinstance(following, tuple) else (200, following)
+            self.answer(line, body, status=status)
 
     def answer(
         self, request: str, body: object, *, status: int = 200, media: str = "application/json", link: str = ""
@@ -78,6 +81,7 @@ def api() -> Iterator[Recorded]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             line = f"{self.command} {self.path}"
             recorded.asked.append((line, json.loads(body) if body else None))
+            recorded.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, headers, raw = recorded.answers.get(line, (404, {"Content-Type": "text/plain"}, b"Not Found"))
             recorded.answered()
             self.send_response(status)

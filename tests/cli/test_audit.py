@@ -58,11 +58,21 @@ def test_the_history_of_a_job(api, run):
     assert run("job", "history", "24ce1555").out == TABLE
 
 
-def test_a_tail_prints_each_event_as_it_comes(api, run):
-    stream = f"id: 7\nevent: JobCreated\ndata: {json.dumps(EVENT)}\n\n: ping\n\n"
-    api.answer("GET /api/v2/events?follow=true", stream, media="text/event-stream")
+def test_a_tail_prints_each_event_once_over_every_line_that_breaks(api, run):
+    """The first line breaks in the middle of an event, which comes again; a refusal ends it."""
+    whole, half = (f"id: {n}\nevent: JobCreated\ndata: {json.dumps({**EVENT, 'position': n})}\n" for n in (7, 8))
+    tail = "GET /api/v2/events?follow=true"
+    api.answer(tail, f": here\nid: 6\n\n{whole}\n: still here\nid: 7\n\n{half}", media="text/event-stream")
+    api.later[tail] = [f": here\nid: 7\n\n{half}\n", (422, {"detail": "an older copy of the log was put in its place"})]
     ran = run("events", "tail")
-    assert [json.loads(line) for line in ran.out.splitlines()] == [EVENT]
+    assert [json.loads(line)["position"] for line in ran.out.splitlines()] == [7, 8]
+    assert [api.headers[n].get("last-event-id") for n in range(3)] == [None, "7", "8"]
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, "nats3: an older copy of the log was put in its place")
+
+
+def test_a_tail_of_a_server_that_never_answered_ends_at_once(api, run):
+    api.answer("GET /api/v2/events?follow=true", {"detail": "postgres is away; try again soon"}, status=503)
+    assert run("events", "tail").code == 6
 
 
 def test_every_filter_is_handed_on(api, run):

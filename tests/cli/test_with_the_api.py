@@ -8,11 +8,13 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
 
 from nats3.api.app import build
+from nats3.dev.ports import free_port
 from tests.api.conftest import Api, api
 from tests.cli.conftest import Ran
 
@@ -41,6 +43,45 @@ async def nats3(api: Api) -> AsyncIterator[Program]:
         yield run
         server.should_exit = True
     listener.close()
+
+
+@asynccontextmanager
+async def served(api: Api, port: int) -> AsyncIterator[str]:
+    """The API on a port, until it is shut down as a restart does."""
+    config = uvicorn.Config(
+        build(api.services), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=0
+    )
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve())
+        yield f"http://127.0.0.1:{port}"
+        server.should_exit = True
+
+
+async def test_a_tail_goes_on_over_a_restart_of_the_server_and_misses_and_doubles_nothing(api: Api) -> None:
+    async def say(count: int) -> None:
+        for _ in range(count):
+            await api.client.post("/api/v2/jobs", json={"kind": "store", "stream": "jobs", "bucket": "bucket-1"})
+
+    port = free_port()
+    command = [sys.executable, "-m", "nats3", "events", "tail", "--category", "job", "--server"]
+    async with served(api, port) as url:
+        await say(1)
+        tail = await asyncio.create_subprocess_exec(*command, url, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(10):
+            while not api.services.streams.taken:  # noqa: ASYNC110 - another process comes
+                await asyncio.sleep(0.02)
+        await say(2)
+        seen = [json.loads(await tail.stdout.readline())["position"] for _ in range(2)]
+    await say(3)
+    async with served(api, port):
+        await say(2)
+        async with asyncio.timeout(15):
+            seen += [json.loads(await tail.stdout.readline())["position"] for _ in range(5)]
+        tail.terminate()
+        rest = await tail.stdout.read()
+        await tail.wait()
+    assert (seen, rest) == ([2, 3, 4, 5, 6, 7, 8], b"")
 
 
 async def test_the_life_of_a_store_job(nats3: Program) -> None:

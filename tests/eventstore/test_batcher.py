@@ -241,6 +241,14 @@ async def test_leaving_the_batcher_writes_what_was_queued() -> None:
     assert await store.head() == 10
 
 
+async def test_leaving_the_batcher_while_the_log_is_away_ends_in_time_and_says_who_was_not_written() -> None:
+    batcher = Batcher(Away(before=10**9), backoff=Backoff(QUICK, QUICK))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks, batcher:
+        writing = tasks.create_task(_stopped(batcher, "run/a"))
+        await asyncio.sleep(0)
+    assert writing.result()
+
+
 async def test_an_append_whose_writer_gave_up_before_it_was_sent_is_not_sent() -> None:
     store = Gated()
     async with Batcher(store) as batcher, asyncio.TaskGroup() as tasks:

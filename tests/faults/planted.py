@@ -102,6 +102,22 @@ FAULTS = (
         "tests/eventstore/test_connection.py",
         "InterfaceError, ReadOnly",
     ),
+    Planted("the end waits for a log that is away", "eventstore/batcher.py", "asyncio.timeout(_DRAIN_S)", BATCHER,
+            "asyncio.timeout(None)"),
+    Planted(
+        "only poison is passed over",
+        "eventstore/projector.py",
+        "        if position not in stopped:\n",
+        "tests/api/test_version_2_log.py",
+        "        if False:\n",
+    ),
+    Planted(
+        "a tail goes on behind what it saw",
+        "nats3/cli/following.py",
+        'headers = {"Last-Event-ID": last} if last else {}',
+        "tests/cli/test_audit.py tests/cli/test_with_the_api.py",
+        "headers = {}",
+    ),
     Planted("back-pressure", "eventstore/batcher.py", "asyncio.Queue(self._limits.queued)", BATCHER, "asyncio.Queue()"),
     Planted(
         "poll after every LISTEN",

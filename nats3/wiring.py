@@ -32,6 +32,7 @@ from eventstore import (
 )
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
+from eventstore.relay import Relay
 from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.config import Config, Secret
@@ -44,7 +45,14 @@ from nats3.jetstream.settings import NatsSettings
 from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
-from nats3.telemetry.listeners import ActorListener, HttpListener, LogListener, ObjectListener, WorkListener
+from nats3.telemetry.listeners import (
+    ActorListener,
+    HttpListener,
+    LogListener,
+    ObjectListener,
+    RelayListener,
+    WorkListener,
+)
 from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
@@ -58,6 +66,7 @@ from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
 from nats3.work.office import Office
+from nats3.work.outbox import Mailbox, Outbox, Topics
 from nats3.work.outside import Outside
 from nats3.work.pulse import Pulse
 from nats3.work.staff import Workers
@@ -130,7 +139,17 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         office = _office(log, system, lease, tools, ActorListener(telemetry))
         for each in (log.projector, log.upkeep, office) if works else ():
             await lifetimes.enter_async_context(each)
-        pulse = Pulse(lease, lambda: log.tail.position, log.projector.behind, telemetry, time.monotonic, asyncio.sleep)
+        relay = _relay(config, telemetry, log, tools)
+        if works and config.events.publish:
+            await lifetimes.enter_async_context(relay)
+        pulse = Pulse(
+            lease,
+            lambda: log.tail.position,
+            lambda: log.projector.behind() | relay.behind(),
+            telemetry,
+            time.monotonic,
+            asyncio.sleep,
+        )
         await lifetimes.enter_async_context(_beside(pulse.run()))
         yield Node(config, telemetry, log, Outside(log.store, tools.nats.streams, s3.bucket_exists))
 
@@ -193,6 +212,13 @@ def _office(log: Log, system: ActorSystem, lease: NodeLease, tools: Tools, obser
     )
     system.observer = office
     return office
+
+
+def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Relay:
+    told = config.events
+    outbox = Outbox(tools.nats, Mailbox(told.stream, told.subject, told.make_stream), tools.log_id, Topics(log.store))
+    url = config.postgres.url.reveal()
+    return Relay(url, log.tail, "nats_events", outbox, heard=RelayListener(telemetry), node=log.claims.node)
 
 
 def services(node: Node) -> Services:

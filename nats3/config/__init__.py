@@ -3,6 +3,7 @@
 from nats3.config.load import Misconfigured, Told, load
 from nats3.config.values import (
     Config,
+    EventSettings,
     LimitSettings,
     LogSettings,
     NatsSettings,
@@ -14,6 +15,7 @@ from nats3.config.values import (
 
 __all__ = [
     "Config",
+    "EventSettings",
     "LimitSettings",
     "LogSettings",
     "Misconfigured",

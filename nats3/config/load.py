@@ -16,6 +16,7 @@ from nats3.config.read import Wrong
 from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Need, Setting
 from nats3.config.values import (
     Config,
+    EventSettings,
     LimitSettings,
     LogSettings,
     NatsSettings,
@@ -282,6 +283,12 @@ def _build(reading: _Reading) -> Config:
         ),
         log=LogSettings(value(known.LOG), value(known.LOG_FORMAT)),
         limits=LimitSettings(value(known.LIMITS_MEMORY)),
+        events=EventSettings(
+            value(known.EVENTS_PUBLISH),
+            value(known.EVENTS_STREAM),
+            value(known.EVENTS_MAKE_STREAM),
+            value(known.EVENTS_SUBJECT),
+        ),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
         failpoints=value(known.FAILPOINTS),
     )

@@ -13,7 +13,9 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nats3.config.values import Address, Secret
+from nats3.errors import Invalid
 from nats3.failpoint import Failpoint, NoFailpoint, parse
+from nats3.subject import check_literal, check_name
 
 T = TypeVar("T", bound=str)
 
@@ -98,6 +100,22 @@ def size(least: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def stream(raw: str) -> str:
+    """The name of a stream."""
+    try:
+        return check_name("it", raw.strip())
+    except Invalid as fault:
+        raise Wrong(f"names no stream: {fault.fault}") from None
+
+
+def subject(raw: str) -> str:
+    """A subject without wildcards."""
+    try:
+        return check_literal("it", raw.strip())
+    except Invalid as fault:
+        raise Wrong(f"is no subject: {fault.fault}") from None
 
 
 def address(raw: str) -> Address:

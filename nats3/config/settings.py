@@ -158,6 +158,19 @@ S3_MAX_CONCURRENCY: Setting[int] = Setting(
     "s3.max_concurrency", read.whole(1, 1024), 16, "16", "requests under way at once"
 )
 
+EVENTS_PUBLISH: Setting[bool] = Setting(
+    "events.publish", read.switch, False, "true", "publish the events of the log into a stream of NATS"
+)
+EVENTS_STREAM: Setting[str] = Setting(
+    "events.stream", read.stream, "NATS3_EVENTS", "NATS3_EVENTS", "the stream that takes them"
+)
+EVENTS_MAKE_STREAM: Setting[bool] = Setting(
+    "events.make_stream", read.switch, False, "true", "make that stream where there is none"
+)
+EVENTS_SUBJECT: Setting[str] = Setting(
+    "events.subject", read.subject, "nats3.event", "nats3.event", "what their subjects begin with"
+)
+
 LIMITS_MEMORY: Setting[int] = Setting(
     "limits.memory", read.size(16 * MIB), 256 * MIB, "256MB", "bytes of messages on their way, over all jobs"
 )

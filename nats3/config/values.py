@@ -132,6 +132,16 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EventSettings:
+    """Whether events of the log are published in NATS, into which stream, and below which subject."""
+
+    publish: bool
+    stream: str
+    make_stream: bool
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything nats3 was told, checked."""
 
@@ -141,6 +151,7 @@ class Config:
     s3: S3Settings
     log: LogSettings
     limits: LimitSettings
+    events: EventSettings
     node_name: str
     failpoints: tuple[Failpoint, ...] = ()
     """Tests only: where this process must harm itself; empty in every real life."""

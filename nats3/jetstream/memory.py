@@ -7,7 +7,7 @@ is fed when it asks, and when something is published.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
 from typing_extensions import override
@@ -30,6 +30,7 @@ from nats3.jetstream.streams import (
     ConsumerSpec,
     StreamInfo,
     StreamMissing,
+    StreamRefused,
     Streams,
 )
 from nats3.jetstream.tail import message_id
@@ -38,6 +39,7 @@ from nats3.subject import matches
 
 _START_NS = 1_700_000_000_123_456_789
 _STEP_NS = 1_000_000
+STREAM_DIFFERS = 10058
 _DEFAULTS: dict[str, Any] = {"retention": "limits", "duplicate_window": 120_000_000_000}
 
 
@@ -209,6 +211,11 @@ class MemoryStreams(Streams):
         return next(found, None)
 
     @override
+    async def last_message(self, stream: str, subject: str) -> Message | None:
+        messages = self._server.find(stream).messages
+        return next((one for _, one in sorted(messages.items(), reverse=True) if matches(subject, one.subject)), None)
+
+    @override
     async def by_subject(self, subject: str) -> list[str]:
         self._server.need_up()
         return [name for name, stream in self._server.all.items() if stream.takes(subject.encode())]
@@ -227,6 +234,16 @@ class MemoryStreams(Streams):
         self._server.need_up()
         if stream in self._server.all:
             self._server.drop_consumer(stream, name)
+
+    @override
+    async def make_stream(self, config: Mapping[str, Any]) -> None:
+        self._server.need_up()
+        name, told = config["name"], {key: value for key, value in config.items() if key not in {"name", "subjects"}}
+        there = self._server.all.get(name)
+        if there is None:
+            self._server.make_stream(name, config["subjects"], **told)
+        elif not {"subjects": config["subjects"], **told}.items() <= there.config.items():
+            raise StreamRefused(name, STREAM_DIFFERS, "stream name already in use with a different configuration")
 
     @override
     async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:

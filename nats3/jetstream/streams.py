@@ -73,6 +73,15 @@ class ConsumerRefused(Nats3Error):
         self.code = code
 
 
+class StreamRefused(Nats3Error):
+    """The server will not make the stream: its subjects overlap with another's, a limit, or it is there and differs."""
+
+    def __init__(self, stream: str, code: int, reason: str) -> None:
+        super().__init__(f"the server refuses stream {stream}: {reason} ({code})")
+        self.stream = stream
+        self.code = code
+
+
 class Streams(Protocol):
     """JetStream's API as nats3 asks it. Every method raises Unavailable when NATS is away or does not answer."""
 
@@ -87,6 +96,10 @@ class Streams(Protocol):
         """
         ...
 
+    async def last_message(self, stream: str, subject: str) -> Message | None:
+        """The last message that matches, None when there is none; as `message` otherwise. Raises StreamMissing."""
+        ...
+
     async def by_subject(self, subject: str) -> list[str]:
         """Names of the streams that take what is published on `subject`."""
         ...
@@ -99,6 +112,13 @@ class Streams(Protocol):
 
     async def delete_consumer(self, stream: str, name: str) -> None:
         """Nothing happens when there is none."""
+        ...
+
+    async def make_stream(self, config: Mapping[str, Any]) -> None:
+        """Make the stream of this configuration, as the server's API has it; nothing happens where it is there so.
+
+        Raises StreamRefused.
+        """
         ...
 
     def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
@@ -124,6 +144,13 @@ class JetStreams(Streams):
         body: dict[str, Any] = {"seq": seq}
         if next_by_subject is not None:
             body["next_by_subj"] = next_by_subject
+        return await self._get(stream, body)
+
+    @override
+    async def last_message(self, stream: str, subject: str) -> Message | None:
+        return await self._get(stream, {"last_by_subj": subject})
+
+    async def _get(self, stream: str, body: Mapping[str, Any]) -> Message | None:
         try:
             answer = await self._ask_stream(stream, f"STREAM.MSG.GET.{stream}", body)
         except api.ApiRefused as fault:
@@ -164,6 +191,13 @@ class JetStreams(Streams):
         except api.ApiRefused as fault:
             if fault.code not in (api.CONSUMER_MISSING, api.STREAM_MISSING):
                 raise
+
+    @override
+    async def make_stream(self, config: Mapping[str, Any]) -> None:
+        try:
+            await api.ask(self._connection, f"STREAM.CREATE.{config['name']}", config)
+        except api.ApiRefused as fault:
+            raise StreamRefused(config["name"], fault.code, fault.reason) from fault
 
     @override
     async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:

@@ -1,6 +1,13 @@
 """What nats3 says about itself: a signal is one log line and one metric, and owns both."""
 
-from nats3.telemetry.listeners import ActorListener, HttpListener, LogListener, ObjectListener, WorkListener
+from nats3.telemetry.listeners import (
+    ActorListener,
+    HttpListener,
+    LogListener,
+    ObjectListener,
+    RelayListener,
+    WorkListener,
+)
 from nats3.telemetry.logs import Log, make_log, start_logging
 from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
 
@@ -13,6 +20,7 @@ __all__ = [
     "Log",
     "LogListener",
     "ObjectListener",
+    "RelayListener",
     "Telemetry",
     "WorkListener",
     "make_log",

@@ -115,6 +115,22 @@ class LogListener:
         self.telemetry.events_appended(count, head, seconds)
 
 
+@dataclass(slots=True)
+class RelayListener:
+    """What the relay of events tells."""
+
+    telemetry: Telemetry
+    attempts: int = 0
+
+    def away(self, reason: str) -> None:
+        self.attempts += 1
+        self.telemetry.events_wait(reason, self.attempts)
+
+    def relayed(self, count: int) -> None:
+        self.attempts = 0
+        self.telemetry.events_published(count)
+
+
 @dataclass(frozen=True, slots=True)
 class HttpListener:
     """What the API tells of its requests."""

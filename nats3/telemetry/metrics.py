@@ -68,6 +68,7 @@ class Metrics:
 
     def _make_node_metrics(self) -> None:
         self.events = self._counter("nats3_events", "Events appended")
+        self.published_events = self._counter("nats3_events_published", "Events put into the stream of events")
         self.log_head = self._gauge("nats3_event_log_head", "Highest position of the event log")
         self.projection_lag = self._gauge("nats3_projection_lag_events", "Events not yet projected", "projection")
         self.retries = self._counter("nats3_retries", "Tries that failed and were made again", "cause")

@@ -285,5 +285,14 @@ class Telemetry:
         self.metrics.append_seconds.observe(seconds)
         self.log.debug("events appended", count=count, head=head, seconds=round(seconds, 6))
 
+    def events_published(self, count: int) -> None:
+        """The stream of events has `count` more."""
+        self.metrics.published_events.inc(count)
+        self.log.debug("events published", count=count)
+
+    def events_wait(self, reason: str, attempt: int) -> None:
+        """The stream of events takes none; they wait in the log. Warned of as rarely as dependency_failed."""
+        self._now_and_then(attempt)("events wait to be published", reason=reason, attempt=attempt)
+
     def projection_stalled(self, projection: str, position: int, reason: str) -> None:
         self.log.error("projection stalled", projection=projection, position=position, reason=reason)

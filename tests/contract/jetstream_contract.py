@@ -16,7 +16,7 @@ from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
 from nats3.jetstream.publisher import Publisher
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.source import Source
-from nats3.jetstream.streams import ConsumerRefused, ConsumerSpec, StreamMissing
+from nats3.jetstream.streams import ConsumerRefused, ConsumerSpec, StreamMissing, StreamRefused
 from nats3.message import Message
 
 ROOM = 8 * 1024 * 1024
@@ -141,10 +141,27 @@ class JetStreamContract:
         await world.delete_message(2)
         assert await world.js.streams.message(world.name, 2) is None
 
+    async def test_the_last_message_of_a_subject(self, world: World) -> None:
+        with pytest.raises(StreamMissing):
+            await world.js.streams.last_message(world.name, ">")
+        await world.make_stream()
+        await world.fill(7)
+        for filter_, seq in ((f"{world.name}.>", 7), (f"{world.name}.2", 5), (f"{world.name}.9", None)):
+            found = await world.js.streams.last_message(world.name, filter_)
+            assert (found and found.seq) == seq
+
     async def test_who_takes_a_subject(self, world: World) -> None:
         await world.make_stream()
         assert await world.js.streams.by_subject(f"{world.name}.x") == [world.name]
         assert await world.js.streams.by_subject(f"nobody.{world.name}") == []
+
+    async def test_a_stream_is_made_once_and_not_over_one_that_differs(self, world: World) -> None:
+        config = {"name": world.name, "subjects": [f"{world.name}.>"], "storage": "memory", "max_msgs": 7}
+        for _ in range(2):
+            await world.js.streams.make_stream(config)
+        with pytest.raises(StreamRefused):
+            await world.js.streams.make_stream({**config, "max_msgs": 8})
+        assert (await world.js.streams.info(world.name)).config["max_msgs"] == 7
 
     async def test_consumers_are_listed_with_their_metadata_and_deleted_twice_without_harm(self, world: World) -> None:
         await world.make_stream()

@@ -21,6 +21,7 @@ METRIC = re.compile(r"`(nats3_[a-z0-9_]+[a-z0-9])`")
 def test_every_variable_is_one_that_the_program_knows(here: Page) -> None:
     known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
     known |= {f"{setting.variable}_FILE" for setting in SETTINGS if setting.secret}
+    known |= {str(setting.default) for setting in SETTINGS}
     assert set(VARIABLE.findall(here.text)) <= known
 
 

@@ -44,6 +44,8 @@ EVERY_SIGNAL = {
     "dependency_back": ("s3", "j"),
     "too_powerful": ("owner",),
     "events_appended": (2, 7, 0.01),
+    "events_published": (2,),
+    "events_wait": ("no stream", 1),
     "projection_stalled": ("jobs", 7, "poison"),
 }
 

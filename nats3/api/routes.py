@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nats3.api import system, v1, v2_chunks, v2_entities, v2_events, v2_jobs, v2_projections, v2_system, v2_verify
+from nats3.api import (
+    docs_page,
+    openapi,
+    says_v1,
+    says_v2,
+    system,
+    v1,
+    v2_chunks,
+    v2_entities,
+    v2_events,
+    v2_jobs,
+    v2_projections,
+    v2_system,
+    v2_verify,
+)
 from nats3.api.services import Services
+from nats3.api.spec import Says
+from nats3.job.order import Kind
 
 Role = Literal["open", "read", "operate", "admin"]
 Endpoint: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
@@ -18,71 +35,105 @@ Endpoint: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One route. `role` is the least that may call it once tokens are asked for."""
+    """One route. `role` is the least that may call it once tokens are asked for; `says` what it takes and answers."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     endpoint: Endpoint
     role: Role
     about: str
+    says: Says
 
 
-def _of_kind(kind: str) -> tuple[Entry, ...]:
+# fmt: off
+def _of_kind(kind: Kind) -> tuple[Entry, ...]:
     return (
-        Entry("POST", f"/{kind}/job", v1.create, "operate", f"order a {kind} job"),
-        Entry("GET", f"/{kind}/job", v1.get, "read", f"a {kind} job by job_id"),
-        Entry("DELETE", f"/{kind}/job", v1.delete, "operate", f"delete a {kind} job; what it archived stays"),
-        Entry("POST", f"/{kind}/job/pause", v1.pause, "operate", f"pause a {kind} job"),
-        Entry("POST", f"/{kind}/job/resume", v1.resume, "operate", f"resume a {kind} job"),
-        Entry("GET", f"/{kind}/jobs", v1.get_all, "read", f"all {kind} jobs, newest first"),
+        Entry("POST", f"/{kind}/job", v1.create, "operate", f"order a {kind} job", says_v1.create(kind)),
+        Entry("GET", f"/{kind}/job", v1.get, "read", f"a {kind} job by job_id", says_v1.one(kind)),
+        Entry("DELETE", f"/{kind}/job", v1.delete, "operate", f"delete a {kind} job; what it archived stays", says_v1.delete()),
+        Entry("POST", f"/{kind}/job/pause", v1.pause, "operate", f"pause a {kind} job", says_v1.steer(kind)),
+        Entry("POST", f"/{kind}/job/resume", v1.resume, "operate", f"resume a {kind} job", says_v1.steer(kind)),
+        Entry("GET", f"/{kind}/jobs", v1.get_all, "read", f"all {kind} jobs, newest first", says_v1.every(kind)),
     )
 
 
 SYSTEM = (
-    Entry("GET", "/ping", system.ping, "open", "pong"),
-    Entry("GET", "/health", system.health, "open", "whether the process lives"),
-    Entry("GET", "/ready", system.ready, "open", "whether NATS, Postgres and S3 answer"),
-    Entry("GET", "/metrics", system.metrics, "read", "Prometheus metrics"),
+    Entry("GET", "/ping", system.ping, "open", "pong", says_v1.PING),
+    Entry("GET", "/health", system.health, "open", "whether the process lives", says_v1.HEALTH),
+    Entry("GET", "/ready", system.ready, "open", "whether NATS, Postgres and S3 answer", says_v1.READY),
+    Entry("GET", "/metrics", system.metrics, "read", "Prometheus metrics", says_v1.METRICS),
 )
 VERSION_1 = (*SYSTEM, *_of_kind("store"), *_of_kind("load"))
 
 VERSION_2 = (
-    Entry("POST", "/api/v2/jobs", v2_jobs.create, "operate", "order a job"),
-    Entry("GET", "/api/v2/jobs", v2_jobs.get_all, "read", "jobs, newest first"),
-    Entry("GET", "/api/v2/jobs/{id}", v2_jobs.get, "read", "a job"),
-    Entry("DELETE", "/api/v2/jobs/{id}", v2_jobs.delete, "operate", "delete a job; what it archived stays"),
-    Entry("POST", "/api/v2/jobs/{id}/pause", v2_jobs.pause, "operate", "pause a job"),
-    Entry("POST", "/api/v2/jobs/{id}/resume", v2_jobs.resume, "operate", "resume a job, or look at once"),
-    Entry("POST", "/api/v2/jobs/{id}/retry", v2_jobs.retry, "operate", "begin the next run of a job that ended"),
-    Entry("GET", "/api/v2/jobs/{id}/chunks", v2_chunks.of_job, "read", "the chunks that a job made"),
-    Entry("GET", "/api/v2/jobs/{id}/coverage", v2_chunks.coverage, "read", "lives, archived ranges and gaps"),
-    Entry("GET", "/api/v2/jobs/{id}/events", v2_events.of_job, "read", "the history of a job"),
-    Entry("GET", "/api/v2/chunks", v2_chunks.get_all, "read", "chunks in the order of the log"),
-    Entry("GET", "/api/v2/chunks/{id}", v2_chunks.get, "read", "a chunk"),
-    Entry("GET", "/api/v2/events", v2_events.get_all, "read", "the event log: pages, export, live"),
-    Entry("GET", "/api/v2/events/verify", v2_verify.get, "admin", "walk the hash chain of the whole log"),
-    Entry("GET", "/api/v2/events/{position}", v2_events.get, "read", "an event"),
-    Entry("GET", "/api/v2/entities/{id:path}", v2_entities.get, "read", "an entity as of any time"),
-    Entry("GET", "/api/v2/projections", v2_system.projections, "read", "where the views stand"),
-    Entry("GET", "/api/v2/projections/{name}", v2_system.projection, "read", "where a view stands"),
-    Entry("POST", "/api/v2/projections/{name}/skip", v2_system.skip, "admin", "pass over a poison event"),
-    Entry("POST", "/api/v2/projections/{name}/rebuild", v2_projections.rebuild, "admin", "make a view anew, beside"),
-    Entry("POST", "/api/v2/projections/{name}/verify", v2_projections.verify, "admin", "compare with a fresh fold"),
-    Entry("POST", "/api/v2/projections/{name}/cancel", v2_projections.cancel, "admin", "end what is under way"),
-    Entry(
-        "POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before"
-    ),
-    Entry(
-        "GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view"
-    ),
-    Entry("GET", "/api/v2/projections/{name}/operations/{id}", v2_projections.operation, "read", "how far it is"),
-    Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes"),
+    Entry("POST", "/api/v2/jobs", v2_jobs.create, "operate", "order a job", says_v2.JOBS_CREATE),
+    Entry("GET", "/api/v2/jobs", v2_jobs.get_all, "read", "jobs, newest first", says_v2.JOBS_LIST),
+    Entry("GET", "/api/v2/jobs/{id}", v2_jobs.get, "read", "a job", says_v2.JOB_GET),
+    Entry("DELETE", "/api/v2/jobs/{id}", v2_jobs.delete, "operate", "delete a job; what it archived stays", says_v2.JOB_DELETE),
+    Entry("POST", "/api/v2/jobs/{id}/pause", v2_jobs.pause, "operate", "pause a job", says_v2.JOB_STEER),
+    Entry("POST", "/api/v2/jobs/{id}/resume", v2_jobs.resume, "operate", "resume a job, or look at once", says_v2.JOB_STEER),
+    Entry("POST", "/api/v2/jobs/{id}/retry", v2_jobs.retry, "operate", "begin the next run of a job that ended", says_v2.JOB_RETRY),
+    Entry("GET", "/api/v2/jobs/{id}/chunks", v2_chunks.of_job, "read", "the chunks that a job made", says_v2.JOB_CHUNKS ),
+    Entry("GET", "/api/v2/jobs/{id}/coverage", v2_chunks.coverage, "read", "lives, archived ranges and gaps", says_v2.JOB_COVERAGE),
+    Entry("GET", "/api/v2/jobs/{id}/events", v2_events.of_job, "read", "the history of a job", says_v2.JOB_EVENTS),
+    Entry("GET", "/api/v2/chunks", v2_chunks.get_all, "read", "chunks in the order of the log", says_v2.CHUNKS_LIST),
+    Entry("GET", "/api/v2/chunks/{id}", v2_chunks.get, "read", "a chunk", says_v2.CHUNK_GET),
+    Entry("GET", "/api/v2/events", v2_events.get_all, "read", "the event log: pages, export, live", says_v2.EVENTS_LIST ),
+    Entry("GET", "/api/v2/events/verify", v2_verify.get, "admin", "walk the hash chain of the whole log", says_v2.EVENTS_VERIFY),
+    Entry("GET", "/api/v2/events/{position}", v2_events.get, "read", "an event", says_v2.EVENT_GET),
+    Entry("GET", "/api/v2/entities/{id:path}", v2_entities.get, "read", "an entity as of any time", says_v2.ENTITY_GET),
+    Entry("GET", "/api/v2/projections", v2_system.projections, "read", "where the views stand", says_v2.PROJECTIONS_LIST ),
+    Entry("GET", "/api/v2/projections/{name}", v2_system.projection, "read", "where a view stands", says_v2.PROJECTION_GET ),
+    Entry("POST", "/api/v2/projections/{name}/skip", v2_system.skip, "admin", "pass over a poison event", says_v2.PROJECTION_SKIP),
+    Entry("POST", "/api/v2/projections/{name}/rebuild", v2_projections.rebuild, "admin", "make a view anew, beside", says_v2.PROJECTION_WORK),
+    Entry("POST", "/api/v2/projections/{name}/verify", v2_projections.verify, "admin", "compare with a fresh fold", says_v2.PROJECTION_WORK),
+    Entry("POST", "/api/v2/projections/{name}/cancel", v2_projections.cancel, "admin", "end what is under way", says_v2.PROJECTION_WORK),
+    Entry("POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before", says_v2.PROJECTION_RETURN),
+    Entry("GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view", says_v2.OPERATIONS_LIST),
+    Entry("GET", "/api/v2/projections/{name}/operations/{id}", v2_projections.operation, "read", "how far it is", says_v2.OPERATION_GET),
+    Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes", says_v2.NODES_LIST),
 )
+
+
+# fmt: on
 
 
 def below(prefix: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """The same routes under a prefix."""
-    return tuple(Entry(e.method, prefix + e.path, e.endpoint, e.role, e.about) for e in entries)
+    return tuple(replace(entry, path=prefix + entry.path) for entry in entries)
 
 
-ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *VERSION_2)
+@cache
+def _document() -> str:
+    return openapi.text_of(ROUTES)
+
+
+@cache
+def _page() -> str:
+    return docs_page.page(openapi.document(ROUTES))
+
+
+async def described(_services: Services, _request: Request) -> Response:
+    """This table as OpenAPI 3.1."""
+    return Response(_document(), media_type="application/json")
+
+
+async def docs(_services: Services, _request: Request) -> Response:
+    """This table as a page to read."""
+    return Response(_page(), media_type="text/html")
+
+
+async def style(_services: Services, _request: Request) -> Response:
+    return Response(docs_page.STYLE, media_type="text/css")
+
+
+# fmt: off
+DOCUMENTS = (
+    Entry("GET", "/openapi.json", described, "open", "all routes as OpenAPI 3.1", says_v1.OPENAPI),
+    Entry("GET", "/api/v2/openapi.json", described, "open", "all routes as OpenAPI 3.1", says_v1.OPENAPI),
+    Entry("GET", "/docs", docs, "open", "all routes as a page", says_v1.DOCS),
+    Entry("GET", "/docs/style.css", style, "open", "how that page looks", says_v1.STYLE),
+)
+# fmt: on
+
+ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *VERSION_2, *DOCUMENTS)

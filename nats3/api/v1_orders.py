@@ -10,6 +10,7 @@ from uuid import UUID
 from nats3.api.errors import Unfit
 from nats3.api.orders import checked
 from nats3.api.reading import Lenient
+from nats3.api.values import Bucket, Duration, Filter, JobName, MaxBytes, MaxCount, NatsName, Prefix, Subject, Time
 from nats3.api.words import format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
 from nats3.job.order import ChunkLimits, CodecName, LoadOrder, StoreOrder
@@ -21,8 +22,8 @@ _NAMES = {"limits.max_count": "batch.max_count", "limits.max_bytes": "batch.max_
 
 
 class BatchV1(Lenient):
-    max_bytes: int = 1_000_000
-    max_count: int = 1000
+    max_bytes: MaxBytes = 1_000_000
+    max_count: MaxCount = 1000
 
 
 class EncodingV1(Lenient):
@@ -37,12 +38,12 @@ class IntervalV1(Lenient):
 class StoreV1(Lenient):
     """An order to archive. Only the first four fields were ever needed; now not even the name is."""
 
-    stream: str
-    subject: str
-    bucket: str
-    name: str | None = None
-    consumer: str | None = None
-    prefix: str | None = None
+    stream: NatsName
+    subject: Filter
+    bucket: Bucket
+    name: JobName | None = None
+    consumer: NatsName | None = None
+    prefix: Prefix | None = None
     batch: BatchV1 | None = None
     encoding: EncodingV1 | None = None
 
@@ -50,17 +51,17 @@ class StoreV1(Lenient):
 class LoadV1(Lenient):
     """An order to publish again."""
 
-    bucket: str
-    read_stream: str
-    read_subject: str
-    write_subject: str
-    name: str | None = None
-    prefix: str | None = None
-    read_consumer: str | None = None
-    poll_interval: IntervalV1 | str | None = None
+    bucket: Bucket
+    read_stream: NatsName
+    read_subject: Filter
+    write_subject: Subject
+    name: JobName | None = None
+    prefix: Prefix | None = None
+    read_consumer: NatsName | None = None
+    poll_interval: IntervalV1 | Duration | None = None
     delete_chunks: bool | None = None
-    from_time: str | None = None
-    to_time: str | None = None
+    from_time: Time | None = None
+    to_time: Time | None = None
 
 
 def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:

@@ -10,6 +10,20 @@ from nats3.api.errors import Misshapen, Unfit
 from nats3.api.orders import checked
 from nats3.api.reading import Exact, as_model
 from nats3.api.v1_orders import made_up_name, trimmed
+from nats3.api.values import (
+    Bucket,
+    Duration,
+    Filter,
+    JobName,
+    Level,
+    MaxBytes,
+    MaxCount,
+    NatsName,
+    Prefix,
+    Seq,
+    Subject,
+    Time,
+)
 from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
 from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, StoreOrder
@@ -20,41 +34,41 @@ from nats3.views.job_row import JobRow
 class LimitsV2(Exact):
     """When a chunk ends: whichever comes first."""
 
-    max_bytes: int = 1_000_000
-    max_count: int = 1000
-    max_age: str = "10s"
+    max_bytes: MaxBytes = 1_000_000
+    max_count: MaxCount = 1000
+    max_age: Duration = "10s"
 
 
 class StoreV2(Exact):
     kind: Literal["store"]
-    stream: str
-    bucket: str
-    subject: str = ">"
-    name: str | None = None
-    prefix: str | None = None
-    consumer: str | None = None
+    stream: NatsName
+    bucket: Bucket
+    subject: Filter = ">"
+    name: JobName | None = None
+    prefix: Prefix | None = None
+    consumer: NatsName | None = None
     limits: LimitsV2 = LimitsV2()
     codec: CodecName = "binary"
-    level: int = 3
+    level: Level = 3
     drain: bool = False
 
 
 class LoadV2(Exact):
     kind: Literal["load"]
-    bucket: str
-    read_stream: str
-    read_subject: str = ">"
-    write_subject: str | None = None
-    name: str | None = None
-    prefix: str | None = None
-    read_consumer: str | None = None
-    poll_interval: str | None = None
+    bucket: Bucket
+    read_stream: NatsName
+    read_subject: Filter = ">"
+    write_subject: Subject | None = None
+    name: JobName | None = None
+    prefix: Prefix | None = None
+    read_consumer: NatsName | None = None
+    poll_interval: Duration | None = None
     delete_chunks: bool = False
-    from_time: str | None = None
-    to_time: str | None = None
-    from_seq: int | None = None
-    to_seq: int | None = None
-    limit: int | None = None
+    from_time: Time | None = None
+    to_time: Time | None = None
+    from_seq: Seq | None = None
+    to_seq: Seq | None = None
+    limit: Seq | None = None
     headers: HeaderPolicy = "safe"
     mode: Literal["auto", "exclusive", "dedupe", "at_least_once"] = "auto"
     on_bad_chunk: OnBadChunk = "halt"

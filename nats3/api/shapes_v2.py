@@ -1,0 +1,309 @@
+"""The answers of version 2 as schemas. What is asked stands in `v2_orders` and beside the routes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nats3.api.shapes_v1 import Id, Shape, Time
+from nats3.job.order import CodecName, HeaderPolicy, OnBadChunk, PublishMode
+from nats3.job.states import Command
+
+StateName = Literal[
+    "created",
+    "running",
+    "degraded",
+    "repairing",
+    "blocked",
+    "paused",
+    "completed",
+    "completed_with_gaps",
+    "failed",
+]
+
+
+class Fault(Shape):
+    """One field: what is wrong with its value, and what would be right."""
+
+    field: str
+    fault: str
+    remedy: str
+
+
+class Problem(Shape):
+    """RFC 9457. `code` never changes its meaning."""
+
+    type: str = Field(examples=["urn:nats3:problem:not_allowed"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[Fault]
+
+
+class LimitsAnswer(Shape):
+    """When a chunk ends: whichever comes first."""
+
+    max_bytes: int
+    max_count: int
+    max_age: str
+
+
+class StoreOrderAnswer(Shape):
+    stream: str
+    subject: str
+    bucket: str
+    prefix: str | None
+    consumer: str | None
+    limits: LimitsAnswer
+    codec: CodecName
+    level: int
+    drain: bool
+
+
+class LoadOrderAnswer(Shape):
+    bucket: str
+    prefix: str | None
+    read_stream: str
+    read_consumer: str | None
+    read_subject: str
+    write_subject: str | None
+    poll_interval: str | None
+    delete_chunks: bool
+    from_time: Time | None
+    to_time: Time | None
+    from_seq: int | None
+    to_seq: int | None
+    limit: int | None
+    headers: HeaderPolicy
+    mode: PublishMode
+    on_bad_chunk: OnBadChunk
+
+
+class StoreProgress(Shape):
+    """What was archived; `gaps` counts seqs."""
+
+    messages: int
+    chunks: int
+    raw_bytes: int
+    stored_bytes: int
+    gaps: int
+    lives: int
+    last_seq: int
+
+
+class LoadProgress(Shape):
+    """What of the plan the target has acknowledged, in messages of this generation."""
+
+    planned: int
+    planned_chunks: int
+    published: int
+    published_bytes: int
+    duplicates: int
+    skipped: int
+    loaded_chunks: int
+    last_seq: int
+
+
+class AnyJob(Shape):
+    """A job: what was ordered, how it is and what it has done. `commands` are those that its state takes."""
+
+    id: Id
+    name: str
+    state: StateName
+    reason: str
+    commands: list[Command]
+    last_time: Time | None
+    last_error: str | None
+    last_error_at: Time | None
+    node: str | None
+    runs: int
+    generation: int
+    api: int
+    version: int
+    position: int
+    created: Time
+    updated: Time
+    warnings: list[str] = Field(default_factory=list)
+
+
+class StoreJob(AnyJob):
+    kind: Literal["store"]
+    order: StoreOrderAnswer
+    progress: StoreProgress
+
+
+class LoadJob(AnyJob):
+    kind: Literal["load"]
+    order: LoadOrderAnswer
+    progress: LoadProgress
+
+
+class Chunk(Shape):
+    """An object in the bucket as its event recorded it. `id` is the position of that event."""
+
+    id: int
+    recorded_at: Time
+    job_id: Id
+    bucket: str
+    key: str
+    codec: str
+    stream: str
+    subject: str
+    consumer: str | None
+    prefix: str
+    life: str
+    ordinal: int
+    created: int
+    previous_seq: int
+    first: int
+    last: int
+    count: int
+    first_time: Time
+    last_time: Time
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    content_sha256: str
+    previous_sha256: str
+    last_fingerprint: str
+    sealed_by: str
+    gaps: list[list[int]]
+    gap_count: int
+    adopted_from: str | None
+    deletion: Literal["requested", "done"] | None
+
+
+class Life(Shape):
+    """One existence of a stream. `created` are all creation times (ns) under which the stream went on in it."""
+
+    position: int
+    recorded_at: Time
+    job_id: Id
+    life: str
+    ordinal: int
+    created: list[int]
+    reason: str
+    parent: str | None
+    upto: int
+    equal: int
+    cursor: int
+
+
+class Gap(Shape):
+    """Seqs first..last (inclusive) that are not archived. `inside` is the key of the chunk around them."""
+
+    position: int
+    recorded_at: Time
+    job_id: Id
+    life: str
+    first: int
+    last: int
+    reason: str
+    inside: str | None
+
+
+class Range(Shape):
+    """Seqs first..last of a life lie in chunks that follow each other without a gap between them."""
+
+    life: str
+    ordinal: int
+    first: int
+    last: int
+    chunks: int
+    messages: int
+    first_time: Time
+    last_time: Time
+
+
+class Coverage(Shape):
+    """Lives and archived ranges stand on the first page alone; gaps go on by `Link`."""
+
+    lives: list[Life]
+    archived: list[Range]
+    gaps: list[Gap]
+
+
+class Event(Shape):
+    """One fact in the log. `data` is what its type says."""
+
+    position: int
+    entity_id: str
+    version: int
+    type: str
+    schema_version: int
+    event_id: Id
+    recorded_at: Time
+    node: Id
+    actor: str
+    correlation_id: Id | None
+    causation_position: int | None
+    data: dict[str, Any]
+
+
+class Entity(Shape):
+    """An entity as its events left it at that position."""
+
+    entity_id: str
+    version: int
+    position: int
+    recorded_at: Time
+    state: dict[str, Any]
+
+
+class Projection(Shape):
+    """Where one version of a view stands; `active` is the one that readers see."""
+
+    name: str
+    version: int
+    active: bool
+    status: str
+    position: int
+    lag: int
+    owner: Id | None
+    error: dict[str, Any] | None
+    updated_at: Time
+
+
+class OperationAnswer(Shape):
+    """Work on a view: how far it is, and how it ended."""
+
+    id: str
+    name: str
+    kind: Literal["rebuild", "verify"]
+    state: str
+    version: int | None
+    position: int | None
+    head: int
+    differ: list[str]
+    reason: str | None
+    actor: str
+    asked_at: Time
+    ended_at: Time | None
+
+
+class Returned(Shape):
+    """The version that readers see now."""
+
+    name: str
+    version: int
+
+
+class Skipped(Shape):
+    """The event that is passed over, and the position at which that is recorded."""
+
+    name: str
+    skipped: int
+    position: int
+
+
+class NodeAnswer(Shape):
+    """One running nats3. `alive` is the database's judgement of its lease."""
+
+    id: Id
+    name: str
+    alive: bool
+    started_at: Time
+    lease_until: Time

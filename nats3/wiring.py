@@ -120,11 +120,13 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         log = await _open_log(config, telemetry, lifetimes, works=works)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
+        index = ViewIndex(log.store, Chunks(log.database), log.projector.wait_for)
         tools = Tools(
             nats=NatsJetStream(nats),
             objects=lambda heard: Patient(s3, heard),
             bucket_exists=s3.bucket_exists,
-            index=ViewIndex(log.store, Chunks(log.database), log.projector.wait_for),
+            index=index,
+            plans=index,
             in_thread=_in_thread(pool),
             signals=WorkListener(telemetry),
             lease=lease,

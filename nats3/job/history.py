@@ -7,7 +7,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from eventstore.types import Registry
-from nats3.job.loading import LOADING_EVENTS
+from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import RUN_EVENTS
 from nats3.job.storing import STORING_EVENTS
@@ -21,11 +21,18 @@ def type_name(event: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
 
 
+VERSIONS: dict[type, int] = {ChunkDeleteRequested: 2}
+"""Schema versions above 1. So far each only added fields that have a default, so that older data is raised as it is."""
+
+
 def registry() -> Registry:
     """A registry that knows every event of a job."""
     known = Registry()
     for event in EVENTS:
-        known.add(event, type_name(event))
+        newest = VERSIONS.get(event, 1)
+        known.add(event, type_name(event), newest)
+        for version in range(1, newest):
+            known.upcaster(type_name(event), version)(dict)
     return known
 
 

@@ -104,10 +104,15 @@ class ChunkSkipped:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDeleteRequested:
-    """The chunk is loaded and its order says to delete it: gone from the index, soon from the bucket."""
+    """The chunk is loaded and its order says to delete it: gone from the index, soon from the bucket.
+
+    `held` says which messages were in it (`nats3.chunk.held`), so that the same messages in another job's chunk are
+    known to be published; empty in events of schema version 1.
+    """
 
     bucket: str
     key: str
+    held: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +161,24 @@ LOADING_EVENTS = (
 )
 
 
-FOLD = 1
+FOLD = 2
 """Raise it when `evolve` makes something else of the same events: states that were kept are then folded anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches."""
+    """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches.
+
+    `ranges` are all that were planned in this generation; `plans` says from which rank on they were planned at which
+    log position.
+    """
 
     condition: Condition = field(default_factory=Condition)
     generation: int = 1
     attempt: int = 1
     planned: bool = False
     ranges: tuple[PlannedRange, ...] = ()
+    plans: tuple[tuple[int, int], ...] = ()
     position: int = 0
     planned_messages: int = 0
     target: TargetBound | None = None
@@ -182,6 +192,10 @@ class Loading:
     to_delete: frozenset[tuple[str, str]] = frozenset()
     completed: bool = False
 
+    def planned_at(self, rank: int) -> int:
+        """The log position at which the ranges of this rank were planned."""
+        return max((position for first, position in self.plans if first <= rank), default=self.position)
+
 
 def evolve(state: Loading, event: LoadingEvent) -> Loading:
     match event:
@@ -191,6 +205,7 @@ def evolve(state: Loading, event: LoadingEvent) -> Loading:
             return replace(
                 state,
                 ranges=state.ranges + event.ranges,
+                plans=_plans(state, event),
                 position=event.position,
                 planned_messages=state.planned_messages + event.messages,
             )
@@ -222,11 +237,19 @@ def _planned(state: Loading, event: LoadPlanned) -> Loading:
         planned=True,
         generation=event.generation,
         attempt=event.attempt,
-        ranges=event.ranges,
+        ranges=kept.ranges + event.ranges,
+        plans=_plans(kept, event),
         position=event.position,
         planned_messages=event.messages,
         completed=False,
     )
+
+
+def _plans(state: Loading, event: LoadPlanned | LoadExtended) -> tuple[tuple[int, int], ...]:
+    """Ranks rise from plan to plan, and so do positions."""
+    if not event.ranges:
+        return state.plans
+    return (*state.plans, (min(each.rank for each in event.ranges), event.position))
 
 
 def _finished(

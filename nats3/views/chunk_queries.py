@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    or_,
     select,
     tuple_,
 )
@@ -65,7 +66,8 @@ PlanKey: TypeAlias = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which chunks a load reads: those still in the bucket that were recorded at or before `position`.
+    """Which chunks a load reads: those still in the bucket that were recorded at or before `position`; those, too,
+    whose deletion was recorded after `deleted_after`, where that is given.
 
     None is no bound; times are ns, half open; seqs are inclusive. A chunk counts when it overlaps both. Subjects are
     selected later, message by message. `above` leaves out what was recorded at or before it.
@@ -81,6 +83,7 @@ class Scope:
     from_seq: int | None = None
     to_seq: int | None = None
     above: int = 0
+    deleted_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,9 @@ def _row(values: Collection[object]) -> ChunkRow:
 
 def _within(scope: Scope) -> Iterator[Condition]:
     c = CHUNKS.c
-    yield from (c.bucket == scope.bucket, c.stream == scope.stream, c.deletion.is_(None))
+    yield from (c.bucket == scope.bucket, c.stream == scope.stream)
+    there = c.deletion.is_(None)
+    yield there if scope.deleted_after is None else or_(there, c.deletion_position > scope.deleted_after)
     yield from (c.position <= scope.position, c.position > scope.above)
     bounds: tuple[Bound, ...] = (
         (scope.prefix, c.prefix, operator.eq),

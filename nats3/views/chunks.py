@@ -22,7 +22,8 @@ Deletion = Literal["requested", "done"]
 class ChunkRow:
     """A recorded chunk: the fields of `ChunkFlushed`, and what became of it.
 
-    `position` and `recorded_at` are those of its event. `deletion` is None while the object is in the bucket.
+    `position` and `recorded_at` are those of its event. `deletion` is None while the object is in the bucket, and
+    `deletion_position` where the log asks for its deletion.
     """
 
     position: int
@@ -55,6 +56,7 @@ class ChunkRow:
     gap_count: int
     adopted_from: str | None
     deletion: Deletion | None = None
+    deletion_position: int | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(ChunkRow))
@@ -93,7 +95,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     gaps             jsonb       NOT NULL,
     gap_count        bigint      NOT NULL,
     adopted_from     text,
-    deletion         text
+    deletion         text,
+    deletion_position bigint
 );
 """
 
@@ -113,9 +116,11 @@ CREATE INDEX IF NOT EXISTS {table}_covering ON {table} (job_id, life, last);
 )
 
 _DELETE = """
-UPDATE {table} c SET deletion = d.deletion
-FROM (SELECT bucket, key, min(deletion) AS deletion
-      FROM unnest(%s::text[], %s::text[], %s::text[]) AS said (bucket, key, deletion) GROUP BY bucket, key) d
+UPDATE {table} c
+SET deletion = d.deletion, deletion_position = coalesce(c.deletion_position, d.position)
+FROM (SELECT bucket, key, min(deletion) AS deletion, min(position) AS position
+      FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[]) AS said (bucket, key, deletion, position)
+      GROUP BY bucket, key) d
 WHERE c.bucket = d.bucket AND c.key = d.key AND c.deletion IS DISTINCT FROM 'done'
 """
 
@@ -124,7 +129,7 @@ WHERE c.bucket = d.bucket AND c.key = d.key AND c.deletion IS DISTINCT FROM 'don
 class ChunksView:
     """Chunks of a page are inserted first, then what the page says of deletions: a chunk is recorded before either."""
 
-    version: int = 1
+    version: int = 2
 
     @property
     def name(self) -> str:
@@ -144,12 +149,14 @@ class ChunksView:
         await make_durable(connection)
         decoded = [(event, HISTORY.decode(event)) for event in events]
         flushed = [values_of(event, said) for event, said in decoded if isinstance(said, ChunkFlushed)]
-        gone = [deletion_of(said) for _, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)]
+        gone = [
+            deletion_of(event, said) for event, said in decoded if isinstance(said, ChunkDeleteRequested | ChunkDeleted)
+        ]
         await copy_in(connection, table_of(self), (*_OF_LOG, *_OF_EVENT), flushed)
         if gone:
             await self._say_gone(connection, gone)
 
-    async def _say_gone(self, connection: Connection, gone: Sequence[tuple[str, str, Deletion]]) -> None:
+    async def _say_gone(self, connection: Connection, gone: Sequence[tuple[str, str, Deletion, int]]) -> None:
         # A rebuild has no other index yet; without this one each page of deletions would read the whole table.
         await connection.execute(_BY_KEY.format(table=table_of(self)).encode())
         # 'done' sorts before 'requested': the least of a page is its last word.
@@ -162,6 +169,6 @@ def values_of(event: Recorded, chunk: ChunkFlushed) -> tuple[Any, ...]:
     return (event.position, event.recorded_at, job_of(event.entity_id), *_said(chunk))
 
 
-def deletion_of(event: ChunkDeleteRequested | ChunkDeleted) -> tuple[str, str, Deletion]:
-    """Bucket, key and how far the deletion is."""
-    return event.bucket, event.key, "done" if isinstance(event, ChunkDeleted) else "requested"
+def deletion_of(event: Recorded, said: ChunkDeleteRequested | ChunkDeleted) -> tuple[str, str, Deletion, int]:
+    """Bucket, key, how far the deletion is, and where the log says so."""
+    return said.bucket, said.key, "done" if isinstance(said, ChunkDeleted) else "requested", event.position

@@ -10,18 +10,19 @@ from typing_extensions import override
 
 from eventstore import EventStore, LogUnavailable, Position
 from nats3.errors import Unavailable
-from nats3.job.loading import PlannedRange
+from nats3.job.history import HISTORY
+from nats3.job.loading import ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.views.chunk_queries import Chunks, Scope
 from nats3.views.chunks import ChunkRow
-from nats3.work.tools import Archived, ChunkIndex, IndexedChunk
+from nats3.work.tools import Archived, ChunkIndex, IndexedChunk, PlanIndex
 
 _FIELDS = tuple(field.name for field in fields(ChunkFlushed))
 _PATIENCE_S = 10.0
 
 
-class ViewIndex(ChunkIndex):
+class ViewIndex(ChunkIndex, PlanIndex):
     """`wait_for(name, position, timeout)` is the projector's."""
 
     def __init__(
@@ -61,12 +62,23 @@ class ViewIndex(ChunkIndex):
     async def page(
         self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
     ) -> list[IndexedChunk]:
-        scope = _scope(order, position)
+        scope = _scope(order, position, deleted_after=position)
         rows = await self._chunks.of_life(scope, UUID(planned.job_id), planned.life, after_seq, limit)
         return [_indexed(row) for row in rows if row.first <= planned.last]
 
+    @override
+    async def held(self, chunk: IndexedChunk) -> bytes:
+        if chunk.deletion_position is None:
+            return b""
+        try:
+            (event,) = await self._store.read_log(Position(chunk.deletion_position - 1), 1)
+        except LogUnavailable as away:
+            raise Unavailable("postgres", away.reason) from away
+        said = HISTORY.decode(event)
+        return said.held if isinstance(said, ChunkDeleteRequested) else b""
 
-def _scope(order: LoadOrder, position: int, above: int = 0) -> Scope:
+
+def _scope(order: LoadOrder, position: int, above: int = 0, deleted_after: int | None = None) -> Scope:
     return Scope(
         bucket=order.bucket,
         stream=order.read_stream,
@@ -78,9 +90,10 @@ def _scope(order: LoadOrder, position: int, above: int = 0) -> Scope:
         from_seq=order.from_seq,
         to_seq=order.to_seq,
         above=above,
+        deleted_after=deleted_after,
     )
 
 
 def _indexed(row: ChunkRow) -> IndexedChunk:
     flushed = ChunkFlushed(**{name: getattr(row, name) for name in _FIELDS})
-    return IndexedChunk(str(row.job_id), row.position, flushed, row.deletion is not None)
+    return IndexedChunk(str(row.job_id), row.position, flushed, row.deletion_position)

@@ -50,7 +50,7 @@ class Sent:
     rank: int
     seqs: list[int]
     finishes: tuple[ChunkFlushed, ...]
-    whole: tuple[ChunkFlushed, ...]
+    deletions: tuple[ChunkDeleteRequested, ...]
     skipped: ChunkSkipped | None
     message_bytes: int
     known: int
@@ -134,9 +134,15 @@ class LoadFlow:
             await self._publish(piece)
 
     async def _next_piece(self) -> Piece | None:
-        """None at the end, and when told to end: the bucket may be away for long."""
+        """None at the end, and when told to end: the bucket may be away for long.
+
+        A piece that waits already is not taken then: the one before it may have been held back, and progress would jump
+        over that.
+        """
+        if self._ending:
+            return None
         try:
-            async with asyncio.timeout(0 if self._ending else None) as self._patience:
+            async with asyncio.timeout(None) as self._patience:
                 return await self._read.get()
         except TimeoutError:
             return None
@@ -165,7 +171,7 @@ class LoadFlow:
             raise MustBind(Reason.CONNECTION_LOST, "the lease of this node has run out")
 
     def _note(self, piece: Piece, seqs: list[int], message_bytes: int, *, last: bool) -> None:
-        ends = (piece.finishes, piece.whole, piece.skipped) if last else ((), (), None)
+        ends = (piece.finishes, piece.deletions, piece.skipped) if last else ((), (), None)
         known, reaches = (piece.known, piece.reaches) if last else (0, seqs[-1])
         self._line.append(Sent(self._sent, piece.rank, seqs, *ends, message_bytes, known, reaches))
         self._sent += len(seqs)
@@ -192,7 +198,7 @@ class LoadFlow:
             return
         size = sum(sent.message_bytes for sent in settled)
         self._known += sum(sent.known for sent in settled)
-        ends = [event for sent in settled for event in endings(self._order, sent)]
+        ends = [event for sent in settled for event in endings(sent)]
         await self._tools.reach("load.before_progress")
         await self._run.emit(self._progress(acked, reached, size), *ends)
         await self._tools.reach("load.after_progress")
@@ -234,20 +240,18 @@ class Ended(Protocol):
     def finishes(self) -> tuple[ChunkFlushed, ...]: ...
 
     @property
-    def whole(self) -> tuple[ChunkFlushed, ...]: ...
+    def deletions(self) -> tuple[ChunkDeleteRequested, ...]: ...
 
     @property
     def skipped(self) -> ChunkSkipped | None: ...
 
 
-def endings(order: LoadOrder, ended: Ended) -> list[LoadingEvent]:
+def endings(ended: Ended) -> list[LoadingEvent]:
     """What there is to say once the last message of a chunk is acknowledged."""
     if ended.skipped is not None:
         return [ended.skipped]
-    events: list[LoadingEvent] = [ChunkLoaded(chunk.bucket, chunk.key, chunk.count) for chunk in ended.finishes]
-    if order.delete_chunks:
-        events += [ChunkDeleteRequested(chunk.bucket, chunk.key) for chunk in ended.whole]
-    return events
+    loaded = [ChunkLoaded(chunk.bucket, chunk.key, chunk.count) for chunk in ended.finishes]
+    return [*loaded, *ended.deletions]
 
 
 def _translated(fault: BaseException) -> BaseException:

@@ -9,13 +9,13 @@ from itertools import groupby
 from nats3.errors import Blocked
 from nats3.job.loading import LoadExtended, Loading, LoadPlanned, PlannedRange
 from nats3.job.order import LoadOrder
-from nats3.work.tools import Archived, ChunkIndex
+from nats3.work.tools import Archived, PlanIndex
 
 
 class Planner:
     """Plans one load order against the index."""
 
-    def __init__(self, order: LoadOrder, index: ChunkIndex) -> None:
+    def __init__(self, order: LoadOrder, index: PlanIndex) -> None:
         self._order = order
         self._index = index
 
@@ -84,7 +84,8 @@ def _reached(state: Loading) -> dict[tuple[str, str], int]:
     reached: dict[tuple[str, str], int] = {}
     for each in state.ranges:
         if each.rank <= state.rank:
-            reached[each.job_id, each.life] = each.last if each.rank < state.rank else min(each.last, state.seq)
+            upto = each.last if each.rank < state.rank else min(each.last, state.seq)
+            reached[each.job_id, each.life] = max(upto, reached.get((each.job_id, each.life), 0))
     return reached
 
 

@@ -53,7 +53,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         self._attempt = attempt
         self._objects = tools.objects(Trouble("s3", self.tell_myself, self.retried))
         self._archive = Archive(self._objects, tools.index, tools.in_thread)
-        self._planner = Planner(order, tools.index)
+        self._planner = Planner(order, tools.plans)
         self._target = Target(claimed.job_id, order, tools.nats)
         self._flow: LoadFlow | None = None
 
@@ -140,7 +140,8 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             async for piece in pieces:
                 if piece.finishes:
                     reached = replace(self._as_recorded(), rank=piece.rank, seq=piece.reaches)
-                    await self.emit(reached, *endings(self._order, piece))
+                    await self.emit(reached, *endings(piece))
+        await self._delete_requested()
 
     def _as_recorded(self) -> LoadProgressed:
         state = self.state

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
 
 from typing_extensions import override
 
-from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, PlannedRange
+from nats3.job.loading import ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
-from nats3.work.tools import Archived, ChunkIndex, IndexedChunk
+from nats3.work.tools import Archived, ChunkIndex, IndexedChunk, PlanIndex
 
 
-class MemoryIndex(ChunkIndex):
+class MemoryIndex(ChunkIndex, PlanIndex):
     """`histories` gives (job id, events of its run) of every job; a chunk's position is its place among all events."""
 
     def __init__(self, histories: Callable[[], Iterable[tuple[str, list[object]]]]) -> None:
@@ -21,19 +20,21 @@ class MemoryIndex(ChunkIndex):
 
     def _all(self) -> Iterator[IndexedChunk]:
         position = 0
+        deletions = self._deletions()
         for job_id, events in self._histories():
             for event in events:
                 position += 1
                 if isinstance(event, ChunkFlushed):
-                    yield IndexedChunk(job_id, position, event)
+                    yield IndexedChunk(job_id, position, event, deletions.get(event.key, (None,))[0])
 
-    def _gone(self) -> set[str]:
-        deletions = (ChunkDeleteRequested, ChunkDeleted)
-        return {event.key for _, events in self._histories() for event in events if isinstance(event, deletions)}
-
-    def _present(self) -> list[IndexedChunk]:
-        gone = self._gone()
-        return [chunk for chunk in self._all() if chunk.flushed.key not in gone]
+    def _deletions(self) -> dict[str, tuple[int, ChunkDeleteRequested]]:
+        """By key: the position of the first request, and what it said."""
+        found: dict[str, tuple[int, ChunkDeleteRequested]] = {}
+        every = (event for _, events in self._histories() for event in events)
+        for position, event in enumerate(every, 1):
+            if isinstance(event, ChunkDeleteRequested):
+                found.setdefault(event.key, (position, event))
+        return found
 
     @override
     async def fresh(self) -> int:
@@ -41,11 +42,10 @@ class MemoryIndex(ChunkIndex):
 
     @override
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
-        gone = self._gone()
         for chunk in self._all():
             said = chunk.flushed
             if (chunk.job_id, said.life) == (job_id, life) and said.previous_seq < seq <= said.last:
-                return replace(chunk, deleted=said.key in gone)
+                return chunk
         return None
 
     @override
@@ -55,9 +55,9 @@ class MemoryIndex(ChunkIndex):
     @override
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
         lives: dict[tuple[int, int, str, str], list[ChunkFlushed]] = {}
-        for chunk in self._present():
+        for chunk in self._all():
             said = chunk.flushed
-            if _reads(order, said) and after < chunk.position <= position:
+            if not chunk.deleted and _reads(order, said) and after < chunk.position <= position:
                 lives.setdefault((said.created, said.ordinal, chunk.job_id, said.life), []).append(said)
         return [
             Archived(job_id, life, ordinal, created, chunks[0].first, chunks[-1].last, len(chunks), _count(chunks))
@@ -70,14 +70,18 @@ class MemoryIndex(ChunkIndex):
     ) -> list[IndexedChunk]:
         chunks = [
             chunk
-            for chunk in self._present()
+            for chunk in self._all()
             if (chunk.job_id, chunk.flushed.life) == (planned.job_id, planned.life)
-            and chunk.position <= position
+            and chunk.position <= position < (chunk.deletion_position or position + 1)
             and chunk.flushed.last > after_seq
             and chunk.flushed.first <= planned.last
             and _reads(order, chunk.flushed)
         ]
         return sorted(chunks, key=lambda chunk: chunk.flushed.last)[:limit]
+
+    @override
+    async def held(self, chunk: IndexedChunk) -> bytes:
+        return self._deletions()[chunk.flushed.key][1].held if chunk.deleted else b""
 
 
 def _reads(order: LoadOrder, chunk: ChunkFlushed) -> bool:

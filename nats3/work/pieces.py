@@ -8,8 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import compress, groupby
 
+from nats3.chunk.held import from_bytes, to_bytes
+from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
-from nats3.job.loading import ChunkSkipped, Loading, PlannedRange
+from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped, Loading, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
@@ -25,8 +27,8 @@ _PAGE = 500
 class Piece:
     """Messages of one rank to be published one after the other; `lives` names the life of each.
 
-    `finishes` are the chunks of which nothing follows, `whole` those of them of which every message was selected,
-    `skipped` one that was passed over by order. Up to seq `reaches` nothing is left once the piece is acknowledged;
+    `finishes` are the chunks of which nothing follows, `deletions` asks for those of them that the order says to delete
+    because every message was selected, `skipped` one that was passed over by order. Up to seq `reaches` nothing is left once the piece is acknowledged;
     `known` messages of it are in the target already and not in `batch`.
     """
 
@@ -34,7 +36,7 @@ class Piece:
     batch: Batch
     lives: Sequence[str]
     finishes: tuple[ChunkFlushed, ...] = ()
-    whole: tuple[ChunkFlushed, ...] = ()
+    deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
     known: int = 0
     reaches: int = 0
@@ -46,7 +48,7 @@ class _Read:
 
     chunk: ChunkFlushed
     batch: Batch = field(default_factory=Batch)
-    whole: tuple[ChunkFlushed, ...] = ()
+    deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
 
 
@@ -95,9 +97,9 @@ class Reader:
             sources = list(same)
             masks = overlapping(state.ranges, sources)
             pieces = (
-                self._single(sources[0], state.position, after)
+                self._single(sources[0], state, after)
                 if len(sources) == 1 and not masks
-                else self._merged(sources, masks, state.position, after)
+                else self._merged(sources, masks, state, after)
             )
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -112,21 +114,21 @@ class Reader:
                     return self._order.write_subject or piece.batch.subjects[0].decode(errors="replace")
         return None
 
-    async def _single(self, planned: PlannedRange, position: int, after: int) -> AsyncGenerator[Piece]:
-        async with aclosing(self._reads(planned, position, after)) as reads:
+    async def _single(self, planned: PlannedRange, state: Loading, after: int) -> AsyncGenerator[Piece]:
+        async with aclosing(self._reads(planned, state, after)) as reads:
             async for read in reads:
                 lives = [planned.life] * len(read.batch)
-                yield Piece(planned.rank, read.batch, lives, (read.chunk,), read.whole, read.skipped)
+                yield Piece(planned.rank, read.batch, lives, (read.chunk,), read.deletions, read.skipped)
 
     async def _merged(
-        self, sources: list[PlannedRange], masks: list[PlannedRange], position: int, after: int
+        self, sources: list[PlannedRange], masks: list[PlannedRange], state: Loading, after: int
     ) -> AsyncGenerator[Piece]:
         """Several jobs archived the same life: each message comes once, from the first job that has it.
 
         `masks` are what was planned before of other jobs: their messages are read and left out.
         """
-        heads = [_Head(source, self._reads(source, position, after), mask=True) for source in masks]
-        heads += [_Head(source, self._reads(source, position, after)) for source in sources]
+        heads = [_Head(source, self._reads(source, state, after, mask=True), mask=True) for source in masks]
+        heads += [_Head(source, self._reads(source, state, after)) for source in sources]
         try:
             for head in heads:
                 await head.advance()
@@ -140,29 +142,70 @@ class Reader:
             for head in heads:
                 await head.reads.aclose()
 
-    async def _reads(self, planned: PlannedRange, position: int, after: int) -> AsyncGenerator[_Read]:
+    async def _reads(
+        self, planned: PlannedRange, state: Loading, after: int, *, mask: bool = False
+    ) -> AsyncGenerator[_Read]:
         """The chunks of a range in seq order, read one by one; the queue behind keeps some ahead of need."""
+        position = state.planned_at(planned.rank)
         async for indexed in self._index_rows(planned, position, after):
-            yield await self._read(indexed.flushed, planned, after)
+            if mask:
+                yield _Read(indexed.flushed, _within(await self._known(indexed, planned, position), planned, after))
+            else:
+                yield await self._read(indexed, planned, after)
 
     async def _index_rows(self, planned: PlannedRange, position: int, after: int) -> AsyncIterator[IndexedChunk]:
         after = max(after, planned.first - 1)
-        while page := await self._tools.index.page(self._order, planned, position, after, _PAGE):
+        while page := await self._tools.plans.page(self._order, planned, position, after, _PAGE):
             for indexed in page:
                 yield indexed
             after = page[-1].flushed.last
 
-    async def _read(self, chunk: ChunkFlushed, planned: PlannedRange, after: int) -> _Read:
+    async def _read(self, indexed: IndexedChunk, planned: PlannedRange, after: int) -> _Read:
+        chunk = indexed.flushed
         try:
-            decoded = await self._archive.confirmed(chunk, self._tools.sleep)
+            batch = await self._content(indexed)
         except Blocked as blocked:
             if self._order.on_bad_chunk == "halt":
                 raise
             return _Read(chunk, skipped=ChunkSkipped(chunk.key, chunk.first, chunk.last, chunk.count, str(blocked)))
-        selected = self._selection.select(decoded.batch)
-        start = bisect_right(selected.seqs, max(after, planned.first - 1))
-        stop = bisect_right(selected.seqs, planned.last)
-        return _Read(chunk, selected.slice(start, stop), (chunk,) if len(selected) == chunk.count else ())
+        selected = self._selection.select(batch)
+        deletions: tuple[ChunkDeleteRequested, ...] = ()
+        if self._order.delete_chunks and len(selected) == chunk.count:
+            held = await self._tools.in_thread(lambda: to_bytes(batch))
+            deletions = (ChunkDeleteRequested(chunk.bucket, chunk.key, held),)
+        return _Read(chunk, _within(selected, planned, after), deletions)
+
+    async def _content(self, indexed: IndexedChunk) -> Batch:
+        """The verified messages of a chunk. Raises Blocked, also when it was deleted after it had been planned."""
+        if indexed.deleted:
+            reason = f"{indexed.flushed.key} was deleted by order of a load (log position {indexed.deletion_position})"
+            remedy = "put the object back and retry the job with restart, or order quarantine"
+            raise Blocked("chunk_missing", f"{reason} after this one had planned it: {remedy}")
+        return (await self._archive.confirmed(indexed.flushed, self._tools.sleep)).batch
+
+    async def _known(self, indexed: IndexedChunk, planned: PlannedRange, position: int) -> Batch:
+        """The messages of a chunk that was published before, to know them again in another: by seq and time.
+
+        Raises Blocked whatever is ordered for bad chunks: to pass this one over would publish its messages twice.
+        """
+        if indexed.deleted:
+            return await self._recall(indexed)
+        try:
+            return await self._content(indexed)
+        except Blocked:
+            last = indexed.flushed.last
+            (now,) = await self._tools.plans.page(self._order, planned, position, last - 1, 1)
+            if not now.deleted:  # else it went while we were about to read it
+                raise
+            return await self._recall(now)
+
+    async def _recall(self, indexed: IndexedChunk) -> Batch:
+        """What a deleted chunk held, out of the log."""
+        try:
+            return from_bytes(await self._tools.plans.held(indexed))
+        except DecodeError as fault:
+            reason = f"{indexed.flushed.key} was deleted, and which of its messages are in another chunk is not known"
+            raise Blocked("chunk_missing", f"{reason} ({fault}); retry the job with restart") from fault
 
 
 @dataclass(slots=True)
@@ -208,8 +251,14 @@ def _union(rank: int, heads: list[_Head], limit: int) -> Piece:
             lives.append(head.source.life)
     finished = [head.read for head in heads if head.read is not None and head.last <= limit and not head.mask]
     skipped = next((read.skipped for read in finished if read.skipped), None)
-    whole = tuple(chunk for read in finished for chunk in read.whole)
-    return Piece(rank, merged, lives, tuple(read.chunk for read in finished), whole, skipped)
+    deletions = tuple(each for read in finished for each in read.deletions)
+    return Piece(rank, merged, lives, tuple(read.chunk for read in finished), deletions, skipped)
+
+
+def _within(batch: Batch, planned: PlannedRange, after: int) -> Batch:
+    """The messages of the range behind `after`."""
+    start = bisect_right(batch.seqs, max(after, planned.first - 1))
+    return batch.slice(start, bisect_right(batch.seqs, planned.last))
 
 
 def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange]) -> list[PlannedRange]:

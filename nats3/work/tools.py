@@ -36,13 +36,17 @@ StateName = Literal[
 class IndexedChunk:
     """A chunk that the index knows: the event that recorded it, of which job, at which log position.
 
-    `deleted`: its object was deleted by order, or soon will be.
+    `deletion_position` is where the log says that its object is deleted by order, or soon will be; None otherwise.
     """
 
     job_id: str
     position: int
     flushed: ChunkFlushed
-    deleted: bool = False
+    deletion_position: int | None = None
+
+    @property
+    def deleted(self) -> bool:
+        return self.deletion_position is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,14 @@ class ChunkIndex(Protocol):
         """Those of the object keys that an event refers to, deleted chunks included."""
         ...
 
+
+class PlanIndex(Protocol):
+    """The same index as loads ask it. Every method raises Unavailable when Postgres is away."""
+
+    async def fresh(self) -> int:
+        """As promised by ChunkIndex."""
+        ...
+
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
         """What a load order reads, by (created, ordinal, job), from chunks recorded at after < log position <= position."""
         ...
@@ -81,7 +93,13 @@ class ChunkIndex(Protocol):
     async def page(
         self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
     ) -> list[IndexedChunk]:
-        """The next chunks of a planned range in seq order with last > after_seq, that may hold selected messages."""
+        """The next chunks of a range that was planned at `position`, in seq order with last > after_seq, that may hold
+        selected messages; also those that were deleted later.
+        """
+        ...
+
+    async def held(self, chunk: IndexedChunk) -> bytes:
+        """What the log says was in a deleted chunk (`nats3.chunk.held`); empty where it does not say."""
         ...
 
 
@@ -119,6 +137,7 @@ class Tools:
     objects: Callable[[FaultSignal], ObjectStore]
     bucket_exists: Callable[[str], Awaitable[bool]]
     index: ChunkIndex
+    plans: PlanIndex
     in_thread: InThread
     signals: Signals
     lease: Lease

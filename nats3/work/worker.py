@@ -191,8 +191,12 @@ class Worker(DurableActor[S, E]):
             await self.say(RunRecovered(self.state.condition.reason))
 
     async def _say_once(self, event: RunDegraded | RunBlocked) -> None:
-        name = "degraded" if isinstance(event, RunDegraded) else "blocked"
-        if self.state.condition.name != name:
+        """A run that is blocked by something else than before says so; how exactly it is degraded may change often."""
+        condition, new = self.state.condition, condition_after(event)
+        known = condition.name == new.name
+        if known and isinstance(event, RunBlocked):
+            known = condition.reason.startswith(f"{event.code}:")
+        if not known:
             await self.say(event)
 
     async def _say_recovered(self, dependency: Dependency) -> None:

@@ -120,8 +120,13 @@ EVENTS: dict[str, object] = {
     "load_progressed": LoadProgressed(1, 45, 30, 2, 42, 3000),
     "chunk_loaded": ChunkLoaded("archive", "k", 10),
     "chunk_skipped": ChunkSkipped("k", 1, 9, 7, "corrupt"),
-    "chunk_delete_requested": ChunkDeleteRequested("archive", "k"),
+    "chunk_delete_requested": ChunkDeleteRequested("archive", "k", b"what was in it"),
     "chunk_deleted": ChunkDeleted("archive", "k"),
     "load_completed": LoadCompleted(28, 2),
 }
-"""By the name of its golden file, which begins with the event's type."""
+"""By the name of its newest golden file, which begins with the event's type."""
+
+OLDER = {
+    "chunk_delete_requested.v1": ChunkDeleteRequested("archive", "k"),
+}
+"""What golden files of older schema versions are read as."""

@@ -10,7 +10,9 @@ from hashlib import sha256
 
 from actors import errors as actor_errors
 from actors.testing import MemoryLog, run_seeded
+from nats3.chunk.decode import decode
 from nats3.chunk.encode import encode
+from nats3.chunk.held import to_bytes
 from nats3.chunk.layout import Origin
 from nats3.headers import restored
 from nats3.jetstream.memory import MemoryJetStream
@@ -70,7 +72,7 @@ class World:
             limit=self.rng.choice([None, None, None, 1, 7]),
         )
         if self.mode == "polling":
-            self.order = replace(self.order, poll_interval_s=1.0, limit=None, delete_chunks=False)
+            self.order = replace(self.order, poll_interval_s=1.0, limit=None)
         self.later: list = []
 
     def selected(self):
@@ -78,10 +80,18 @@ class World:
         every = [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
         return every[: self.order.limit]
 
+    def record(self, job, events):
+        """Chunks enter the log behind what the load has said by now."""
+        self.recorded += [(len(self.log.events(RUN)), job, event) for event in events]
+
     def _histories(self):
-        """Chunks in the order in which they were recorded; what the load deletes comes last and a polling one nothing."""
-        chunks = [(job, [event]) for job, event in self.recorded]
-        return chunks if self.mode == "polling" else [*chunks, (LOAD, self.log.events(RUN))]
+        """Everybody's events in the order of the log."""
+        own, said = self.log.events(RUN), 0
+        for behind, job, event in self.recorded:
+            yield from ((LOAD, [each]) for each in own[said:behind])
+            said = behind
+            yield job, [event]
+        yield LOAD, own[said:]
 
     def archive(self):
         if self.rng.random() < 0.5:
@@ -92,21 +102,30 @@ class World:
 
     def _archive(self, job, kept):
         """All at once, or, for a load that polls, perhaps the rest some time later."""
-        events = self._chunks(job, kept)
+        events = self.chunks(job, kept)
         now = self.rng.randint(0, len(events)) if self.mode == "polling" else len(events)
-        self.recorded += [(job, event) for event in events[:now]]
+        self.record(job, events[:now])
         self.later += [(job, events[now:])] if events[now:] else []
 
     def archive_more(self):
         if self.later:
             job, events = self.later.pop(self.rng.randrange(len(self.later)))
             some = self.rng.randint(1, len(events))
-            self.recorded += [(job, event) for event in events[:some]]
+            self.record(job, events[:some])
             self.later += [(job, events[some:])] if events[some:] else []
 
-    def _chunks(self, job, kept):
+    def held(self, flushed):
+        """What an order to delete the chunk says of it."""
+        return to_bytes(decode(self.objects.buckets[BUCKET][flushed.key]).batch)
+
+    def chunks(self, job, kept):
+        """Of the job's messages those that it has not archived yet, in the bucket and as events."""
         opening = Opening(1, f"life-{job[:8]}", CREATED)
+        before = [event for _, of, event in self.recorded if of == job]
         previous, tip, events = 0, opening.uuid, []
+        if before:
+            previous, tip = before[-1].last, before[-1].sha256
+        kept = [message for message in kept if message[0] > previous]
         at = 0
         while at < len(kept):
             part = kept[at : at + self.rng.randint(1, 9)]

@@ -43,6 +43,7 @@ def tools_over(world) -> Tools:
         objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
         bucket_exists=_exists,
         index=world.index,
+        plans=world.index,
         in_thread=_inline,
         signals=Silence(),
         lease=Always(),

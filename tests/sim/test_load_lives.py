@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from actors.testing import run_seeded
+from nats3.message import Batch
 from nats3.work import load_flow, outgoing, pieces, target
 from tests.sim.load_world import World, history
 
@@ -71,10 +72,16 @@ def _first_source_only(rank, heads, limit):
 
 pieces_union = pieces._union
 
+
+async def _nothing_held(*_):
+    return Batch()
+
+
 PLANTED = {
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
     "believe the record and not the target": (target.Target, "present", _nothing_is_present),
     "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_acknowledged", _all_that_was_sent),
+    "forget what deleted chunks held": (pieces.Reader, "_recall", _nothing_held),
     "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
 }
 

@@ -26,7 +26,7 @@ NUMBER = st.integers(0, 12) | st.just(1 << 53)
 
 def any_of(hint: Any) -> st.SearchStrategy[Any]:
     """Values of a type as it stands in an event."""
-    plain = {int: NUMBER, str: TEXT, bool: st.booleans(), NoneType: st.none()}
+    plain = {int: NUMBER, str: TEXT, bool: st.booleans(), bytes: st.binary(max_size=20), NoneType: st.none()}
     if hint in plain:
         return plain[hint]
     if is_dataclass(hint):

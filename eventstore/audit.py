@@ -10,8 +10,12 @@ from uuid import UUID
 
 from psycopg.sql import SQL, Composed
 
+from eventstore.cold import Cold
 from eventstore.connection import Link
+from eventstore.errors import SegmentMissing
 from eventstore.event import Position, Recorded, Version
+from eventstore.partitions import SegmentIndex
+from eventstore.segments import Segments
 
 WINDOW = 100_000
 """Positions that one page may scan."""
@@ -87,6 +91,8 @@ AsOf: TypeAlias = Position | datetime
 START = Position(0)
 UNBORN = Version(0)
 _TICK = timedelta(microseconds=1)
+# One statement, and so one snapshot: what it says of the floor is true of the events beside it.
+_ABOVE_FLOOR = SQL("SELECT l.floor, e.* FROM es.log l LEFT JOIN LATERAL (")
 _COLUMNS = SQL(
     "SELECT position, entity_id, version, fence, type, schema_version, event_id, recorded_at, node, actor,"
     " correlation_id, causation_position, data FROM es.event WHERE "
@@ -94,10 +100,14 @@ _COLUMNS = SQL(
 
 
 class Audit:
-    """Reads the log for people. Raises LogUnavailable when Postgres is away."""
+    """Reads the log for people, what was moved into `segments` included.
 
-    def __init__(self, url: str, window: int = WINDOW) -> None:
+    Raises LogUnavailable when Postgres is away, SegmentMissing and SegmentAltered for a past that cannot be read.
+    """
+
+    def __init__(self, url: str, window: int = WINDOW, *, segments: Segments | None = None) -> None:
         self._link = Link(url, "eventstore audit")
+        self._cold = Cold(SegmentIndex(self._link), segments)
         self._window = window
 
     async def oldest_first(self, question: Question, after: Position = START, limit: int = 100) -> Page:
@@ -125,8 +135,10 @@ class Audit:
 
     async def event(self, position: Position) -> Recorded | None:
         """The event at a position, None where there is a hole or nothing yet."""
-        rows = await self._fetch(_COLUMNS + SQL("position = %s"), [position])
-        return rows[0] if rows else None
+        floor, found = await self._fetch(_COLUMNS + SQL("position = %s"), [position])
+        if 0 < position < floor:
+            found = await self._cold.between(position - 1, position, 1, _any)
+        return found[0] if found else None
 
     async def entity(
         self, entity_id: str, as_of: AsOf | None = None, after: Version = UNBORN, limit: int = 1000
@@ -134,19 +146,22 @@ class Audit:
         """The events of an entity after a version, as of a position (inclusive) or a time: what to fold to see it then."""
         last = await self._last_of(as_of)
         query = SQL("entity_id = %s AND version > %s AND position <= %s ORDER BY version LIMIT %s")
-        return await self._fetch(_COLUMNS + query, [entity_id, after, last, limit])
+        floor, found = await self._fetch(_COLUMNS + query, [entity_id, after, last, limit])
+        if floor == 1 or (found and found[0].version == after + 1):
+            return found
+        moved = [event for event in await self._cold.entity(entity_id, after, limit) if event.position < floor]
+        known = [event for event in (*moved, *found) if event.position <= last]
+        if known and known[0].version != after + 1:
+            raise SegmentMissing(f"of {entity_id} at version {after + 1}", "the log does not remember one")
+        return known[:limit]
 
     async def position_at(self, time: datetime) -> Position:
         """The last position recorded at or before a time, 0 before the first: time never falls with position."""
-        low, high = 0, await self._head()
-        while low < high:
-            middle = (low + high) // 2 + 1
-            found = await self._first_from(middle)
-            if found is not None and found[1] <= time:
-                low = found[0]
-            else:
-                high = middle - 1
-        return Position(low)
+        while True:
+            floor = await self._floor()
+            found = await self._position_at(time, floor)
+            if await self._floor() == floor:
+                return found
 
     async def close(self) -> None:
         """Close the connection."""
@@ -160,12 +175,37 @@ class Audit:
         by = SQL("position " if question.entity_id is None else "version ")
         where = SQL(" AND ").join(conditions)
         query = _COLUMNS + where + SQL(" ORDER BY ") + by + SQL(order) + SQL(" LIMIT %s")
-        return await self._fetch(query, [low, high, *values, limit])
+        floor, found = await self._fetch(query, [low, high, *values, limit])
+        if low + 1 >= floor or (order == "DESC" and len(found) == limit):
+            return found
+        newest_first, entity_id = order == "DESC", question.entity_id
+        moved = await self._cold.between(
+            low, min(high, floor - 1), limit, question.fits, entity_id=entity_id, newest_first=newest_first
+        )
+        return [*found, *moved][:limit] if newest_first else [*moved, *found][:limit]
 
-    async def _fetch(self, query: Composed, values: list[Any]) -> list[Recorded]:
+    async def _fetch(self, query: Composed, values: list[Any]) -> tuple[int, list[Recorded]]:
+        """The floor of the log, and the events that stand above it."""
         async with self._link.lend() as connection:
-            cursor = await connection.execute(query, values)
-            return [Recorded._make(row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(_ABOVE_FLOOR + query + SQL(") e ON true"), values)
+            rows = await cursor.fetchall()
+        return rows[0][0], [Recorded._make(row[1:]) for row in rows if row[1] is not None]
+
+    async def _position_at(self, time: datetime, floor: int) -> Position:
+        """`position_at`, while nothing is moved out of the database."""
+        low, high = floor - 1, await self._head()
+        while low < high:
+            middle = (low + high) // 2 + 1
+            found = await self._first_from(middle)
+            if found is not None and found[1] <= time:
+                low = found[0]
+            else:
+                high = middle - 1
+        return Position(low) if low >= floor else await self._cold.last_at(time)
+
+    async def _floor(self) -> int:
+        rows = await self._link.fetch("SELECT floor FROM es.log")
+        return rows[0][0]
 
     async def _first_from(self, position: int) -> tuple[int, datetime] | None:
         rows = await self._link.fetch(
@@ -191,3 +231,7 @@ class Audit:
         if isinstance(as_of, datetime):
             return await self.position_at(as_of)
         return await self._head() if as_of is None else as_of
+
+
+def _any(_event: Recorded) -> bool:
+    return True

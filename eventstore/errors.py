@@ -129,3 +129,23 @@ class LogRewound(EventStoreError):
         super().__init__(f"the log ends at {head}, but {read} was read before: an older copy was restored")
         self.read = read
         self.head = head
+
+
+class SegmentFault(EventStoreError):
+    """A part of the past that is kept outside the database cannot be read: bring it back, then go on."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"segment {name} of the log: {fault}")
+        self.name = name
+        self.fault = fault
+
+
+class SegmentMissing(SegmentFault):
+    """The log remembers a segment, and it is not there: bring it back from a copy."""
+
+    def __init__(self, name: str, fault: str = "it does not exist") -> None:
+        super().__init__(name, fault)
+
+
+class SegmentAltered(SegmentFault):
+    """A segment is not the one that was written: bring that one back from a copy."""

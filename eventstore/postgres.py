@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Literal, LiteralString
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Literal, LiteralString, TypeAlias
 from uuid import UUID, uuid4
 
 from psycopg.errors import CheckViolation
 
-from eventstore import chain, migrate
+from eventstore import chain, migrate, retention
+from eventstore.cold import Cold
 from eventstore.connection import Link, Row
+from eventstore.errors import SegmentMissing
 from eventstore.event import (
     Append,
     Appended,
     Conflict,
     Fence,
+    NewEvent,
     NodeId,
     Outcome,
     Position,
@@ -23,35 +26,52 @@ from eventstore.event import (
     Refused,
     Version,
 )
+from eventstore.partitions import SELECTED, SegmentIndex
+from eventstore.segments import Segments
 
 _APPEND = (
     "SELECT outcome, version, fence, first_position, last_position FROM es.append(%s,"
     " %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[], %b::text[], %s::uuid[], %s::bigint[],"
-    " %b::int[], %b::bigint[], %b::text[], %b::smallint[], %b::uuid[], %b::text[], %b::bytea[])"
+    " %b::int[], %b::bigint[], %b::text[], %b::smallint[], %b::uuid[], %b::text[], %b::bytea[], %b::boolean[])"
 )
-_FROM_LOG: LiteralString = (
-    "SELECT position, entity_id, version, fence, type, schema_version, event_id, recorded_at, node, actor,"
-    " correlation_id, causation_position, data FROM es.event WHERE "
+# Each is one statement, and so one snapshot: what it says of the floor is true of the rows beside it.
+_VERSION: LiteralString = "SELECT (SELECT version FROM es.entity WHERE entity_id = %s), e.* FROM (VALUES (1)) o"
+_FLOOR: LiteralString = "SELECT l.floor, e.* FROM es.log l"
+_WITH: LiteralString = " LEFT JOIN LATERAL (" + SELECTED + " FROM es.event WHERE "
+_AT_ENTITY: LiteralString = (
+    _VERSION + _WITH + "entity_id = %s AND version > %s ORDER BY version LIMIT %s) e ON true ORDER BY e.version"
 )
-_READ = _FROM_LOG + "entity_id = %s AND version > %s ORDER BY version LIMIT %s"
-_READ_LOG = _FROM_LOG + "position > %s ORDER BY position LIMIT %s"
-_READ_TYPES = _FROM_LOG + "position > %s AND type = ANY (%s::text[]) ORDER BY position LIMIT %s"
+_READ_LOG: LiteralString = _FLOOR + _WITH + "position > %s ORDER BY position LIMIT %s) e ON true ORDER BY e.position"
+_READ_TYPES: LiteralString = (
+    _FLOOR
+    + _WITH
+    + "position > %s AND type = ANY (%s::text[]) ORDER BY position LIMIT %s) e ON true ORDER BY e.position"
+)
 _HASHES_KEPT = 10_000
+
+Ends: TypeAlias = Callable[[NewEvent], bool]
+"""Whether the history of an entity ends with this event: pure, and of the product."""
 
 
 class PostgresStore:
     """A log in a database that was migrated. Each method is one attempt and raises LogUnavailable when it is away.
 
     `node` stands in every event that is written here. Appends, entities and the log have a connection each, so that
-    who recovers many entities does not hold up who follows the log.
+    who recovers many entities does not hold up who follows the log. `ends` says of an event whether its entity ends
+    with it; `segments` is where what was dropped from the database is kept, None: nothing ever was.
+    Reads raise SegmentMissing and SegmentAltered for a past that cannot be read.
     """
 
-    def __init__(self, url: str, node: NodeId | None = None) -> None:
+    def __init__(
+        self, url: str, node: NodeId | None = None, *, ends: Ends = retention.ends, segments: Segments | None = None
+    ) -> None:
         self.url = url
         self.node = node or NodeId(uuid4())
         self._writing = Link(url, "eventstore append")
         self._reading = Link(url, "eventstore read")
         self._following = Link(url, "eventstore log")
+        self._ends = ends
+        self._cold = Cold(SegmentIndex(self._reading), segments)
         self._hashes: OrderedDict[str, tuple[Version, bytes]] = OrderedDict()
         self._room_until = 0
 
@@ -64,12 +84,28 @@ class PostgresStore:
         return [outcomes[place] for place in range(len(batch))]
 
     async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]:
-        return _recorded(await self._reading.fetch(_READ, (entity_id, after, limit)))
+        rows = await self._reading.fetch(_AT_ENTITY, (entity_id, entity_id, after, limit))
+        found = _recorded(rows)
+        begins = found[0].version if found else (rows[0][0] or 0) + 1
+        if begins <= after + 1 or limit < 1:
+            return found
+        cold = await self._cold.entity(entity_id, after, limit)
+        if not cold:
+            raise SegmentMissing(f"of {entity_id} at version {after + 1}", "the log does not remember one")
+        rest = limit - len(cold)
+        return cold + (await self.read(entity_id, cold[-1].version, rest) if rest else [])
 
     async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
         if types is None:
-            return _recorded(await self._following.fetch(_READ_LOG, (after, limit)))
-        return _recorded(await self._following.fetch(_READ_TYPES, (after, list(types), limit)))
+            rows = await self._following.fetch(_READ_LOG, (after, limit))
+        else:
+            rows = await self._following.fetch(_READ_TYPES, (after, list(types), limit))
+        floor = rows[0][0]
+        if after + 1 >= floor or limit < 1:
+            return _recorded(rows)
+        cold = await self._cold.after(after, floor, limit, types)
+        rest = limit - len(cold)
+        return cold + (await self.read_log(Position(floor - 1), rest, types) if rest else [])
 
     async def head(self) -> Position:
         rows = await self._following.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
@@ -117,7 +153,7 @@ class PostgresStore:
         """One call; None for an append that was chained to a hash that is no longer the entity's."""
         before = await self._hashes_before(part)
         hashes = [list(_links(append, start)) for append, start in zip(part, before, strict=True)]
-        values = _values(self.node, part, before, hashes)
+        values = (*_values(self.node, part, before, hashes), [self._ends(append.events[-1]) for append in part])
         try:
             rows = await self._writing.call(_APPEND, values)
         except CheckViolation:
@@ -223,4 +259,5 @@ def _outcome(append: Append, row: Row) -> Outcome | None:
 
 
 def _recorded(rows: Sequence[Row]) -> list[Recorded]:
-    return [Recorded._make(row) for row in rows]
+    """The events behind the first column; a row of nothing says that there are none."""
+    return [Recorded._make(row[1:]) for row in rows if row[1] is not None]

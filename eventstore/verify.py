@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore import chain
+from eventstore.cold import Cold
 from eventstore.connection import SETTINGS, Connection, Link
 from eventstore.event import NewEvent, Position, Version
+from eventstore.partitions import SegmentIndex
+from eventstore.segment import Row
+from eventstore.segments import Segments
 
 PAGE = 5000
 
@@ -66,31 +70,39 @@ class _Walk:
         return None
 
 
-async def verify(url: str, progress: Callable[[Position], None] | None = None) -> Verified:
+async def verify(
+    url: str, progress: Callable[[Position], None] | None = None, *, segments: Segments | None = None
+) -> Verified:
     """The verdict of `walk`; `progress` hears how far it is."""
     seen = Verified(0, Position(0), None)
-    async with aclosing(walk(url)) as steps:
+    async with aclosing(walk(url, segments=segments)) as steps:
         async for seen in steps:
             if progress is not None:
                 progress(seen.position)
     return seen
 
 
-async def walk(url: str, page: int = PAGE) -> AsyncGenerator[Verified]:
+async def walk(url: str, page: int = PAGE, *, segments: Segments | None = None) -> AsyncGenerator[Verified]:
     """Walk all events in the order of positions, on one snapshot, and compare with what the entities' rows say.
 
     Tells after each page of events how far it is; the last one is the verdict. It finds what was changed, removed from
     the middle or cut from the end of an entity; not an entity that was removed with its row, nor a history that was
-    forged with all its hashes. Raises LogUnavailable.
+    forged with all its hashes. What was moved into `segments` is walked too; one that cannot be read is raised as
+    SegmentMissing or SegmentAltered. Raises LogUnavailable.
     """
     seen = _Walk({})
-    async with _snapshot(url) as connection:
-        while rows := await _page(connection, seen.position, page):
-            broken = seen.over(rows)
-            yield seen.told(broken)
-            if broken:
-                return
-        yield seen.told(await _compare_ends(connection, seen))
+    link = Link(url, "eventstore verify segments")
+    try:
+        async with _snapshot(url) as connection:
+            async with aclosing(_pages(connection, Cold(SegmentIndex(link), segments), page)) as pages:
+                async for rows in pages:
+                    broken = seen.over(rows)
+                    yield seen.told(broken)
+                    if broken:
+                        return
+            yield seen.told(await _compare_ends(connection, seen))
+    finally:
+        await link.drop()
 
 
 @asynccontextmanager
@@ -99,9 +111,31 @@ async def _snapshot(url: str) -> AsyncGenerator[Connection]:
     try:
         async with link.lend() as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # Before the snapshot is taken: then no partition can go that the snapshot still counts on.
+            await connection.execute("LOCK TABLE es.event IN ACCESS SHARE MODE")
             yield connection
     finally:
         await link.drop()
+
+
+async def _pages(connection: Connection, cold: Cold, limit: int) -> AsyncGenerator[list[tuple[Any, ...]]]:
+    """All events in the order of positions, first those that are in segments."""
+    cursor = await connection.execute("SELECT floor FROM es.log")
+    floor: int = (await cursor.fetchone() or (1,))[0]
+    async with aclosing(cold.pages(0, floor)) as segments:
+        async for rows in segments:
+            for begin in range(0, len(rows), limit):
+                yield [_columns(row) for row in rows[begin : begin + limit]]
+    after = floor - 1
+    while page := await _page(connection, after, limit):
+        yield page
+        after = page[-1][0]
+
+
+def _columns(row: Row) -> tuple[Any, ...]:
+    event = row.event
+    head = (event.position, event.entity_id, event.version, event.type, event.schema_version, event.event_id)
+    return (*head, event.data, row.hash)
 
 
 async def _page(connection: Connection, after: int, limit: int) -> list[tuple[Any, ...]]:

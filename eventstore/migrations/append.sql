@@ -1,5 +1,6 @@
 -- Writes the appends that fit, each wholly or not at all, and says for each what became of it.
 -- s_*: one element per append, an entity at most once; s_before and s_hash: its hash before and after.
+-- s_closes: whether the entity ends with it; whatever comes later opens it again.
 -- e_*: one element per event; e_append points into s_* (from 1).
 -- Outcomes: appended | conflict (version is the actual one) | refused (fence is the current one) | unchained (the
 -- version fits, but its hash is not s_before: read it and try again).
@@ -7,7 +8,8 @@ CREATE FUNCTION es.append(
     p_node uuid,
     s_entity text[], s_expected bigint[], s_fence bigint[], s_count bigint[], s_before bytea[], s_hash bytea[],
     s_actor text[], s_correlation uuid[], s_causation bigint[],
-    e_append int[], e_version bigint[], e_type text[], e_schema smallint[], e_id uuid[], e_data text[], e_hash bytea[]
+    e_append int[], e_version bigint[], e_type text[], e_schema smallint[], e_id uuid[], e_data text[], e_hash bytea[],
+    s_closes boolean[] DEFAULT NULL
 ) RETURNS TABLE (outcome text, version bigint, fence bigint, first_position bigint, last_position bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = es, pg_temp AS $$
 #variable_conflict use_column
@@ -43,8 +45,9 @@ BEGIN
     FROM unnest(s_entity, s_expected, s_fence, s_before) WITH ORDINALITY s (id, expected, fence, before, i)
     LEFT JOIN es.entity e ON e.entity_id = s.id;
 
-    UPDATE es.entity e SET version = e.version + s.count, hash = s.hash
-    FROM unnest(s_entity, s_count, s_hash, outcomes) s (id, count, hash, outcome)
+    UPDATE es.entity e SET version = e.version + s.count, hash = s.hash,
+           closed_at = CASE WHEN s.closes THEN clock_timestamp() END
+    FROM unnest(s_entity, s_count, s_hash, outcomes, s_closes) s (id, count, hash, outcome, closes)
     WHERE e.entity_id = s.id AND s.outcome = 'appended';
 
     IF 'appended' = ANY (outcomes) THEN

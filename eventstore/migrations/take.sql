@@ -1,6 +1,7 @@
 -- Gives a living node up to p_limit of the entities it wants that nobody living owns; makes their rows as needed.
+-- One that has ended may be taken too: it goes on when it is wanted again.
 -- The clock in the fence keeps it above the fences of a life that a restored copy has forgotten.
-CREATE FUNCTION es.take(p_node uuid, p_wanted text[], p_limit int)
+CREATE OR REPLACE FUNCTION es.take(p_node uuid, p_wanted text[], p_limit int)
 RETURNS TABLE (entity_id text, fence bigint, version bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = es, pg_temp AS $$
 #variable_conflict use_column
@@ -15,7 +16,7 @@ BEGIN
     RETURN QUERY
     WITH free AS (
         SELECT e.entity_id FROM es.entity e
-        WHERE e.entity_id = ANY (p_wanted) AND e.closed_at IS NULL
+        WHERE e.entity_id = ANY (p_wanted)
           AND (e.owner IS NULL
                OR (e.owner = p_node AND e.claimed_under IS DISTINCT FROM pg_postmaster_start_time())
                OR NOT EXISTS (SELECT FROM es.node n WHERE n.node_id = e.owner AND n.lease_until > clock_timestamp()))

@@ -16,6 +16,9 @@ from eventstore.errors import (
     NotPoison,
     SchemaMissing,
     SchemaNewer,
+    SegmentAltered,
+    SegmentFault,
+    SegmentMissing,
     Stopped,
     Superseded,
     Undecodable,
@@ -39,10 +42,14 @@ from eventstore.event import (
 )
 from eventstore.listener import Listener
 from eventstore.memory import MemoryClaims, MemoryStore
+from eventstore.memory_partitions import MemoryPartitions
+from eventstore.partitions import PostgresPartitions, SegmentIndex
 from eventstore.postgres import PostgresStore
 from eventstore.projection import Indexed, Poisoned, ProjectionStatus, View, at_version, table_of
 from eventstore.projector import Projector
 from eventstore.rebuild import NothingBefore, Progress, Rebuild, Verdict
+from eventstore.retention import Hold, Partition, Partitions, Policy, Retention, RetentionSignal
+from eventstore.segments import FileSegments, Kept, MemorySegments, Segments, Span
 from eventstore.snapshots import MemorySnapshots, Snapshot, Snapshots
 from eventstore.store import EventStore
 from eventstore.tail import Tail
@@ -65,12 +72,17 @@ __all__ = [
     "EventStoreError",
     "Fence",
     "Fenced",
+    "FileSegments",
+    "Hold",
     "Indexed",
+    "Kept",
     "Limits",
     "Listener",
     "LogRewound",
     "LogUnavailable",
     "MemoryClaims",
+    "MemoryPartitions",
+    "MemorySegments",
     "MemorySnapshots",
     "MemoryStore",
     "NewEvent",
@@ -83,8 +95,12 @@ __all__ = [
     "Operation",
     "Outcome",
     "Page",
+    "Partition",
+    "Partitions",
     "Poisoned",
+    "Policy",
     "Position",
+    "PostgresPartitions",
     "PostgresStore",
     "Progress",
     "ProjectionStatus",
@@ -94,11 +110,19 @@ __all__ = [
     "Recorded",
     "Refused",
     "Registry",
+    "Retention",
+    "RetentionSignal",
     "SchemaMissing",
     "SchemaNewer",
+    "SegmentAltered",
+    "SegmentFault",
+    "SegmentIndex",
+    "SegmentMissing",
+    "Segments",
     "Signal",
     "Snapshot",
     "Snapshots",
+    "Span",
     "Stopped",
     "Superseded",
     "Tail",

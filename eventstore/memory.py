@@ -7,21 +7,27 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from json import loads
-from operator import attrgetter
 from uuid import UUID, uuid4
 
+from eventstore import chain, retention
 from eventstore.claims import Claim, Node, category_of
+from eventstore.cold import Cold
+from eventstore.errors import SegmentMissing
 from eventstore.event import (
     Append,
     Appended,
     Conflict,
     Fence,
+    NewEvent,
     NodeId,
     Position,
     Recorded,
     Refused,
     Version,
 )
+from eventstore.memory_partitions import MemoryIndex
+from eventstore.segment import Row
+from eventstore.segments import Segments
 
 
 def wall_clock() -> datetime:
@@ -34,6 +40,9 @@ NEVER = Fence(0)
 @dataclass(slots=True)
 class _Entity:
     events: list[Recorded] = field(default_factory=list[Recorded])
+    version: int = 0
+    hash: bytes = chain.START
+    closed: bool = False
     fence: Fence = NEVER
     claimed_under: int = 0
     owner: NodeId | None = None
@@ -47,35 +56,63 @@ class _Lease:
 
 
 class MemoryStore:
-    """A log that lives as long as the object. `clock` gives the time in UTC."""
+    """A log that lives as long as the object. `clock` gives the time in UTC; `ends` and `segments` are PostgresStore's.
 
-    def __init__(self, clock: Callable[[], datetime] = wall_clock, node: NodeId | None = None) -> None:
+    Events below `index.low` are gone from `rows` and from the entities.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = wall_clock,
+        node: NodeId | None = None,
+        *,
+        ends: Callable[[NewEvent], bool] = retention.ends,
+        segments: Segments | None = None,
+    ) -> None:
         self.node = node or NodeId(uuid4())
         self.clock = clock
         self.generation = 1
         self.entities: dict[str, _Entity] = {}
         self.leases: dict[NodeId, _Lease] = {}
-        self._log: list[Recorded] = []
+        self.rows: list[Row] = []
+        self.index = MemoryIndex()
+        self._ends = ends
+        self._cold = Cold(self.index, segments)
         self._id = uuid4()
 
     async def append(self, batch: Sequence[Append]) -> list[Appended | Conflict | Refused]:
         now = self.clock()
-        if self._log:
-            now = max(now, self._log[-1].recorded_at)
+        if self.rows:
+            now = max(now, self.rows[-1].event.recorded_at)
         return [self._judge(append, now) for append in batch]
 
     async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]:
         entity = self.entities.get(entity_id)
-        return entity.events[after : after + limit] if entity else []
+        if entity is None or limit < 1:
+            return []
+        gone = entity.version - len(entity.events)
+        found = entity.events[max(after - gone, 0) :][:limit]
+        if after >= gone:
+            return found
+        cold = await self._cold.entity(entity_id, after, limit)
+        if not cold:
+            raise SegmentMissing(f"of {entity_id} at version {after + 1}", "the log does not remember one")
+        rest = limit - len(cold)
+        return cold + (await self.read(entity_id, cold[-1].version, rest) if rest else [])
 
     async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
-        start = bisect_right(self._log, after, key=attrgetter("position"))
+        floor = self.index.low
+        if after + 1 < floor and limit > 0:
+            cold = await self._cold.after(after, floor, limit, types)
+            rest = limit - len(cold)
+            return cold + (await self.read_log(Position(floor - 1), rest, types) if rest else [])
+        start = bisect_right(self.rows, after, key=lambda row: row.event.position)
         if types is None:
-            return self._log[start : start + limit]
-        return [event for event in self._log[start:] if event.type in types][:limit]
+            return [row.event for row in self.rows[start : start + limit]]
+        return [row.event for row in self.rows[start:] if row.event.type in types][:limit]
 
     async def head(self) -> Position:
-        return self._log[-1].position if self._log else Position(0)
+        return self.rows[-1].event.position if self.rows else Position(0)
 
     async def log_id(self) -> UUID:
         return self._id
@@ -84,17 +121,24 @@ class MemoryStore:
         """Do to claims what a restart of Postgres does: each is over until it is made again."""
         self.generation += 1
 
+    def drop_below(self, floor: int) -> None:
+        """Forget the events below a position, as dropping their partition does."""
+        self.index.low = floor
+        self.rows = [row for row in self.rows if row.event.position >= floor]
+        for entity in self.entities.values():
+            entity.events = [event for event in entity.events if event.position >= floor]
+
     def _judge(self, append: Append, now: datetime) -> Appended | Conflict | Refused:
         entity = self.entities.get(append.entity_id) or _Entity()
         if entity.fence != append.fence or (append.fence and entity.claimed_under != self.generation):
             return Refused(append.entity_id, entity.fence)
-        if len(entity.events) != append.expected:
-            return Conflict(append.entity_id, Version(len(entity.events)))
+        if entity.version != append.expected:
+            return Conflict(append.entity_id, Version(entity.version))
         self.entities[append.entity_id] = entity
         return self._write(append, entity, now)
 
     def _write(self, append: Append, entity: _Entity, now: datetime) -> Appended:
-        first = Position(self._log[-1].position + 1 if self._log else 1)
+        first = Position(self.rows[-1].event.position + 1 if self.rows else 1)
         for place, new in enumerate(append.events):
             event = Recorded(
                 position=Position(first + place),
@@ -111,9 +155,12 @@ class MemoryStore:
                 causation_position=append.causation_position,
                 data=loads(new.text),
             )
-            self._log.append(event)
+            entity.hash = chain.link(entity.hash, append.entity_id, event.version, new)
+            self.rows.append(Row(event, entity.hash))
             entity.events.append(event)
-        return Appended(append.entity_id, Version(len(entity.events)), first, self._log[-1].position)
+        entity.version += len(append.events)
+        entity.closed = self._ends(append.events[-1])
+        return Appended(append.entity_id, Version(entity.version), first, self.rows[-1].event.position)
 
 
 class MemoryClaims:
@@ -189,4 +236,4 @@ class MemoryClaims:
 
     def _as_claim(self, entity_id: str) -> Claim:
         entity = self._store.entities[entity_id]
-        return Claim(entity_id, entity.fence, Version(len(entity.events)))
+        return Claim(entity_id, entity.fence, Version(entity.version))

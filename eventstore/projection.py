@@ -14,8 +14,9 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from eventstore.connection import AWAY, Connection, Link
+from eventstore.decisions import history
 from eventstore.errors import EventStoreError, LogUnavailable, Superseded
-from eventstore.event import NodeId, Position, Recorded, Version
+from eventstore.event import NodeId, Position, Recorded
 from eventstore.store import EventStore
 
 SKIPPED = "projection_event_skipped"
@@ -121,11 +122,6 @@ def at_version(view: V, version: int) -> V:
     other = copy.copy(view)
     object.__setattr__(other, "version", version)
     return other
-
-
-def entity_of(name: str) -> str:
-    """The entity on which what was decided about a projection is recorded."""
-    return f"projection/{name}"
 
 
 def table_of(view: View, name: str | None = None) -> str:
@@ -268,14 +264,9 @@ async def fold(
     return await fold(link, view, at, page[half:], to, skipped)
 
 
-async def skips(store: EventStore, name: str) -> set[int]:
+async def skips(link: Link, store: EventStore, name: str) -> set[int]:
     """Positions that operators let this projection pass over."""
-    positions: set[int] = set()
-    version = Version(0)
-    while page := await store.read(entity_of(name), version, 1000):
-        version = page[-1].version
-        positions.update(event.data["position"] for event in page if event.type == SKIPPED)
-    return positions
+    return {event.data["position"] for event in await history(link, store, name) if event.type == SKIPPED}
 
 
 async def stall(link: Link, view: View, poisoned: Poisoned) -> None:
@@ -287,11 +278,16 @@ async def stall(link: Link, view: View, poisoned: Poisoned) -> None:
         "type": event.type,
         "reason": poisoned.reason,
     }
+    await halt(link, view, poisoned.at, error)
+
+
+async def halt(link: Link, view: View, at: Checkpoint, error: dict[str, Any]) -> None:
+    """Say why it stands where it stands. Raises Superseded when it is no longer ours."""
     async with link.lend() as connection:
         cursor = await connection.execute(
             "UPDATE es.projection SET status = 'stalled', error = %s, updated_at = clock_timestamp()"
             " WHERE name = %s AND version = %s AND fence = %s",
-            (Jsonb(error), view.name, view.version, poisoned.at.fence),
+            (Jsonb(error), view.name, view.version, at.fence),
         )
         if cursor.rowcount != 1:
             raise Superseded(view.name, view.version)

@@ -14,10 +14,11 @@ from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.batcher import Signal, Silent
 from eventstore.connection import Link
-from eventstore.errors import LogRewound, NotPoison, Superseded, UnknownProjection, Unstorable
+from eventstore.errors import LogRewound, NotPoison, SegmentFault, Superseded, UnknownProjection, Unstorable
 from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, must_be_plain
 from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
 from eventstore.rebuild import Rebuild, record
+from eventstore.segments import Segments
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 
@@ -28,8 +29,19 @@ STANDBY = 5.0
 class Keeper:
     """One view: owns it when it can, follows the tail, stops at an event that it cannot fold."""
 
-    def __init__(self, url: str, store: EventStore, tail: Tail, view: View, node: NodeId, chance: Random) -> None:
+    def __init__(
+        self,
+        url: str,
+        store: EventStore,
+        tail: Tail,
+        view: View,
+        node: NodeId,
+        chance: Random,
+        *,
+        segments: Segments | None,
+    ) -> None:
         self._url = url
+        self._segments = segments
         self._link = Link(url, f"eventstore view {view.name}", projection.SETTINGS, deadline=90.0)
         self._store = store
         self._tail = tail
@@ -55,8 +67,9 @@ class Keeper:
             await self._own()
         except (Superseded, LogRewound, *TRANSIENT):
             await asyncio.sleep(self._backoff.next())
-        except Poisoned:
-            # Met by the rebuild that a newer program began; it is told in the status and goes on after a skip.
+        except (Poisoned, SegmentFault):
+            # Met by the rebuild that a newer program began; it is told in the status, and goes on after a skip or once
+            # the segment is back.
             await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
         finally:
             self.at = None
@@ -69,7 +82,7 @@ class Keeper:
             await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
             return
         await projection.prepare(self._link, view)
-        self._skipped = await projection.skips(self._store, view.name)
+        self._skipped = await projection.skips(self._link, self._store, view.name)
         self._reached(mine)
         async with aclosing(self._tail.follow(mine.position)) as pages:
             async for page in pages:
@@ -85,7 +98,7 @@ class Keeper:
             return self._code
         version, code = rows[0]
         if code < self._code.version:
-            await Rebuild(self._url, self._store, self._code, node=self._node).run()
+            await Rebuild(self._url, self._store, self._code, node=self._node, segments=self._segments).run()
             return await self._current()
         return at_version(self._code, version) if code == self._code.version else None
 
@@ -106,11 +119,11 @@ class Keeper:
 
     async def _until_skipped(self, view: View, poison: Position) -> None:
         async with aclosing(self._tail.follow(poison)) as pages:
-            self._skipped = await projection.skips(self._store, view.name)
+            self._skipped = await projection.skips(self._link, self._store, view.name)
             while poison not in self._skipped:
                 page = await anext(pages)
                 if any(event.type in {SKIPPED, REBUILT} for event in page):
-                    self._skipped = await projection.skips(self._store, view.name)
+                    self._skipped = await projection.skips(self._link, self._store, view.name)
                     await self._must_own(view)
 
     async def _must_own(self, view: View) -> None:
@@ -143,6 +156,7 @@ class Projector:
         node: NodeId | None = None,
         signal: Signal | None = None,
         chance: Random | None = None,
+        segments: Segments | None = None,
     ) -> None:
         chance = chance or Random()  # noqa: S311 - jitter is no secret
         node = node or NodeId(uuid4())
@@ -150,7 +164,7 @@ class Projector:
         self._tail = tail
         self._signal = signal or Silent()
         self._link = Link(url, "eventstore projections")
-        self._keepers = {view.name: Keeper(url, store, tail, view, node, chance) for view in views}
+        self._keepers = {view.name: Keeper(url, store, tail, view, node, chance, segments=segments) for view in views}
 
     async def run(self) -> None:
         """Keep all views for ever."""

@@ -15,10 +15,12 @@ from psycopg.sql import SQL, Identifier
 from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
-from eventstore.errors import EventStoreError, Superseded
+from eventstore.decisions import entity_of
+from eventstore.errors import EventStoreError, SegmentFault, Superseded
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
 from eventstore.postgres import PostgresStore
-from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, entity_of, table_of, tables_of
+from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, table_of, tables_of
+from eventstore.segments import Segments
 from eventstore.store import EventStore
 from eventstore.together import together
 
@@ -84,9 +86,11 @@ class Rebuild:
         node: NodeId | None = None,
         page: int = PAGE,
         progress: Callable[[Progress], None] | None = None,
+        segments: Segments | None = None,
     ) -> None:
         self._link = Link(url, f"eventstore rebuild {view.name}", projection.SETTINGS, deadline=None)
-        self._log = PostgresStore(url)
+        self._reading = Link(url, f"eventstore rebuild {view.name} reading")
+        self._log = PostgresStore(url, segments=segments)
         self._store = store
         self._code = view
         self._node = node or NodeId(uuid4())
@@ -154,11 +158,15 @@ class Rebuild:
 
     async def _fill(self, view: View, at: Checkpoint) -> Checkpoint:
         """Fold page by page, each while the next is read. After a short page nothing is left up to the head before it."""
-        skipped = await projection.skips(self._store, view.name)
-        page = await self._read(view, at.position)
-        while page.is_full:
-            folding = self._fold(view, at, page, skipped)
-            at, page = await together(folding, self._read(view, page.to))
+        skipped = await projection.skips(self._reading, self._store, view.name)
+        try:
+            page = await self._read(view, at.position)
+            while page.is_full:
+                folding = self._fold(view, at, page, skipped)
+                at, page = await together(folding, self._read(view, page.to))
+        except SegmentFault as fault:
+            await projection.halt(self._link, view, at, {"reason": str(fault)})
+            raise
         return await self._fold(view, at, page, skipped)
 
     async def _read(self, view: View, after: Position) -> _Page:
@@ -230,7 +238,7 @@ class Rebuild:
         )
         row = await cursor.fetchone()
         goal = Position(row[0]) if row else at.position
-        skipped = await projection.skips(self._store, view.name)
+        skipped = await projection.skips(self._reading, self._store, view.name)
         while at.position < goal:
             page = await self._log.read_log(at.position, self._page)
             due = [event for event in page if event.position <= goal]
@@ -277,6 +285,7 @@ class Rebuild:
 
     async def _close(self) -> None:
         await self._link.drop()
+        await self._reading.drop()
         await self._log.close()
 
     async def _discard(self, view: View) -> None:

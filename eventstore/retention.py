@@ -198,8 +198,7 @@ class Retention:
             body = await asyncio.to_thread(encode, log_id, at, to, rows)
             kept, spans = described(log_id, partition.name, (at, to), rows, body)
             await self._segments.put(kept.name, body)
-            await self._prove(kept)
-            if not await self._partitions.keep(kept, spans):
+            if not (await self._proven(kept) and await self._partitions.keep(kept, spans)):
                 return False
             at, events, size = kept.to_position, events + kept.events, size + kept.size
         if events:
@@ -219,16 +218,22 @@ class Retention:
             low = page[-1].event.position + 1
         return rows, end
 
-    async def _prove(self, kept: Kept) -> None:
-        """Read it back from where it is kept, and compare it with the rows as the database has them now."""
+    async def _proven(self, kept: Kept) -> bool:
+        """Read it back from where it is kept, and compare it with the rows as the database has them now.
+
+        False: somebody else has dropped them meanwhile. Raises SegmentMissing, SegmentAltered.
+        """
         read = await asyncio.to_thread(proven, kept, await self._segments.get(kept.name))
         rows: list[Row] = []
         low: int = kept.from_position
         while page := await self._partitions.rows(low, kept.to_position, _PAGE):
             rows += page
             low = page[-1].event.position + 1
+        if any(each.name == kept.partition and each.dropped for each in await self._partitions.look()):
+            return False
         if read != rows:
             raise SegmentAltered(kept.name, "what it gives back is not what the log holds")
+        return True
 
     async def _drop(self, name: str) -> list[Hold]:
         """Drop it; entities that are in the way get a snapshot first."""

@@ -55,7 +55,7 @@ class Header:
 
 def encode(log_id: UUID, from_position: int, to_position: int, rows: Sequence[Row]) -> bytes:
     """The segment of these rows, which are all of [from_position, to_position), in order."""
-    lines = b"".join(_line(row) for row in rows)
+    lines = b"".join(line(row) for row in rows)
     header = Header(str(log_id), from_position, to_position, len(rows), len(lines), sha256(lines).hexdigest())
     said = canonical(asdict(header)).encode()
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(lines)
@@ -67,7 +67,7 @@ def decode(name: str, body: bytes) -> tuple[Header, list[Row]]:
     try:
         header, packed = _opened(body)
         lines = _unpacked(header, packed)
-        rows = [_row(json.loads(line)) for line in lines.splitlines()]
+        rows = [row_of(each) for each in lines.splitlines()]
     except _BROKEN as fault:
         raise SegmentAltered(name, f"{type(fault).__name__}: {fault}") from fault
     if len(rows) != header.events:
@@ -96,7 +96,8 @@ def _unpacked(header: Header, packed: bytes) -> bytes:
     return lines
 
 
-def _line(row: Row) -> bytes:
+def line(row: Row) -> bytes:
+    """A row as one line of JSON."""
     event = row.event
     said: dict[str, Any] = {
         **event._asdict(),
@@ -109,7 +110,9 @@ def _line(row: Row) -> bytes:
     return json.dumps(said, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def _row(said: dict[str, Any]) -> Row:
+def row_of(text: bytes) -> Row:
+    """The row that `line` made this of."""
+    said: dict[str, Any] = json.loads(text)
     correlation = said["correlation_id"]
     event = Recorded(
         position=Position(said["position"]),

@@ -14,10 +14,12 @@ from uuid import UUID, uuid4
 
 from eventstore.backoff import Backoff
 from eventstore.connection import Link
+from eventstore.decisions import entity_of, history
 from eventstore.errors import EventStoreError, LogRewound, LogUnavailable, Superseded, UnknownProjection
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
-from eventstore.projection import TRANSIENT, View, entity_of
+from eventstore.projection import TRANSIENT, View
 from eventstore.rebuild import Rebuild
+from eventstore.segments import Segments
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 
@@ -124,8 +126,10 @@ class Upkeep:
         *,
         node: NodeId | None = None,
         chance: Random | None = None,
+        segments: Segments | None = None,
     ) -> None:
         self._url = url
+        self._segments = segments
         self._link = Link(url, "eventstore upkeep")
         self._store = store
         self._tail = tail
@@ -165,6 +169,10 @@ class Upkeep:
                     tasks.create_task(self._keep(view), name=f"eventstore upkeep of {view.name}")
         finally:
             await self._link.drop()
+
+    async def close(self) -> None:
+        """Close the connection of one that is asked, but does not run."""
+        await self._link.drop()
 
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
@@ -210,7 +218,7 @@ class Upkeep:
             return {"outcome": "failed", "reason": f"{type(fault).__name__}: {fault}"[:1000]}
 
     async def _perform(self, view: View, operation: Operation) -> dict[str, Any]:
-        rebuild = Rebuild(self._url, self._store, view, node=self._node)
+        rebuild = Rebuild(self._url, self._store, view, node=self._node, segments=self._segments)
         if operation.kind == "verify":
             verdict = await rebuild.verify()
             return {"version": verdict.version, "position": verdict.position, "differ": list(verdict.differ)}
@@ -283,17 +291,14 @@ class Upkeep:
     async def _history(self, name: str) -> list[Recorded]:
         if name not in self._views:
             raise UnknownProjection(name)
-        events: list[Recorded] = []
-        while page := await self._store.read(entity_of(name), Version(len(events)), 1000):
-            events += page
-        return events
+        return await history(self._link, self._store, name)
 
     async def _say(self, name: str, event: NewEvent, actor: str, judge: Judge) -> None:
         """Append to the view's entity once `judge` has seen all that is there."""
         while True:
-            history = await self._history(name)
-            judge(name, operations_of(name, history))
-            append = Append(entity_of(name), Version(len(history)), Fence(0), (event,), actor)
+            said = await self._history(name)
+            judge(name, operations_of(name, said))
+            append = Append(entity_of(name), Version(len(said)), Fence(0), (event,), actor)
             (outcome,) = await self._store.append([append])
             if isinstance(outcome, Appended):
                 self._tail.wake.set()

@@ -192,7 +192,7 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
         batcher=batcher,
         tail=tail,
         projector=_closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node)),
-        upkeep=Upkeep(url, store, tail, _VIEWS, node=claims.node),
+        upkeep=_closed_with(lifetimes, Upkeep(url, store, tail, _VIEWS, node=claims.node)),
         snapshots=_closed_with(lifetimes, Snapshots(url)),
         audit=_closed_with(lifetimes, Audit(url)),
         database=database,

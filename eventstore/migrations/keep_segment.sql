@@ -12,7 +12,7 @@ DECLARE
     found int;
 BEGIN
     PERFORM pg_advisory_xact_lock(7405, 3);
-    SELECT * INTO STRICT part FROM es.partition WHERE name = p_partition AND dropped_at IS NULL;
+    SELECT * INTO STRICT part FROM es.partition WHERE name = p_partition;
     SELECT coalesce(max(to_position), (SELECT min(from_position) FROM es.partition)) INTO ends FROM es.segment;
     IF p_from <> ends THEN
         RETURN EXISTS (SELECT FROM es.segment s WHERE s.from_position = p_from AND s.name = p_name);

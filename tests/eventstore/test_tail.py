@@ -63,7 +63,7 @@ class Counting(MemoryStore):
         return await super().head()
 
     def rewind(self, to: int) -> None:
-        del self._log[to:]
+        del self.rows[to:]
 
 
 async def test_the_local_wake_up_is_enough_alone() -> None:

@@ -75,6 +75,7 @@ async def node(url: str, view: Sums, *, works: bool = True) -> AsyncIterator[Nod
         tail = await stack.enter_async_context(Tail(store, listener=Listener(url)))
         projector = await stack.enter_async_context(Projector(url, store, tail, [view], node=claims.node))
         done = Upkeep(url, store, tail, [view], node=claims.node)
+        stack.push_async_callback(done.close)
         if works:
             await stack.enter_async_context(done)
         yield Node(done, projector, claims)

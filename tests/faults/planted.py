@@ -63,7 +63,7 @@ FAULTS = (
     ),
     Planted("version check", APPEND, "WHEN coalesce(e.version, 0) <> s.expected THEN 'conflict'", CONTRACT),
     Planted(
-        "version check in memory", "eventstore/memory.py", "if len(entity.events) != append.expected:", LIVES, "if False:"
+        "version check in memory", "eventstore/memory.py", "if entity.version != append.expected:", LIVES, "if False:"
     ),
     Planted(
         "hash chain check", APPEND, "WHEN coalesce(e.hash, '') <> s.before THEN 'unchained'", "tests/eventstore/test_verify.py"

@@ -13,6 +13,7 @@ def serve(
     *,
     config: Annotated[Path | None, Parameter(help="TOML or YAML file; /etc/nats3/config.toml if it is there.")] = None,
     addr: Annotated[str | None, Parameter(help="Where to listen, as 127.0.0.1:8080.")] = None,
+    context: Annotated[str | None, Parameter(help="Context of the nats command line, by name or path.")] = None,
     insecure_bind: Annotated[
         bool, Parameter(negative=(), help="Listen beyond loopback although no token is asked for.")
     ] = False,
@@ -22,4 +23,6 @@ def serve(
 ) -> int:
     """Run the server until SIGTERM or SIGINT. Settings: option, then environment (NATS3_*), then file."""
     run = import_module("nats3.serve").serve
-    return cast("int", run(config_file=config, addr=addr, insecure_bind=insecure_bind, workers=max(0, workers)))
+    return cast(
+        "int", run(config_file=config, addr=addr, context=context, insecure_bind=insecure_bind, workers=max(0, workers))
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from nats3.config import settings as known
+from nats3.config.context import VARIABLES, read_context
 from nats3.config.read import Wrong
 from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Need, Setting
 from nats3.config.values import (
@@ -28,6 +29,7 @@ from nats3.errors import Invalid, Nats3Error
 
 T = TypeVar("T")
 _LOGINS = ("user", "token", "creds", "nkey")
+_OF_A_LOGIN = frozenset({"nats.password", *(f"nats.{way}" for way in _LOGINS)})
 DEFAULT_FILE = Path("/etc/nats3/config.toml")
 
 
@@ -80,6 +82,7 @@ def load_with_sources(
     for key, value in (options or {}).items():
         if value is not None:
             reading.told[key] = Told(value, "--" + key.partition(".")[2].replace("_", "-"))
+    _hear_nats(reading, environ)
     for setting in SETTINGS:
         _parse(reading, setting)
     _check_together(reading)
@@ -100,6 +103,25 @@ def _hear_environment(reading: _Reading, environ: Mapping[str, str]) -> None:
         elif name.startswith("NATS3_") and name not in OTHER_VARIABLES:
             near = get_close_matches(name, [*by_variable, *files, *OTHER_VARIABLES], n=1, cutoff=0.7)
             reading.fault(name, "is no variable that nats3 knows", _did_you_mean(near))
+
+
+def _hear_nats(reading: _Reading, environ: Mapping[str, str]) -> None:
+    """What the `nats` command line would use: its variables where nothing of NATS is told, and a context for the rest."""
+    if not any(key.startswith("nats.") for key in reading.told):
+        told = {key: Told(environ[name], name) for name, key in VARIABLES.items() if environ.get(name)}
+        reading.told.update(told)
+    named = reading.told.get("nats.context")
+    if named is None:
+        return
+    try:
+        content = read_context(named.value, environ)
+    except Wrong as wrong:
+        reading.fault(named.source, f'context "{named.value}" {wrong}', "`nats context ls` lists what there is")
+        return
+    login = any(f"nats.{way}" in reading.told for way in _LOGINS)
+    for key, value in content.items():
+        if not (login and key in _OF_A_LOGIN):
+            reading.told.setdefault(key, Told(value, f"context {named.value}"))
 
 
 def _hear_secret_file(reading: _Reading, environ: Mapping[str, str], name: str, setting: Setting[object]) -> None:
@@ -297,6 +319,7 @@ def _build(reading: _Reading) -> Config:
 def _nats(reading: _Reading) -> NatsSettings:
     value = reading.value
     return NatsSettings(
+        context=value(known.NATS_CONTEXT),
         url=value(known.NATS_URL),
         user=value(known.NATS_USER),
         password=value(known.NATS_PASSWORD),

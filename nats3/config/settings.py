@@ -83,6 +83,13 @@ SERVER_HOSTS: Setting[tuple[str, ...]] = Setting(
     "names, by commas, that a Host header may hold beside our own; * for any",
 )
 
+NATS_CONTEXT: Setting[str | None] = Setting(
+    "nats.context",
+    read.text,
+    None,
+    "prod",
+    "context of the `nats` command line, by name or path, for what is not set here",
+)
 NATS_URL: Setting[Secret] = Setting(
     "nats.url", read.nats_url, Need.REQUIRED, "nats://127.0.0.1:4222", "NATS servers, by commas", secret=True
 )

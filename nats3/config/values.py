@@ -71,8 +71,12 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class NatsSettings:
-    """How to reach NATS. `url` may list several servers by commas; each has its scheme here."""
+    """How to reach NATS. `url` may list several servers by commas; each has its scheme here.
 
+    `context` says where some of it was read; what it told stands in the other fields.
+    """
+
+    context: str | None
     url: Secret
     user: str | None
     password: Secret | None

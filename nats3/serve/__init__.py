@@ -36,10 +36,15 @@ _ANSWER_S = 3
 
 
 def serve(
-    config_file: Path | None = None, addr: str | None = None, *, insecure_bind: bool = False, workers: int = 0
+    config_file: Path | None = None,
+    addr: str | None = None,
+    *,
+    context: str | None = None,
+    insecure_bind: bool = False,
+    workers: int = 0,
 ) -> int:
     """Run until a signal ends it. Returns the exit code: 0 ended in order, 1 cannot run, 2 misconfigured."""
-    options = {"server.addr": addr, "server.insecure_bind": "true" if insecure_bind else None}
+    options = {"server.addr": addr, "nats.context": context, "server.insecure_bind": "true" if insecure_bind else None}
     try:
         config = load(os.environ, file=config_file, options=options)
     except Misconfigured as fault:

@@ -66,7 +66,9 @@ class Children:
 
     def _settings(self, number: int) -> dict[str, str]:
         share = max(_LEAST_MEMORY, self._config.limits.memory // self._count)
+        context = self._config.nats.context
         return {
+            **({"NATS3_NATS_CONTEXT": context} if context else {}),
             "NATS3_NODE_NAME": f"{self._config.node_name}-{number}",
             "NATS3_LIMITS_MEMORY": str(share),
             # It never listens there: our address makes its name that of one process on this machine.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from eventstore import LogUnavailable
 
 LEASE_S = 10.0
 """What the database grants at each renewal."""
@@ -10,6 +14,20 @@ LEASE_S = 10.0
 RENEW_S = 3.0
 MARGIN_S = 2.0
 """How much sooner the node stops believing in its lease than the database does."""
+
+
+RENEW_AGAIN_S = 0.5
+"""How long after a renewal that failed the next one is begun."""
+
+
+class Lessee(Protocol):
+    """What the database knows of this node. Raises LogUnavailable when it is away."""
+
+    async def register(self, name: str, lease: float = LEASE_S) -> object: ...
+
+    async def renew(self) -> bool:
+        """False: it had run out before, so others may have taken what this node owned."""
+        ...
 
 
 class NodeLease:
@@ -25,6 +43,9 @@ class NodeLease:
         self._begun = begun
         self._until = begun + LEASE_S - MARGIN_S
 
+    def now(self) -> float:
+        return self._monotonic()
+
     def valid(self) -> bool:
         return self._monotonic() < self._until
 
@@ -34,3 +55,40 @@ class NodeLease:
 
     def left_s(self) -> float:
         return max(0.0, self._until - self._monotonic())
+
+
+async def keep(
+    lessee: Lessee, name: str, lease: NodeLease, *, kept: Callable[[], None], lost: Callable[[], Awaitable[None]]
+) -> None:
+    """Renew for ever, and call `kept` each time; `lost` where others may have taken, or soon may take, what runs here."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_renew(lessee, name, lease, kept, lost))
+        tasks.create_task(_watch(lease, lost))
+
+
+async def _renew(
+    lessee: Lessee, name: str, lease: NodeLease, kept: Callable[[], None], lost: Callable[[], Awaitable[None]]
+) -> None:
+    registered = False
+    while True:
+        begun = lease.now()
+        try:
+            if not registered:
+                await lessee.register(name, LEASE_S)
+                registered = True
+            elif not await lessee.renew():
+                await lost()
+            lease.renewed(begun)
+            kept()
+        except LogUnavailable:
+            await asyncio.sleep(RENEW_AGAIN_S)
+        else:
+            await asyncio.sleep(RENEW_S)
+
+
+async def _watch(lease: NodeLease, lost: Callable[[], Awaitable[None]]) -> None:
+    """By this node's clock alone: a renewal that hangs longer than the lease lasts must not hide its end."""
+    while True:
+        if not lease.valid():
+            await lost()
+        await asyncio.sleep(lease.left_s() or RENEW_AGAIN_S)

@@ -28,7 +28,7 @@ from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
-from nats3.work.lease import LEASE_S, RENEW_S, NodeLease
+from nats3.work.lease import LEASE_S, NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
 from nats3.work.run import Claimed
 
@@ -38,7 +38,12 @@ PLACE_S = 2.0
 STOP_S = 20.0
 """How long a stopping actor may take to settle what it holds."""
 
-_RENEW_AGAIN_S = 0.5
+HAND_OVER_S = 10.0
+"""How long between two runs that a node hands over because it has more than its share."""
+
+_CROWD = 3
+"""With fewer runs no node has more than one above its share."""
+_AGAIN_S = 0.5
 _HEAR_S = 2.0
 """How long an actor may take to hear why it will be stopped; it may be in the middle of a wait for Postgres."""
 
@@ -128,6 +133,7 @@ class Office(Observer):
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     _closing: bool = False
+    _next_hand_over: float = float("-inf")
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def __aenter__(self) -> Self:
@@ -147,7 +153,8 @@ class Office(Observer):
     async def run(self) -> None:
         """Until cancelled; then call `close`."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_lease(), name="lease")
+            keeping = keep(self.claims, self.node, self.lease, kept=self._wake.set, lost=self._stop_at_once)
+            tasks.create_task(keeping, name="lease")
             tasks.create_task(self._follow(tasks), name="commands")
             tasks.create_task(self._let_go(), name="ended runs")
             tasks.create_task(self._place_for_ever(tasks), name="placement")
@@ -161,25 +168,6 @@ class Office(Observer):
                 await self.claims.leave()
 
     # --- lease
-
-    async def _keep_lease(self) -> None:
-        registered = False
-        while True:
-            begun = self.monotonic()
-            try:
-                if not registered:
-                    await self.claims.register(self.node, LEASE_S)
-                    registered = True
-                elif not await self.claims.renew():
-                    await self._stop_at_once()  # others may have taken what this node runs
-                self.lease.renewed(begun)
-                self._wake.set()
-            except LogUnavailable:
-                if not self.lease.valid():
-                    await self._stop_at_once()
-                await asyncio.sleep(_RENEW_AGAIN_S)
-                continue
-            await asyncio.sleep(RENEW_S)
 
     async def _stop_at_once(self) -> None:
         """Politeness: a node without a lease stops what it runs. The fence is the guarantee."""
@@ -203,7 +191,7 @@ class Office(Observer):
         while True:
             with suppress(Unavailable, LogUnavailable):
                 return await self.desk.caught_up()
-            await asyncio.sleep(_RENEW_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
 
     def _hear(self, event: Recorded, tasks: asyncio.TaskGroup) -> None:
         job_id = event.entity_id.partition("/")[2]
@@ -260,18 +248,28 @@ class Office(Observer):
                     await self._wake.wait()
 
     async def _place(self, tasks: asyncio.TaskGroup) -> None:
-        """Stop what is no longer wanted, then take what nobody runs, up to this node's fair share."""
+        """Stop what is no longer wanted, then take what nobody runs, up to this node's fair share.
+
+        What is far above the share goes back, so that a node that came later gets its own.
+        """
         runnable = {each.job_id: each for each in await self.desk.runnable()}
         for job_id in [job_id for job_id in self._posts if job_id not in runnable]:
             await self._stop_unwanted(job_id, tasks)
         missing = [each for job_id, each in runnable.items() if job_id not in self._posts]
-        if not missing:
+        if not missing and len(self._posts) < _CROWD:
             return
         alive = sum(node.alive for node in await self.claims.nodes())
         share = ceil(len(runnable) / max(1, alive))
-        taken = await self.claims.take([f"run/{each.job_id}" for each in missing], share - len(self._posts))
-        for claim in taken:
+        self._hand_over(share, tasks)
+        for claim in await self.claims.take([f"run/{each.job_id}" for each in missing], share - len(self._posts)):
             await self._start(runnable[claim.entity_id.partition("/")[2]], claim)
+
+    def _hand_over(self, share: int, tasks: asyncio.TaskGroup) -> None:
+        """One run at a time, the newest, so that no more of them stand still than must."""
+        held = [post for post in self._posts.values() if not post.stopping]
+        if len(held) > share + 1 and self.monotonic() >= self._next_hand_over:
+            self._next_hand_over = self.monotonic() + HAND_OVER_S
+            self._begin_stop(held[-1].claimed.job_id, "handed_over", tasks)
 
     async def _stop_unwanted(self, job_id: str, tasks: asyncio.TaskGroup) -> None:
         """A word of the log that was missed: the job was paused or deleted. One that has ended stops by itself."""
@@ -319,7 +317,7 @@ class Office(Observer):
             with suppress(LogUnavailable):
                 await self.claims.release(entity_id, Fence(fence))
                 return
-            await asyncio.sleep(_RENEW_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
 
     async def _forget(self, job_id: str) -> None:
         """A job that runs nowhere was deleted: whoever gets its claim tidies up."""

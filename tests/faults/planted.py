@@ -42,6 +42,7 @@ PROJECTION = "tests/eventstore/test_projection.py"
 REBUILD = "tests/eventstore/test_rebuild.py"
 UPKEEP = "tests/eventstore/test_upkeep.py"
 SCHEMA = "tests/eventstore/test_schema.py"
+OFFICE = "tests/work/test_office.py"
 JOURNAL = "tests/contract/test_run_journal.py"
 RUNS = "tests/work/test_snapshots_of_runs.py"
 _EVENT_IDS = """\
@@ -149,6 +150,18 @@ FAULTS = (
         "tests/work/test_lease.py",
         "self._until = self._monotonic() + LEASE_S - MARGIN_S",
     ),
+    Planted("a lease that ends while a renewal hangs", "nats3/work/lease.py", "        tasks.create_task(_watch(lease, lost))\n",
+            OFFICE),
+    Planted("a lease that was ended stops the runs", "nats3/work/lease.py", "            elif not await lessee.renew():\n"
+            "                await lost()\n", OFFICE, "            else:\n                await lessee.renew()\n"),
+    Planted("a stop is bounded", "nats3/work/office.py", "await self.system.stop_all(STOP_S)", OFFICE,
+            "await self.system.stop_all(10**6)"),
+    Planted("claims are given back at the end", "nats3/work/office.py", "                await self.claims.leave()\n", OFFICE,
+            "                pass\n"),
+    Planted("one hand-over in ten seconds", "nats3/work/office.py", " and self.monotonic() >= self._next_hand_over", OFFICE),
+    Planted("the share of a node", "nats3/work/office.py", "        self._hand_over(share, tasks)\n", OFFICE),
+    Planted("a successor ends his own name's lease alone", "eventstore/claims.py", "if node.name == name and ",
+            "tests/eventstore/test_claims.py", "if "),
     Planted("swap no lower than the old", "eventstore/rebuild.py", "while at.position < goal:", REBUILD, "while False:"),
     Planted(
         "swap shuts out the old", "eventstore/projection.py", "status = 'retired', fence = fence + 1, owner = NULL",

@@ -66,6 +66,10 @@ class Registry:
         """The event type of a registered dataclass."""
         return self._name_of[class_]
 
+    def version_of(self, type_: str) -> int:
+        """The newest schema version of a registered event type."""
+        return self._version_of[type_]
+
     def knows(self, type_: str) -> bool:
         """Whether events of this type can be read; who needs no others may pass over the rest."""
         return type_ in self._class_of

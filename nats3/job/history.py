@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from uuid import UUID
 
-from eventstore.types import Registry
+from eventstore.types import Registry, Upcaster
 from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
-from nats3.job.running import RUN_EVENTS
+from nats3.job.running import RUN_EVENTS, RunFailed, with_fault
 from nats3.job.storing import STORING_EVENTS
 
 ORDERING_EVENTS = (JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
@@ -21,8 +22,11 @@ def type_name(event: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
 
 
-VERSIONS: dict[type, int] = {ChunkDeleteRequested: 2}
-"""Schema versions above 1. So far each only added fields that have a default, so that older data is raised as it is."""
+VERSIONS: Mapping[type, int] = {ChunkDeleteRequested: 2, RunFailed: 2}
+"""Schema versions above 1: what is stored in an older one is raised when it is read, and stays as it is."""
+
+UPCASTERS: Mapping[tuple[type, int], Upcaster] = {(RunFailed, 1): with_fault}
+"""How data of a version becomes that of the next, where more changed than a field that came with a default."""
 
 
 def registry() -> Registry:
@@ -32,7 +36,7 @@ def registry() -> Registry:
         newest = VERSIONS.get(event, 1)
         known.add(event, type_name(event), newest)
         for version in range(1, newest):
-            known.upcaster(type_name(event), version)(dict)
+            known.upcaster(type_name(event), version)(UPCASTERS.get((event, version), dict))
     return known
 
 

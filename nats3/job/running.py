@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Dependency = Literal["nats", "s3", "postgres"]
 ConditionName = Literal["new", "running", "degraded", "blocked", "paused", "stopped", "failed"]
@@ -54,9 +55,27 @@ class RunStopped:
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """The restart law gave up: a bug of ours, named in `reason`."""
+    """The restart law gave up: a bug of ours, named in `reason`; `fault` is its class, empty where nobody knows it.
+
+    Version 1 had no `fault`.
+    """
 
     reason: str
+    fault: str
+
+
+def fault_in(reason: str) -> str:
+    """The class of an error out of its repr, `KeyError('x')`, or its usual text, `KeyError: 'x'`."""
+    found = _FAULT.match(reason)
+    return found[1] if found else ""
+
+
+_FAULT = re.compile(r"([A-Z]\w*)(?:\(|:|$)")
+
+
+def with_fault(data: dict[str, Any]) -> dict[str, Any]:
+    """`run_failed` of version 1 as one of version 2."""
+    return {**data, "fault": fault_in(data["reason"])}
 
 
 RunEvent = RunActivated | RunDegraded | RunRecovered | RunBlocked | RunPaused | RunStopped | RunFailed

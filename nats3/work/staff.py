@@ -15,7 +15,7 @@ from nats3.errors import Nats3Error
 from nats3.job import loading, ordering, storing
 from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
-from nats3.job.running import RunFailed
+from nats3.job.running import RunFailed, fault_in
 from nats3.work.bind import forget_consumers
 from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
 from nats3.work.load_worker import LoadWorker
@@ -61,7 +61,7 @@ class Workers(Staff):
         journal = self._journal(claimed, _STORING)  # of whatever kind: only the version matters
         with suppress(actor_errors.ActorError):
             history = await journal.recover()
-            await journal.append(history.version, [RunFailed(reason)])
+            await journal.append(history.version, [RunFailed(reason, fault_in(reason))])
 
     @override
     async def forget(self, job_id: str) -> None:

@@ -228,7 +228,7 @@ async def test_pause_of_a_paused_and_resume_of_a_running_job_change_nothing(api:
 
 async def test_o4_a_failed_job_goes_on_when_it_is_resumed(api: Api) -> None:
     job = (await api.client.post("/store/job", json=STORE)).json()["id"]
-    await api.run(job, RunActivated(1, "node-a"), RunFailed("a bug"))
+    await api.run(job, RunActivated(1, "node-a"), RunFailed("a bug", ""))
     assert (await api.client.get("/store/job", params={"job_id": job})).json()["status"] == "Failure"
     assert [found.job_id for found in await api.services.jobs.runnable()] == []
     answer = await api.client.post("/store/job/resume", params={"job_id": job})

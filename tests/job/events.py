@@ -108,7 +108,7 @@ EVENTS: dict[str, object] = {
     "run_blocked": RunBlocked("bucket_missing", "bucket archive does not exist"),
     "run_paused": RunPaused(),
     "run_stopped": RunStopped("shutdown"),
-    "run_failed": RunFailed("KeyError: 'x'"),
+    "run_failed": RunFailed("KeyError: 'x'", "KeyError"),
     "life_opened": LifeOpened(OPENING, "rolled_back", '{"name":"ORDERS"}'),
     "life_continued": LifeContinued(TIME + 9),
     "gap_observed": GapObserved(LIFE, 61, 70, "purged"),
@@ -128,5 +128,6 @@ EVENTS: dict[str, object] = {
 
 OLDER = {
     "chunk_delete_requested.v1": ChunkDeleteRequested("archive", "k"),
+    "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

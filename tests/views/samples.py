@@ -119,7 +119,7 @@ def random_run_event(chance: Random) -> object:
             RunBlocked("bucket_missing", "make it"),
             RunPaused(),
             RunStopped("handed over"),
-            RunFailed("a bug"),
+            RunFailed("a bug", ""),
             ObjectsCondemned("archive", ("a", "b"), "unlinked"),
         )
     )

@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from eventstore import Position
+from eventstore import Append, Fence, NewEvent, Position, Rebuild, Version, verify
+from nats3.api.v1_orders import job_text
 from nats3.errors import Unavailable
+from nats3.job.history import run_entity
 from nats3.job.loading import ChunkSkipped, LoadCompleted, LoadPlanned
 from nats3.job.order import LoadOrder, StoreOrder
 from nats3.job.ordering import JobDeleted, JobPaused, JobResumed, JobRetried
@@ -16,6 +18,7 @@ from nats3.job.states import State
 from nats3.views.database import Database
 from nats3.views.job_queries import JobFilter, Jobs
 from nats3.views.job_row import JobRow, fold
+from nats3.views.jobs import JobsView
 from tests.views.conftest import Desk
 from tests.views.samples import (
     LOAD,
@@ -82,7 +85,7 @@ async def test_only_jobs_that_are_wanted_and_have_not_ended_are_runnable(desk: D
     await desk.order(paused, JobPaused())
     await desk.order(deleted, JobDeleted())
     await desk.run(done, LoadCompleted(1, 0))
-    await desk.run(failed, RunFailed("a bug"))
+    await desk.run(failed, RunFailed("a bug", ""))
     await desk.run(blocked, RunBlocked("bucket_missing", "make it"))
     await desk.settled()
     assert [job.job_id for job in await desk.jobs.runnable()] == [active, blocked]
@@ -94,6 +97,26 @@ async def test_only_jobs_that_are_wanted_and_have_not_ended_are_runnable(desk: D
     assert set(runnable) == {active, blocked, done, failed}
     assert (runnable[done].attempts, runnable[done].generation, runnable[done].order) == (2, 2, LOAD)
     assert (runnable[failed].resumed, runnable[failed].kind) == (1, "store")
+
+
+async def test_an_event_of_an_older_version_is_folded_as_today_and_stays_as_it_was_written(desk: Desk) -> None:
+    old, new = uuid4(), uuid4()
+    for job_id in (old, new):
+        await desk.order(job_id, created())
+    written = NewEvent("run_failed", {"reason": "KeyError('x')"}, 1)
+    await desk.batcher.append(Append(run_entity(old), Version(0), Fence(0), (written,)))
+    await desk.run(new, RunFailed("KeyError('x')", "KeyError"))
+    await desk.settled()
+    errors = [(await desk.jobs.get(job_id)).last_error for job_id in (old, new)]
+    assert errors == ["KeyError('x')", "KeyError('x')"]
+    await Rebuild(desk.store.url, desk.store, JobsView(job_text)).run()
+    assert [(await desk.jobs.get(job_id)).last_error for job_id in (old, new)] == errors
+    rows = [(await desk.store.read(run_entity(job_id), Version(0), 1))[0] for job_id in (old, new)]
+    assert [(row.schema_version, row.data) for row in rows] == [
+        (1, {"reason": "KeyError('x')"}),
+        (2, {"reason": "KeyError('x')", "fault": "KeyError"}),
+    ]
+    assert (await verify(desk.store.url)).broken is None
 
 
 async def test_pages_go_on_where_the_last_one_ended_newest_first(desk: Desk) -> None:

@@ -42,6 +42,7 @@ from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.server import NatsJetStream
 from nats3.jetstream.settings import NatsSettings
+from nats3.jetstream.streams import StreamInfo
 from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
@@ -69,6 +70,7 @@ from nats3.work.office import Office
 from nats3.work.outbox import Mailbox, Outbox, Topics
 from nats3.work.outside import Outside
 from nats3.work.pulse import Pulse
+from nats3.work.reading import ChunkReader
 from nats3.work.staff import Workers
 from nats3.work.tools import InThread, Tools
 
@@ -104,6 +106,7 @@ class Node:
     telemetry: Telemetry
     log: Log
     outside: Outside
+    archive: ChunkReader
 
 
 @asynccontextmanager
@@ -153,7 +156,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             asyncio.sleep,
         )
         await lifetimes.enter_async_context(_beside(pulse.run()))
-        yield Node(config, telemetry, log, Outside(log.store, tools.nats.streams, s3.bucket_exists))
+        outside = Outside(log.store, tools.nats.streams, s3.bucket_exists)
+        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread))
 
 
 @asynccontextmanager
@@ -239,6 +243,7 @@ def services(node: Node) -> Services:
         walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
         readiness=node.outside,
         world=_World(node.outside),
+        archive=node.archive,
         exposition=node.telemetry.exposition,
         nodes=node.log.claims.nodes,
         reporter=HttpListener(node.telemetry),
@@ -258,6 +263,9 @@ class _World:
 
     async def bucket_exists(self, name: str) -> bool | None:
         return await self.outside.bucket_exists(name)
+
+    async def every_stream(self) -> list[StreamInfo]:
+        return await self.outside.every_stream()
 
 
 class _Closable(Protocol):

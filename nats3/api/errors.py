@@ -46,8 +46,9 @@ class TooLarge(RequestError):
     code = "too_large"
     shape = True
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes; send less")
+    def __init__(self, limit: int, what: str = "the body") -> None:
+        remedy = "send less" if what == "the body" else "read the object itself"
+        super().__init__(f"{what} is larger than {limit} bytes; {remedy}")
 
 
 class TooSlow(RequestError):
@@ -114,6 +115,13 @@ class JobMissing(RequestError):
 class NotFound(RequestError):
     status = 404
     code = "not_found"
+
+
+class Gone(RequestError):
+    """It was there and will not come back."""
+
+    status = 410
+    code = "gone"
 
 
 class NotAllowed(RequestError):

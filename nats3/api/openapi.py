@@ -49,6 +49,7 @@ _REFUSED: Mapping[int, str] = {
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
     409: "The state of the thing does not take this, or the same request is under way.",
+    410: "It was there and will not come back.",
     412: "It is no longer what you saw.",
     413: "The body is too large.",
     415: "The body is no JSON.",

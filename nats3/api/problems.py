@@ -21,7 +21,7 @@ from eventstore import (
     Unstorable,
 )
 from nats3.api.errors import RequestError
-from nats3.errors import Invalid, Unavailable
+from nats3.errors import Blocked, Invalid, Unavailable
 
 RETRY = {"Retry-After": "5"}
 _OF_PROJECTIONS: dict[type[Exception], tuple[int, str]] = {
@@ -51,8 +51,6 @@ def problem_of(error: Exception) -> Problem | None:
         case RequestError():
             headers = RETRY if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
             return Problem(error.status, error.code, str(error), tuple(error.faults), error.shape, headers)
-        case Invalid():
-            return Problem(422, "invalid", str(error), (error,))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
         case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore() | NotPoison():
@@ -60,6 +58,16 @@ def problem_of(error: Exception) -> Problem | None:
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():
             dependency = getattr(error, "dependency", "postgres")
             return Problem(503, "unavailable", f"{dependency} is away; try again soon", headers=RETRY)
+        case _:
+            return _problem_of_a_value(error)
+
+
+def _problem_of_a_value(error: Exception) -> Problem | None:
+    match error:
+        case Invalid():
+            return Problem(422, "invalid", str(error), (error,))
+        case Blocked():
+            return Problem(409, error.code, error.reason)
         case _:
             return None
 

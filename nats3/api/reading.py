@@ -94,6 +94,11 @@ def uuid_of(field: str, text: str | None) -> UUID:
         ) from None
 
 
+def job_id_of(request: Request) -> UUID:
+    """The job in the path. Raises BadParameter."""
+    return uuid_of("id", request.path_params["id"])
+
+
 def text_of(request: Request, name: str) -> str | None:
     """A parameter that may be left out. Raises BadQuery for characters that no store keeps."""
     value = request.query_params.get(name)
@@ -110,6 +115,17 @@ def int_of(request: Request, name: str, default: int, least: int = 0, most: int 
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):  # noqa: PLR2004 - digits of MAX_INT
         raise BadQuery([Invalid(name, f"{text[:40]!r} is out of range", f"use a whole number from {least} to {most}")])
     return int(text)
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """`true` or `false` in the query; false where it is left out. Raises BadQuery."""
+    match text_of(request, name):
+        case None | "false":
+            return False
+        case "true":
+            return True
+        case text:
+            raise BadQuery([Invalid(name, f"{text[:40]!r} is neither true nor false", "use true or false")])
 
 
 def only(request: Request, *names: str) -> None:

@@ -8,15 +8,21 @@ from typing import Any
 from nats3.api.shapes_v2 import (
     Chunk,
     Coverage,
+    DryRun,
     Entity,
     Event,
     LoadJob,
+    MessageAnswer,
     NodeAnswer,
     OperationAnswer,
+    Plan,
     Projection,
     Returned,
+    RunAnswer,
     Skipped,
     StoreJob,
+    StreamAnswer,
+    Verdict,
 )
 from nats3.api.spec import (
     AS_OF,
@@ -98,7 +104,11 @@ _FILTERS = (
 _A_JOB = json_answer(200, "The job.", JOB, "ETag")
 
 JOBS_CREATE = Says(
-    (json_answer(201, "The job.", JOB, "ETag", "Location"),),
+    (
+        json_answer(201, "The job.", JOB, "ETag", "Location"),
+        json_answer(200, "What would be ordered; with dry_run=true nothing is recorded.", DryRun),
+    ),
+    (flag("Record nothing: say what would be ordered, and what a load would read.", "dry_run"),),
     takes=Takes(ORDER, _ORDERS),
     refuses=(409,),
     headers=(IDEMPOTENCY,),
@@ -140,7 +150,26 @@ CHUNKS_LIST = listed(
     MIN_POSITION,
     refuses=(400,),
 )
-CHUNK_GET = Says((json_answer(200, "The chunk.", Chunk),))
+CHUNK_GET = Says((json_answer(200, "The chunk.", Chunk),), (MIN_POSITION,))
+CHUNK_VERIFY = Says((json_answer(200, "Whether the object is whole.", Verdict),), refuses=(409, 410))
+CHUNK_MESSAGES = listed(
+    "Messages in the order of their seqs, bytes in base64.",
+    MessageAnswer,
+    number("Only the one with this seq.", "seq"),
+    text("From this time on (RFC 3339).", "from", format="date-time"),
+    text("Before this time (RFC 3339).", "to", format="date-time"),
+    text("Only on subjects that this filter takes.", "subject"),
+    number("Go on behind this seq.", "after"),
+    MIN_POSITION,
+    refuses=(409, 410),
+)
+JOB_RUNS = listed("Its runs, oldest first.", RunAnswer, number("Go on behind this run.", "after"), MIN_POSITION)
+JOB_PLAN = Says(
+    (json_answer(200, "What it reads; subjects are chosen later, message by message.", Plan),), (MIN_POSITION,)
+)
+_AFTER_NAME = text("Go on behind this one.", "after")
+STREAMS_LIST = listed("Streams by name.", StreamAnswer, _AFTER_NAME, MIN_POSITION)
+STREAM_GET = Says((json_answer(200, "The stream.", StreamAnswer),), (MIN_POSITION,))
 EVENTS_LIST = Says(
     (
         Answer(
@@ -169,7 +198,7 @@ EVENTS_VERIFY = Says(
 )
 EVENT_GET = Says((json_answer(200, "The event.", Event),))
 ENTITY_GET = Says((json_answer(200, "The entity.", Entity),), (AS_OF, MIN_POSITION))
-PROJECTIONS_LIST = listed("Every version of every view.", Projection)
+PROJECTIONS_LIST = listed("Every version of every view.", Projection, _AFTER_NAME)
 PROJECTION_GET = Says((json_answer(200, "The version that readers see.", Projection),))
 PROJECTION_SKIP = Says(
     (json_answer(202, "It is recorded; the view goes on.", Skipped),),
@@ -180,6 +209,8 @@ PROJECTION_WORK = Says(
     refuses=(409,),
 )
 PROJECTION_RETURN = Says((json_answer(200, "Readers see the version before.", Returned),), refuses=(409,))
-OPERATIONS_LIST = listed("What was asked of the view, newest first.", OperationAnswer)
+OPERATIONS_LIST = listed(
+    "What was asked of the view, newest first.", OperationAnswer, number("Go on before this one.", "before")
+)
 OPERATION_GET = Says((json_answer(200, "How far it is.", OperationAnswer),))
-NODES_LIST = listed("Nodes, oldest first.", NodeAnswer)
+NODES_LIST = listed("Nodes, oldest first.", NodeAnswer, _AFTER_NAME)

@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 
 from eventstore import Append, Appended, Node, Operation, Position, ProjectionStatus, Recorded, Verified, Version
 from eventstore.audit import Page, Question
+from nats3.message import Batch
+from nats3.selection import Selection
 from nats3.views.chunk_queries import Chunks
+from nats3.views.chunks import ChunkRow
 from nats3.views.coverage_queries import Coverage
 from nats3.views.job_queries import Jobs
 
@@ -97,12 +100,53 @@ class StreamFacts:
     retention: Literal["limits", "interest", "workqueue"] | None = None
 
 
+class StreamSeen(Protocol):
+    """A stream that is there. `created` is in ns, `first` and `last` are seqs (first = last + 1 when it is empty)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def created(self) -> int: ...
+
+    @property
+    def retention(self) -> Literal["limits", "interest", "workqueue"]: ...
+
+    @property
+    def subjects(self) -> Sequence[str]: ...
+
+    @property
+    def messages(self) -> int: ...
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def last(self) -> int: ...
+
+
 class World(Protocol):
     """What is there outside. None means that nobody answered."""
 
     async def stream(self, name: str) -> StreamFacts | None: ...
 
     async def bucket_exists(self, name: str) -> bool | None: ...
+
+    async def every_stream(self) -> Sequence[StreamSeen]:
+        """Raises Unavailable."""
+        ...
+
+
+class Archive(Protocol):
+    """What is in the buckets. Every method raises Unavailable, and Blocked where nobody may read."""
+
+    async def judge(self, row: ChunkRow) -> tuple[Literal["whole", "missing", "corrupt"], str]:
+        """Whether the object is what was recorded, and why not."""
+        ...
+
+    async def messages(self, row: ChunkRow, chosen: Selection) -> Batch:
+        """Raises Blocked where the chunk is not whole."""
+        ...
 
 
 class Reporter(Protocol):
@@ -162,6 +206,7 @@ class Services:
     walk: Walk
     readiness: Readiness
     world: World
+    archive: Archive
     exposition: Callable[[str], tuple[bytes, str]]
     nodes: Callable[[], Awaitable[Sequence[Node]]]
     reporter: Reporter

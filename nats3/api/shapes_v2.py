@@ -307,3 +307,106 @@ class NodeAnswer(Shape):
     alive: bool
     started_at: Time
     lease_until: Time
+
+
+class RunAnswer(Shape):
+    """A run: from an order to begin to its end. `activations` counts how often a node took it up."""
+
+    number: int
+    generation: int
+    state: str
+    reason: str
+    activations: int
+    node: str | None
+    ordered_at: Time
+    began_at: Time | None
+    ended_at: Time | None
+
+
+class PlanRange(Shape):
+    """Seqs first..last of one life that one job archived. Ranges of equal `rank` are one life, seen by several jobs."""
+
+    job_id: Id
+    life: str
+    created: Time
+    first: int
+    last: int
+    rank: int | None
+    chunks: int | None
+    messages: int | None
+
+
+class Plan(Shape):
+    """What a load reads at most. `frozen`: as its run began; else as it would be at this position of the log."""
+
+    frozen: bool
+    position: int
+    chunks: int
+    messages: int
+    raw_bytes: int | None
+    stored_bytes: int | None
+    ranges: list[PlanRange]
+
+
+class DryRun(Shape):
+    """What would be ordered. `plan` is None for a store job."""
+
+    order: StoreOrderAnswer | LoadOrderAnswer
+    plan: Plan | None
+    warnings: list[str]
+
+
+class StreamThere(Shape):
+    """The stream as NATS has it now."""
+
+    created: Time
+    retention: Literal["limits", "interest", "workqueue"]
+    subjects: list[str]
+    messages: int
+    first_seq: int
+    last_seq: int
+
+
+class StreamInBuckets(Shape):
+    """What of the stream lies in buckets, over all its lives."""
+
+    jobs: int
+    chunks: int
+    messages: int
+    raw_bytes: int
+    stored_bytes: int
+    last_seq: int
+    first_time: Time
+    last_time: Time
+
+
+class StreamAnswer(Shape):
+    """A stream. `there` is null where it does not exist, `archived` where nothing of it lies in a bucket."""
+
+    name: str
+    there: StreamThere | None
+    archived: StreamInBuckets | None
+
+
+class Verdict(Shape):
+    """Whether an object is what was recorded, and what is wrong with it."""
+
+    id: int
+    bucket: str
+    key: str
+    verdict: Literal["whole", "missing", "corrupt"]
+    fault: str | None
+    sha256: str
+    messages: int
+    stored_bytes: int
+
+
+class MessageAnswer(Shape):
+    """`header` and `payload` are base64; `text` is the payload where it is UTF-8."""
+
+    seq: int
+    time: Time
+    subject: str
+    header: str | None
+    payload: str
+    text: str | None

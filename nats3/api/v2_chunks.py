@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from nats3.api.errors import BadQuery, JobMissing, NotFound
 from nats3.api.pages import listing, shown
-from nats3.api.reading import int_of, only, text_of, uuid_of
+from nats3.api.reading import int_of, job_id_of, only, text_of, uuid_of
 from nats3.api.services import Services
-from nats3.api.v2_jobs import job_id_of
 from nats3.api.words import format_ns, format_time
 from nats3.errors import Invalid
 from nats3.views.chunk_queries import MAX_PAGE, ChunkFilter
@@ -47,14 +46,20 @@ async def of_job(services: Services, request: Request) -> Response:
 
 async def get(services: Services, request: Request) -> Response:
     """A chunk by its id, which is the position of its event."""
-    only(request)
+    only(request, "min_position")
+    await shown(services, request, "chunks")
+    return JSONResponse(chunk_body(await row_of(services, request)))
+
+
+async def row_of(services: Services, request: Request) -> ChunkRow:
+    """The chunk in the path. Raises NotFound."""
     text = request.path_params["id"]
     row = None
     if text.isascii() and text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - digits of a bigint
         row = await services.chunks.at(int(text))
     if row is None:
         raise NotFound(f"no chunk {text[:40]!r}")
-    return JSONResponse(chunk_body(row))
+    return row
 
 
 async def coverage(services: Services, request: Request) -> Response:

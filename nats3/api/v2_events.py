@@ -14,9 +14,8 @@ from eventstore.audit import Page, Question
 from nats3.api.errors import BadQuery, NotFound
 from nats3.api.follow import follow
 from nats3.api.pages import listing, shown
-from nats3.api.reading import int_of, only, text_of
+from nats3.api.reading import flag_of, int_of, job_id_of, only, text_of
 from nats3.api.services import Services
-from nats3.api.v2_jobs import job_id_of
 from nats3.api.v2_questions import FILTERS, as_of_in, event_body, position_in, question_of, within
 from nats3.errors import Invalid
 from nats3.job.history import job_entity, run_entity
@@ -32,7 +31,7 @@ async def get_all(services: Services, request: Request) -> Response:
     only(request, *FILTERS, "after", "before", "order", "limit", "follow", "format", "min_position")
     await shown(services, request)
     question = question_of(request)
-    if _flag(request, "follow"):
+    if flag_of(request, "follow"):
         return await follow(services, request, question)
     if _ndjson(request):
         return await export(services, question, await position_in(services, request, "after"))
@@ -118,16 +117,6 @@ def as_json(event: Recorded) -> bytes:
 def _answer(request: Request, page: Page, cursor: str) -> Response:
     more = None if page.then is None else {cursor: page.then}
     return listing(request, [event_body(event) for event in page.events], more)
-
-
-def _flag(request: Request, name: str) -> bool:
-    match text_of(request, name):
-        case None | "false":
-            return False
-        case "true":
-            return True
-        case text:
-            raise BadQuery([Invalid(name, f"{text[:40]!r} is neither true nor false", "use true or false")])
 
 
 def _ndjson(request: Request) -> bool:

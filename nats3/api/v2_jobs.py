@@ -12,13 +12,14 @@ from eventstore import VersionConflict
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import BadQuery, JobMissing, Unfit
 from nats3.api.pages import listing, shown
-from nats3.api.reading import Exact, as_model, int_of, only, read_json, text_of, uuid_of
+from nats3.api.reading import Exact, as_model, flag_of, int_of, job_id_of, only, read_json, text_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
-from nats3.api.v2_orders import job_body, order_of
+from nats3.api.v2_orders import job_body, order_body, order_of
+from nats3.api.v2_plans import preview
 from nats3.api.warnings import warnings_of
 from nats3.errors import Invalid
-from nats3.job.order import Kind, Order
+from nats3.job.order import Kind, LoadOrder, Order
 from nats3.job.ordering import JobRetried
 from nats3.job.states import Command, State
 from nats3.views.job_queries import MAX_PAGE, JobFilter
@@ -35,12 +36,18 @@ class RetryV2(Exact):
 
 
 async def create(services: Services, request: Request) -> Response:
-    """201 with the job. Under an Idempotency-Key the same order makes one job, however often it is sent."""
-    only(request)
+    """201 with the job. Under an Idempotency-Key the same order makes one job, however often it is sent.
+
+    With `dry_run=true` nothing is recorded: 200 with what a load would read.
+    """
+    only(request, "dry_run")
     key = request.headers.get("idempotency-key")
     job_id = services.new_id() if key is None else uuid5(IDEMPOTENT, _key(key))
     order = order_of(await read_json(request), job_id)
     warnings = await warnings_of(services.world, order)
+    if flag_of(request, "dry_run"):
+        plan = await preview(services, order) if isinstance(order, LoadOrder) else None
+        return JSONResponse({"order": order_body(order), "plan": plan, "warnings": warnings})
     try:
         row = await Commands(services).create(job_id, order, 2, who_of(request))
     except VersionConflict:
@@ -124,11 +131,6 @@ def answer(row: JobRow, status: int = 200, warnings: list[str] | None = None, *,
         headers["Location"] = f"/api/v2/jobs/{row.job_id}"
     body: dict[str, Any] = job_body(row, warnings)
     return JSONResponse(body, status, headers)
-
-
-def job_id_of(request: Request) -> UUID:
-    """The job in the path. Raises BadParameter."""
-    return uuid_of("id", request.path_params["id"])
 
 
 def _target(request: Request) -> Target:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from eventstore import Operation, Position, ProjectionStatus
 from nats3.api.errors import NotFound
 from nats3.api.pages import listing
-from nats3.api.reading import int_of, only
+from nats3.api.reading import MAX_INT, int_of, only
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.words import format_time
@@ -46,11 +46,13 @@ async def return_to_before(services: Services, request: Request) -> Response:
 
 async def operations(services: Services, request: Request) -> Response:
     """What was asked of a projection, newest first."""
-    only(request, "limit")
-    limit = int_of(request, "limit", 100, 1, 1000)
+    only(request, "limit", "before")
+    limit, before = int_of(request, "limit", 100, 1, 1000), int_of(request, "before", 0) or MAX_INT
     found = await services.upkeep.operations(request.path_params["name"])
     rows, head = await services.projections.status(), await services.log.head()
-    return listing(request, [body_of(each, rows, head) for each in found[::-1][:limit]], None)
+    left = [each for each in found[::-1] if each.operation_id < before]
+    more = {"before": left[limit - 1].operation_id} if len(left) > limit else None
+    return listing(request, [body_of(each, rows, head) for each in left[:limit]], more)
 
 
 async def operation(services: Services, request: Request) -> Response:

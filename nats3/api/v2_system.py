@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from eventstore import Node, Position, ProjectionStatus, UnknownProjection
 from nats3.api.pages import listing
-from nats3.api.reading import Exact, int_of, only, read_body
+from nats3.api.reading import Exact, int_of, only, read_body, text_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.v2_questions import within
@@ -25,10 +25,13 @@ class SkipV2(Exact):
 
 async def projections(services: Services, request: Request) -> Response:
     """Every version of every projection; `active` is the one that readers see."""
-    only(request, "limit")
-    int_of(request, "limit", 100, 1, 1000)
+    only(request, "limit", "after")
+    limit, after = int_of(request, "limit", 100, 1, 1000), text_of(request, "after") or ""
     head = await services.log.head()
-    return listing(request, [projection_body(row, head) for row in await services.projections.status()], None)
+    rows = [(f"{row.name}:{row.version:09d}", row) for row in await services.projections.status()]
+    left = sorted((place, row) for place, row in rows if place > after)
+    more = {"after": left[limit - 1][0]} if len(left) > limit else None
+    return listing(request, [projection_body(row, head) for _, row in left[:limit]], more)
 
 
 async def projection(services: Services, request: Request) -> Response:
@@ -54,8 +57,12 @@ async def skip(services: Services, request: Request) -> Response:
 
 async def nodes(services: Services, request: Request) -> Response:
     """All nodes that registered and did not leave, oldest first."""
-    only(request, "limit")
-    return listing(request, [node_body(node) for node in await services.nodes()], None)
+    only(request, "limit", "after")
+    limit, after = int_of(request, "limit", 100, 1, 1000), text_of(request, "after") or ""
+    rows = [(f"{format_time(node.started_at)}:{node.node_id}", node) for node in await services.nodes()]
+    left = [(place, node) for place, node in rows if place > after]
+    more = {"after": left[limit - 1][0]} if len(left) > limit else None
+    return listing(request, [node_body(node) for _, node in left[:limit]], more)
 
 
 def projection_body(row: ProjectionStatus, head: Position) -> dict[str, Any]:

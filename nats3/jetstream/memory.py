@@ -221,6 +221,11 @@ class MemoryStreams(Streams):
         return [name for name, stream in self._server.all.items() if stream.takes(subject.encode())]
 
     @override
+    async def every(self) -> list[StreamInfo]:
+        self._server.need_up()
+        return [stream.info() for _, stream in sorted(self._server.all.items())]
+
+    @override
     async def consumers(self, stream: str) -> list[ConsumerInfo]:
         found = self._server.find(stream)
         return [found.consumer_info(consumer) for consumer in found.consumers.values()]

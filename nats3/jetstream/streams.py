@@ -33,6 +33,11 @@ class StreamInfo:
     num_deleted: int
     config: Mapping[str, Any]
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What it takes by itself; a mirror takes nothing."""
+        return tuple(self.config.get("subjects") or ())
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
@@ -104,6 +109,10 @@ class Streams(Protocol):
         """Names of the streams that take what is published on `subject`."""
         ...
 
+    async def every(self) -> list[StreamInfo]:
+        """All streams of the account."""
+        ...
+
     async def consumers(self, stream: str) -> list[ConsumerInfo]: ...
 
     async def make_consumer(self, spec: ConsumerSpec) -> None:
@@ -162,6 +171,10 @@ class JetStreams(Streams):
     @override
     async def by_subject(self, subject: str) -> list[str]:
         return [name async for name in api.pages(self._connection, "STREAM.NAMES", "streams", {"subject": subject})]
+
+    @override
+    async def every(self) -> list[StreamInfo]:
+        return [stream_info(item) async for item in api.pages(self._connection, "STREAM.LIST", "streams")]
 
     @override
     async def consumers(self, stream: str) -> list[ConsumerInfo]:

@@ -105,6 +105,21 @@ class ChunkRange:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamArchived:
+    """What of a stream lies in buckets, over all its lives. `last` is the greatest seq; times are ns."""
+
+    stream: str
+    jobs: int
+    chunks: int
+    messages: int
+    raw_bytes: int
+    stored_bytes: int
+    last: int
+    first_time: int
+    last_time: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkFilter:
     """Which chunks to list: every field that is not None must be equal; `deleted` None means both."""
 
@@ -174,6 +189,15 @@ class Chunks:
         """Up to `limit` chunks recorded after log position `after`, in the order of the log."""
         query = select(*CHUNKS.c).where(CHUNKS.c.position > after, *_filtered(wanted))
         return await self._rows(query.order_by(CHUNKS.c.position).limit(min(limit, MAX_PAGE)))
+
+    async def by_stream(self) -> list[StreamArchived]:
+        """One for each stream of which something lies in a bucket."""
+        c = CHUNKS.c
+        sums = [func.cast(func.sum(column), BigInteger) for column in (c.count, c.raw_bytes, c.stored_bytes)]
+        ends = (func.max(c.last), func.min(c.first_time), func.max(c.last_time))
+        query = select(c.stream, func.count(c.job_id.distinct()), func.count(), *sums, *ends)
+        query = query.where(c.deletion.is_(None)).group_by(c.stream)
+        return [StreamArchived(*row) for row in await self._database.fetch(query)]
 
     async def at(self, position: int) -> ChunkRow | None:
         """The chunk whose event stands at this position of the log."""

@@ -95,5 +95,9 @@ def _scope(order: LoadOrder, position: int, above: int = 0, deleted_after: int |
 
 
 def _indexed(row: ChunkRow) -> IndexedChunk:
-    flushed = ChunkFlushed(**{name: getattr(row, name) for name in _FIELDS})
-    return IndexedChunk(str(row.job_id), row.position, flushed, row.deletion_position)
+    return IndexedChunk(str(row.job_id), row.position, flushed_of(row), row.deletion_position)
+
+
+def flushed_of(row: ChunkRow) -> ChunkFlushed:
+    """The event that recorded the chunk."""
+    return ChunkFlushed(**{name: getattr(row, name) for name in _FIELDS})

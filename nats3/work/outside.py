@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eventstore import EventStore, LogUnavailable
 from nats3.errors import Nats3Error, Unavailable
-from nats3.jetstream.streams import Retention, StreamMissing, Streams
+from nats3.jetstream.streams import Retention, StreamInfo, StreamMissing, Streams
 from nats3.objects.store import AccessDenied
 
 _PATIENCE_S = 3.0
@@ -41,6 +41,14 @@ class Outside:
             return StreamSeen(exists=False)
         except (Nats3Error, TimeoutError):
             return None
+
+    async def every_stream(self) -> list[StreamInfo]:
+        """All streams of the account. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._streams.every()
+        except TimeoutError:
+            raise Unavailable("nats", f"no answer within {_PATIENCE_S:g} s") from None
 
     async def bucket_exists(self, name: str) -> bool | None:
         """None when nobody answers, or may not say."""

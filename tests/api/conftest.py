@@ -29,7 +29,10 @@ from eventstore.audit import Audit
 from nats3.api.app import build
 from nats3.api.services import Services, StreamFacts
 from nats3.api.v1_orders import job_text
+from nats3.errors import Unavailable
+from nats3.jetstream.streams import StreamInfo
 from nats3.job.history import HISTORY, run_entity
+from nats3.objects.memory import MemoryStore
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
 from nats3.views.coverage import CoverageView
@@ -37,6 +40,8 @@ from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
+from nats3.work.index import ViewIndex
+from nats3.work.reading import ChunkReader
 
 
 @dataclass
@@ -53,6 +58,16 @@ class Outside:
 
     async def bucket_exists(self, name: str) -> bool | None:
         return name in self.buckets if self.answers else None
+
+    async def every_stream(self) -> list[StreamInfo]:
+        if not self.answers:
+            raise Unavailable("nats", "it is away")
+        return [
+            StreamInfo(
+                name, 1_700_000_000 * 10**9, facts.retention or "limits", 1, 3, 3, 0, {"subjects": [f"{name}.>"]}
+            )
+            for name, facts in self.streams.items()
+        ]
 
     async def check(self) -> Mapping[str, str | None]:
         return self.faults
@@ -82,6 +97,7 @@ class Api:
     told: Told
     store: PostgresStore
     batcher: Batcher
+    objects: MemoryStore
 
     async def run(self, job_id: str, *events: object) -> int:
         """Say what the job's run would have said, and wait until all views show it."""
@@ -129,6 +145,7 @@ class running:  # noqa: N801 - reads as a verb
         batcher = await stack.enter_async_context(Batcher(store, wake=wake))
         for view in views:
             assert await projector.wait_for(view.name, await store.head(), 10)
+        objects = MemoryStore("archive")
         outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
         services = Services(
             log=store,
@@ -143,13 +160,14 @@ class running:  # noqa: N801 - reads as a verb
             walk=lambda: walk(self._url, 2),
             readiness=outside,
             world=outside,
+            archive=ChunkReader(objects, ViewIndex(store, Chunks(database), projector.wait_for), asyncio.to_thread),
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
             nodes=claims.nodes,
             reporter=told,
         )
         transport = httpx2.ASGITransport(build(services), raise_app_exceptions=False)
         client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://localhost"))
-        return Api(client, services, outside, told, store, batcher)
+        return Api(client, services, outside, told, store, batcher, objects)
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()

@@ -155,6 +155,14 @@ class JetStreamContract:
         assert await world.js.streams.by_subject(f"{world.name}.x") == [world.name]
         assert await world.js.streams.by_subject(f"nobody.{world.name}") == []
 
+    async def test_every_stream_is_listed_as_it_is(self, world: World) -> None:
+        await world.make_stream()
+        await world.fill(3)
+        listed = {info.name: info for info in await world.js.streams.every()}
+        known = await world.js.streams.info(world.name)
+        for name in ("created", "retention", "first", "last", "messages", "subjects"):
+            assert (name, getattr(listed[world.name], name)) == (name, getattr(known, name))
+
     async def test_a_stream_is_made_once_and_not_over_one_that_differs(self, world: World) -> None:
         config = {"name": world.name, "subjects": [f"{world.name}.>"], "storage": "memory", "max_msgs": 7}
         for _ in range(2):

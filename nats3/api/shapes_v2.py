@@ -174,6 +174,7 @@ class Chunk(Shape):
     gap_count: int
     adopted_from: str | None
     deletion: Literal["requested", "done"] | None
+    deletion_position: int | None
 
 
 class Life(Shape):

@@ -7,7 +7,7 @@ missed word of the log delays and never loses.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,12 +22,13 @@ from actors.actor import Actor
 from actors.errors import Kind
 from actors.supervision import StopReason
 from actors.system import ActorSystem, Observer
-from eventstore import Claim, Fence, LogRewound, LogUnavailable, Node, Position, Recorded, Tail
+from eventstore import Claim, Fence, LogRewound, LogUnavailable, Position, Recorded, Tail
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
+from nats3.work.claiming import Claimant, Taking
 from nats3.work.lease import LEASE_S, NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
 from nats3.work.run import Claimed
@@ -75,22 +76,6 @@ class Desk(Protocol):
         ...
 
 
-class Claimant(Protocol):
-    """This node's lease and claims."""
-
-    async def register(self, name: str, lease: float = LEASE_S) -> object: ...
-
-    async def renew(self) -> bool: ...
-
-    async def leave(self) -> None: ...
-
-    async def nodes(self) -> list[Node]: ...
-
-    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
-
-    async def release(self, entity_id: str, fence: Fence) -> bool: ...
-
-
 class Staff(Protocol):
     """Makes the actors, and does what is left to do for a job without one."""
 
@@ -128,6 +113,7 @@ class Office(Observer):
     monotonic: Callable[[], float]
     observer: Observer
     reach: Reach = pass_by
+    _taking: Taking = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,6 +121,9 @@ class Office(Observer):
     _closing: bool = False
     _next_hand_over: float = float("-inf")
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    def __post_init__(self) -> None:
+        self._taking = Taking(self.claims, self.reach)
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -261,7 +250,7 @@ class Office(Observer):
         alive = sum(node.alive for node in await self.claims.nodes())
         share = ceil(len(runnable) / max(1, alive))
         self._hand_over(share, tasks)
-        for claim in await self.claims.take([f"run/{each.job_id}" for each in missing], share - len(self._posts)):
+        for claim in await self._taking.take([f"run/{each.job_id}" for each in missing], share - len(self._posts)):
             await self._start(runnable[claim.entity_id.partition("/")[2]], claim)
 
     def _hand_over(self, share: int, tasks: asyncio.TaskGroup) -> None:
@@ -282,7 +271,6 @@ class Office(Observer):
                 pass
 
     async def _start(self, runnable: Runnable, claim: Claim) -> None:
-        await self.reach("run.after_claim")
         claimed = Claimed(runnable.job_id, runnable.name, claim.fence, count(1))
         self._posts[runnable.job_id] = _Post(claimed)
         with suppress(actor_errors.SystemStopping):  # the claim goes back with all others when the node leaves

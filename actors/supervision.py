@@ -56,6 +56,7 @@ class RestartPolicy:
     first_delay: float = 0.5
     factor: float = 2.0
     longest_delay: float = 30.0
+    longest_wait: float = 3.0  # after a transient fault: what was away may be back at any moment
     jitter: float = 0.2
     restarts: int = 5
     within: float = 60.0
@@ -75,8 +76,10 @@ class RestartPolicy:
                 return GiveUp()
             case Kind.BUG if self._spent(row[:-1], now) >= self.restarts:
                 return GiveUp()
-            case Kind.BUG | Kind.TRANSIENT:
-                return Restart(self._delay(len(row), chance))
+            case Kind.BUG:
+                return Restart(self._delay(len(row), self.longest_delay, chance))
+            case Kind.TRANSIENT:
+                return Restart(self._delay(len(row), self.longest_wait, chance))
             case _:
                 assert_never(kind)
 
@@ -89,7 +92,7 @@ class RestartPolicy:
         """Restarts that the window still remembers."""
         return sum(failure.kind is Kind.BUG and failure.at > now - self.within for failure in before)
 
-    def _delay(self, row: int, chance: float) -> float:
+    def _delay(self, row: int, longest: float, chance: float) -> float:
         # The exponent is capped so that a year of outage does not overflow a float.
-        delay = min(self.longest_delay, self.first_delay * self.factor ** min(row - 1, 64))
+        delay = min(longest, self.first_delay * self.factor ** min(row - 1, 64))
         return delay * (1 - self.jitter * chance)

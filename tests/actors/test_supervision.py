@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,14 @@ def judge(failures: list[Failure], chance: float = 0.0) -> Verdict:
 
 
 def test_the_delay_doubles_from_half_a_second_to_thirty() -> None:
-    delays = [judge(failing(Kind.TRANSIENT, times)) for times in range(1, 9)]
+    patient = replace(LAW, restarts=100)
+    delays = [patient.judge(failing(Kind.BUG, times), 0.0) for times in range(1, 9)]
     assert delays == [Restart(seconds) for seconds in (0.5, 1, 2, 4, 8, 16, 30, 30)]
+
+
+def test_what_was_away_is_looked_for_every_three_seconds_so_that_its_return_is_soon_seen() -> None:
+    delays = [judge(failing(Kind.TRANSIENT, times)) for times in range(1, 6)]
+    assert delays == [Restart(seconds) for seconds in (0.5, 1, 2, 3, 3)]
 
 
 def test_chance_shortens_the_delay_by_at_most_a_fifth() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import selectors
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -197,6 +198,14 @@ def _numbered(numbers: Iterator[int], loop: object, coroutine: Coroutine[Any, An
     return _NumberedTask(next(numbers), coroutine, loop=loop, **settings)
 
 
+class _Blind(selectors.SelectSelector):
+    """Nothing comes from outside, so nobody asks the kernel."""
+
+    def select(self, timeout: float | None = None) -> list[Any]:  # pyright: ignore[reportImplicitOverride]  as above
+        del timeout
+        return []
+
+
 class SeededLoop(asyncio.SelectorEventLoop):
     """An event loop for tests without I/O: the seed decides who runs next, and time jumps to what is due next.
 
@@ -204,7 +213,7 @@ class SeededLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__(_Blind())
         self._seed = seed
         self._order = random.Random(seed)  # noqa: S311  a schedule, no secret
         self._virtual_now = 0.0

@@ -25,7 +25,7 @@ from nats3.work.load_worker import LoadWorker
 from nats3.work.memory import MemoryIndex
 from nats3.work.record import flushed
 from tests.sim.node import Node
-from tests.sim.store_world import BUCKET
+from tests.sim.store_world import BUCKET, Tell
 
 LOAD = "99999999-2222-3333-4444-555555555555"
 RUN = f"run/{LOAD}"
@@ -42,6 +42,7 @@ class World:
     rng: random.Random = field(init=False)
     faults: Counter = field(default_factory=Counter)
     nodes: list = field(default_factory=list)
+    told: list = field(default_factory=list)
 
     def __post_init__(self):
         self.rng = random.Random(f"{self.mode}/{self.seed}")
@@ -197,6 +198,7 @@ async def live(world: World, steps: int = 40) -> list[str]:
         for name, rate in rates.items():
             if world.rng.random() < rate:
                 world.faults[name] += 1
+                world.told.append((asyncio.get_running_loop().time(), name))
                 done = getattr(world, name)()
                 if done is not None:
                     await done
@@ -214,7 +216,12 @@ async def live(world: World, steps: int = 40) -> list[str]:
 
 async def _completed(world: World) -> bool:
     if world.mode == "polling":
-        await asyncio.sleep(200)  # it never ends; by now it has polled often
+        wanted = {message[0] for message in world.selected()}
+        for _ in range(400):
+            await asyncio.sleep(0.5)
+            if wanted <= {int(m.payload) for m in world.jet.all["T"].messages.values() if m.payload != b"foreign"}:
+                break
+        await asyncio.sleep(5)  # it never ends: a few more polls, which must publish nothing
         return True
     for _ in range(600):
         if any(isinstance(event, LoadCompleted) for event in world.log.events(RUN)):
@@ -243,5 +250,15 @@ def check(world: World, *, completed: bool) -> list[str]:
     return wrong
 
 
-def history(seed: int, mode: str) -> list[str]:
-    return run_seeded(seed, lambda: live(World(seed, mode)))
+def history(seed: int, mode: str, steps: int = 40, tell: Tell | None = None) -> list[str]:
+    worlds: list[World] = []
+
+    async def lived() -> list[str]:
+        worlds.append(World(seed, mode))
+        return await live(worlds[0], steps)
+
+    try:
+        return run_seeded(seed, lived)
+    finally:
+        if tell is not None and worlds:
+            tell(*(f"{at:8.2f} s  {what}" for at, what in worlds[0].told), *map(str, worlds[0].log.events(RUN)))

@@ -1,0 +1,56 @@
+"""Every kind of history that is simulated: one seed, one history, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from actors.testing import run_seeded
+from tests.eventstore import test_lives as log_lives
+from tests.sim import lease_world, load_world, store_world
+from tests.sim.store_world import Tell
+
+STEPS = (120, 15, 40, 15, 60, 15, 30, 15)
+"""How long a history is, by its seed: many short ones, some long. Most of what goes wrong needs few steps."""
+
+History = Callable[[int, Tell | None], list[str]]
+
+
+def _store(seed: int, tell: Tell | None, *, retention: str) -> list[str]:
+    return store_world.history(seed, retention, steps=STEPS[seed % len(STEPS)], tell=tell)
+
+
+def _load(seed: int, tell: Tell | None, *, mode: str) -> list[str]:
+    return load_world.history(seed, mode, steps=min(40, STEPS[seed % len(STEPS)]), tell=tell)
+
+
+def _log(seed: int, tell: Tell | None) -> list[str]:
+    """Two nodes, stolen claims, lost answers and one follower of the log: what breaks raises."""
+    del tell
+    run_seeded(seed, lambda: log_lives.live(seed))
+    return []
+
+
+KINDS: dict[str, History] = {
+    **{f"store/{name}": partial(_store, retention=name) for name in ("limits", "interest", "workqueue")},
+    **{f"load/{name}": partial(_load, mode=name) for name in ("auto", "exclusive", "polling")},
+    "lease": lease_world.history,
+    "log": _log,
+}
+
+
+def kind_of(number: int) -> str:
+    """The kind of the history with this number."""
+    place = number % 24
+    if place == 0:
+        return "lease"
+    names = [name for name in KINDS if name != "lease"]
+    return names[place % len(names)]
+
+
+def wrong(kind: str, seed: int, tell: Tell | None = None) -> list[str]:
+    """Whatever a history raises is wrong too."""
+    try:
+        return KINDS[kind](seed, tell)
+    except Exception as error:  # noqa: BLE001 - a world that breaks is a finding
+        return [f"{type(error).__name__}: {error}"[:300]]

@@ -29,7 +29,7 @@ from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
 from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
 from nats3.work.claiming import Claimant, Taking
-from nats3.work.lease import LEASE_S, NodeLease, keep
+from nats3.work.lease import NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
 from nats3.work.run import Claimed
 

@@ -1,74 +1,162 @@
-"""`python -m tests.faults [ROW or F-number or module ...] [--seed N] [--list]`: play rows, print the matrix."""
+"""`python -m tests.faults [sim|kills|rows|planted|swarm|figures|report]`: the proof, whole or one part of it.
+
+Without a part all are run, one after the other; another word plays the rows that it names. Each part prints its seed,
+its count and its duration. `--keep` writes what was found into tests/faults/results.json, `report` puts that into the page.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import random
 import sys
-import tempfile
-import traceback
-from pathlib import Path
-from time import monotonic
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from tests.faults import matrix
-from tests.faults.play import play
-from tests.faults.registry import ROWS, Row
-from tests.faults.servers import servers
+from tests.faults import figures, kills, matrix, planted, results, rows_part, simulate
+from tests.faults.registry import ROWS
+
+HISTORIES = 1_000_000
+say = partial(print, flush=True)
 
 
-def chosen(words: list[str]) -> list[Row]:
-    """All, or those that a word names: a row, a row of the matrix, a module of rows, or `sample`."""
-    rows = list(ROWS.values())
-    if not words:
-        return rows
-    return [
-        each
-        for each in rows
-        if any(word in {each.name, each.room, *each.covers} or (word == "sample" and each.sample) for word in words)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.replace("`", ""))
+    made.add_argument(
+        "words", nargs="*", metavar="PART|ROW", help=f"{', '.join(PARTS)}; or rows, by name, number or module"
+    )
+    made.add_argument("--seed", type=int, help="of everything that is left to chance; printed in any case")
+    made.add_argument("--list", action="store_true", help="what there is to play")
+    made.add_argument("--keep", action="store_true", help="write the result into tests/faults/results.json")
+    made.add_argument("--count", type=int, default=HISTORIES, help="sim: histories")
+    made.add_argument("--replay", metavar="KIND/SEED", help="sim: one history again, told line by line")
+    made.add_argument("--rounds", type=int, default=kills.ROUNDS, help="kills: how often every combination is played")
+    made.add_argument("--share", type=float, help="kills: a sample instead, in percent of a whole run")
+    made.add_argument("--only", help="kills: scenes that begin so")
+    made.add_argument("--minutes", type=float, default=1.0, help="swarm: how long it goes on")
+    made.add_argument("--samples", type=int, default=20, help="figures: of each kind")
+    return made
+
+
+def sim(given: argparse.Namespace) -> int:
+    if given.replay:
+        return 1 if simulate.replay(given.replay, say) else 0
+    say(f"sim: seed {given.seed}, {given.count} histories")
+    done = simulate.simulate(given.count, given.seed, say)
+    say(simulate.told(done))
+    rows = [
+        _row(f"simulated histories: {kind}", count, _bad(done, kind), given.seed, done.seconds)
+        for kind, count in sorted(done.counts.items())
     ]
+    _keep(given, "sim", {"rows": rows})
+    return 1 if done.wrong else 0
 
 
-async def main() -> int:
-    words = sys.argv[1:]
-    seed = random.SystemRandom().randrange(1 << 30)
-    if "--seed" in words:
-        at = words.index("--seed")
-        seed = int(words[at + 1])
-        del words[at : at + 2]
-    rows = chosen([word for word in words if not word.startswith("--")])
-    if "--list" in words:
-        print(*(f"{each.room:10} {each.name}  {' '.join(each.covers)}" for each in rows), sep="\n")
+def _bad(done: simulate.Simulated, kind: str) -> int:
+    return sum(each[0] == kind for each in done.wrong)
+
+
+def run_kills(given: argparse.Namespace) -> int:
+    chance = random.Random(given.seed)
+    worlds = kills.sample(chance, given.share / 100) if given.share else kills.planned(chance, given.rounds)
+    worlds = [each for each in worlds if each[0].startswith(given.only or "")]
+    say(f"kills: seed {given.seed}, {sum(len(strikes) for _, strikes in worlds)} strikes in {len(worlds)} worlds")
+    tally = asyncio.run(kills.run(worlds, given.seed, say))
+    say(kills.told(tally))
+    rows = [
+        _row(f"strikes: {action}", count, 0, given.seed, tally.seconds)
+        for action, count in sorted(tally.strikes.items())
+    ]
+    acknowledged, published = tally.counts["acknowledged"], tally.counts["published"]
+    rows += [
+        _row("worlds of strikes, each checked whole", len(worlds), len(tally.failures), given.seed, tally.seconds),
+        _row(
+            "messages acknowledged to a producer and looked for after the strikes",
+            acknowledged,
+            0,
+            given.seed,
+            tally.seconds,
+        ),
+        _row("messages published by loads and compared with their plan", published, 0, given.seed, tally.seconds),
+    ]
+    _keep(given, "kills", {"rows": rows})
+    return 1 if tally.failures else 0
+
+
+def rows(given: argparse.Namespace) -> int:
+    return rows_part.run(given.words, given.seed, given.keep)
+
+
+def run_planted(given: argparse.Namespace) -> int:
+    return planted.main(given.words)
+
+
+def swarm(given: argparse.Namespace) -> int:
+    return rows_part.run_swarm(given.minutes, given.seed, given.keep)
+
+
+def run_figures(given: argparse.Namespace) -> int:
+    say(f"figures: seed {given.seed}, {given.samples} samples of each")
+    found = asyncio.run(figures.measure(given.samples, given.seed, say))
+    _keep(given, "figures", {"rows": [], "figures": found})
+    return 0 if all(each["holds"] for each in found) else 1
+
+
+def report(given: argparse.Namespace) -> int:
+    del given
+    results.write_page()
+    say(results.table())
+    return 0
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "sim": sim,
+    "kills": run_kills,
+    "rows": rows,
+    "planted": run_planted,
+    "swarm": swarm,
+    "figures": run_figures,
+    "report": report,
+}
+WHOLE = ("rows", "kills", "planted", "swarm", "figures", "sim")
+
+
+def _row(what: str, trials: int, failures: int, seed: int, seconds: float) -> dict[str, Any]:
+    return {"what": what, "trials": trials, "failures": failures, "seed": seed, "seconds": round(seconds)}
+
+
+def _keep(given: argparse.Namespace, part: str, found: dict[str, Any]) -> None:
+    if given.keep:
+        results.keep(part, found)
+
+
+def listed() -> str:
+    lines = [f"part       {name}" for name in PARTS]
+    lines += [f"{each.room:10} {each.name}  {' '.join(each.covers)}" for each in ROWS.values()]
+    return "\n".join([*lines, matrix.table({})])
+
+
+def main(words: list[str]) -> int:
+    given = parser().parse_args(words)
+    given.seed = random.SystemRandom().randrange(1 << 30) if given.seed is None else given.seed
+    if given.list:
+        print(listed())
         return 0
-    print(f"seed {seed}, {len(rows)} rows")
-    outcomes: dict[str, str] = {}
-    began = monotonic()
-    with tempfile.TemporaryDirectory(prefix="nats3-rows-") as directory:
-        async with servers() as started:
-            for each in rows:
-                outcomes[each.name] = await _one(each, started, Path(directory), seed)
-    bad = [name for name, outcome in outcomes.items() if outcome != "passed"]
-    print(matrix.table(outcomes))
-    print(f"{len(rows) - len(bad)} of {len(rows)} rows passed in {monotonic() - began:.0f} s, seed {seed}")
-    for name in bad:
-        print(f"  failed: {name}")
-    return 1 if bad else 0
-
-
-async def _one(each: Row, started: object, directory: Path, seed: int) -> str:
-    began = monotonic()
-    print(f"{each.name} ... ", end="", flush=True)
-    try:
-        notes = await play(each, started, directory, seed)  # type: ignore[arg-type]
-    except Exception as error:  # noqa: BLE001 - a row that fails must not end the others
-        print(f"FAILED after {monotonic() - began:.1f} s\n  {type(error).__name__}: {error}")
-        for note in getattr(error, "__notes__", ()):
-            print("  " + note.replace("\n", "\n  "))
-        if not isinstance(error, AssertionError):
-            traceback.print_exception(error)
-        return "failed"
-    print(f"passed in {monotonic() - began:.1f} s" + "".join(f"; {note}" for note in notes))
-    return "passed"
+    if not given.words:
+        return max([PARTS[name](given) for name in WHOLE])
+    if given.words[0] in PARTS:
+        part = given.words.pop(0)
+        return PARTS[part](given)
+    return rows(given)
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    sys.exit(code)

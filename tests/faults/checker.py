@@ -161,11 +161,11 @@ def archive(log: Log, bucket: Bucket, job: str, verdict: Verdict, *, deleted: bo
         _follows(row, ends, gaps, verdict)
         chunk = _resolved(bucket, row, verdict, deleted=deleted)
         verdict.counts["chunks"] += 1
+        before = tips.get(row["life"], row["life"])
+        tips[row["life"]] = row["sha256"]
         if chunk is None:
             continue
-        before = tips.get(row["life"], row["life"])
         verdict.need(chunk.header["previous_sha256"] == before, f"{row['key']}: linked to another chunk")
-        tips[row["life"]] = row["sha256"]
         found.gaps += [(row["life"], first, last) for first, last in chunk.gaps]
         found.messages += [Archived(row["ordinal"], row["life"], message) for message in chunk.messages]
     verdict.counts["messages"] += len(found.messages)
@@ -320,6 +320,20 @@ def loaded(
     if wanted == found:
         at = next(at for at, (a, b) in enumerate(zip(want, have, strict=True)) if a != b)
         verdict.wrong.append(f"I8 the order differs from place {at} on: {repr(have[at])[:160]}")
+
+
+def loaded_at_least_once(
+    planned: Sequence[tuple[bytes, bytes | None, bytes]],
+    target: Sequence[Kept],
+    verdict: Verdict,
+    write_subject: bytes | None = None,
+) -> None:
+    """I8 where copies are allowed: all that was planned is there, its first copies in order, and nothing else."""
+    want = [(write_subject or subject, header, payload) for subject, header, payload in planned]
+    have = [(kept.subject, given_back(kept.header), kept.payload) for kept in target]
+    verdict.counts["planned"] += len(want)
+    verdict.counts["published"] += len(have)
+    verdict.need(list(dict.fromkeys(have)) == want, "I8 first copies in the target are not the plan")
 
 
 def plan_of(

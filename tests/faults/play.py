@@ -36,8 +36,8 @@ async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[
 
 
 @asynccontextmanager
-async def world(servers: Servers, directory: Path, seed: int) -> AsyncIterator[World]:
-    """A fresh share of the servers, with its nats3 started; all of it is gone afterwards."""
+async def world(servers: Servers, directory: Path, seed: int, *, start: bool = True) -> AsyncIterator[World]:
+    """A fresh share of the servers, with its nats3 started unless said otherwise; all of it is gone afterwards."""
     await servers.heal()
     name = uuid.uuid4().hex[:10].upper()
     place = directory / name
@@ -48,7 +48,8 @@ async def world(servers: Servers, directory: Path, seed: int) -> AsyncIterator[W
     made = World(servers, place, seed, name, database)
     await servers.s3.make_bucket(made.bucket_name)
     try:
-        await made.node_over().start()
+        if start:
+            await made.node_over().start()
         yield made
     finally:
         await made.close()
@@ -59,6 +60,7 @@ async def _clean(servers: Servers, made: World) -> None:
     await servers.heal()
     async with await Plain.connect(servers.nats.url) as nats:
         for stream in (await nats.api("STREAM.NAMES")).get("streams") or []:
-            await nats.api(f"STREAM.DELETE.{stream}")
+            if made.name in stream:  # other worlds may share the server
+                await nats.api(f"STREAM.DELETE.{stream}")
     async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
         await connection.execute(f"DROP DATABASE {made.database} WITH (FORCE)".encode())

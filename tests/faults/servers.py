@@ -62,3 +62,8 @@ async def servers() -> AsyncIterator[Servers]:
 def resident(pid: int) -> int:
     """Bytes of memory that the process holds."""
     return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * PAGE
+
+
+def descriptors(pid: int) -> int:
+    """Files and sockets that the process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

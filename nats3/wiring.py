@@ -35,15 +35,13 @@ from eventstore.migrate import migrate
 from eventstore.relay import Relay
 from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.api.v1_orders import job_text
-from nats3.config import Config, Secret
-from nats3.config import S3Settings as S3Config
+from nats3.config import Config
+from nats3.connections import nats_of, s3_of
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.server import NatsJetStream
-from nats3.jetstream.settings import NatsSettings
 from nats3.jetstream.streams import StreamInfo
-from nats3.objects.client import S3Settings
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
 from nats3.telemetry.listeners import (
@@ -52,6 +50,7 @@ from nats3.telemetry.listeners import (
     LogListener,
     ObjectListener,
     RelayListener,
+    SurveyListener,
     WorkListener,
 )
 from nats3.telemetry.signals import Telemetry
@@ -62,7 +61,10 @@ from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
+from nats3.views.leftover_queries import Leftovers
+from nats3.views.leftovers import LeftoversView
 from nats3.work.budget import Budget
+from nats3.work.catalogue import ViewCatalogue
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
@@ -72,11 +74,12 @@ from nats3.work.outside import Outside
 from nats3.work.pulse import Pulse
 from nats3.work.reading import ChunkReader
 from nats3.work.staff import Workers
+from nats3.work.surveyor import Surveyor
 from nats3.work.tools import InThread, Tools
 
 T = TypeVar("T")
 
-_VIEWS = (JobsView(job_text), ChunksView(), CoverageView())
+_VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
 _RETRY_S = 1.0
 _WALK_PAGE = 500
 """Events that are hashed between two turns of the loop, which others wait for."""
@@ -118,8 +121,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
     async with AsyncExitStack() as lifetimes:
         await _prepare_log(config, telemetry)
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
-        s3 = await lifetimes.enter_async_context(S3Store.open(_s3(config.s3), ObjectListener(telemetry)))
-        nats = await lifetimes.enter_async_context(Connection.open(_nats(config)))
+        s3 = await lifetimes.enter_async_context(S3Store.open(s3_of(config.s3), ObjectListener(telemetry)))
+        nats = await lifetimes.enter_async_context(Connection.open(nats_of(config)))
         log = await _open_log(config, telemetry, lifetimes, works=works)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
@@ -142,7 +145,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             reach=_failpoints(config, telemetry),
         )
         office = _office(log, system, lease, tools, ActorListener(telemetry))
-        for each in (log.projector, log.upkeep, office) if works else ():
+        surveyor = _surveyor(log, tools, SurveyListener(telemetry))
+        for each in (log.projector, log.upkeep, office, surveyor) if works else ():
             await lifetimes.enter_async_context(each)
         relay = _relay(config, telemetry, log, tools)
         if works and config.events.publish:
@@ -225,6 +229,20 @@ def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Rela
     outbox = Outbox(tools.nats, Mailbox(told.stream, told.subject, told.make_stream), tools.log_id, Topics(log.store))
     url = config.postgres.url.reveal()
     return Relay(url, log.tail, "nats_events", outbox, heard=RelayListener(telemetry), node=log.claims.node)
+
+
+def _surveyor(log: Log, tools: Tools, listener: SurveyListener) -> Surveyor:
+    return Surveyor(
+        log.store,
+        log.batcher,
+        log.snapshots,
+        log.claims,
+        log.tail,
+        tools,
+        ViewCatalogue(log.store, Chunks(log.database), Leftovers(log.database), log.projector.wait_for),
+        tools.objects(listener),
+        listener,
+    )
 
 
 def services(node: Node) -> Services:
@@ -332,44 +350,3 @@ def _in_thread(pool: ThreadPoolExecutor) -> InThread:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     return in_thread
-
-
-def _nats(config: Config) -> NatsSettings:
-    told = config.nats
-    return NatsSettings(
-        url=told.url.reveal(),
-        user=told.user,
-        password=_revealed(told.password),
-        token=_revealed(told.token),
-        creds=_path(told.creds),
-        nkey=_path(told.nkey),
-        tls_ca=_path(told.tls_ca),
-        tls_cert=_path(told.tls_cert),
-        tls_key=_path(told.tls_key),
-        tls_hostname=told.tls_hostname,
-        tls_first=told.tls_first,
-        name=f"nats3 {config.node_name}",
-        domain=told.domain,
-        api_prefix=told.api_prefix,
-        inbox_prefix=told.inbox_prefix,
-    )
-
-
-def _s3(told: S3Config) -> S3Settings:
-    return S3Settings(
-        endpoint=told.endpoint,
-        region=told.region,
-        access=told.access,
-        secret=_revealed(told.secret),
-        session_token=_revealed(told.session_token),
-        addressing=told.addressing,
-        in_flight=told.max_concurrency,
-    )
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

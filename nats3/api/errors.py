@@ -176,3 +176,21 @@ class VersionPassed(RequestError):
 
     def __init__(self, job_id: UUID, wanted: str, version: int) -> None:
         super().__init__(f'job {job_id} has ETag "{version}", not {wanted}: get it again, then decide')
+
+
+class SurveyUnderWay(RequestError):
+    """Two rebuilds of one bucket would only be in each other's way."""
+
+    status = 409
+    code = "occupied"
+
+    def __init__(self, survey_id: str, bucket: str) -> None:
+        super().__init__(f"bucket {bucket}: a rebuild is under way, survey {survey_id}; wait for it, or cancel it")
+
+
+class SurveyEnded(RequestError):
+    status = 409
+    code = "nothing_under_way"
+
+    def __init__(self, survey_id: str) -> None:
+        super().__init__(f"survey {survey_id} has ended")

@@ -83,6 +83,13 @@ def _said_of(check: Callable[[str, str], object], field: str, value: str | None)
     return None
 
 
+def checked_place(bucket: str | None, prefix: str | None) -> None:
+    """Where to look for objects. Raises Unfit."""
+    faults = [fault for fault in (bucket and _bucket(bucket), _prefix(prefix)) if fault]
+    if faults:
+        raise Unfit(faults)
+
+
 def _bucket(name: str) -> Invalid | None:
     if _BUCKET.fullmatch(name) and ".." not in name:
         return None

@@ -13,10 +13,12 @@ from starlette.responses import Response
 from nats3.api import (
     docs_page,
     openapi,
+    says_archive,
     says_v1,
     says_v2,
     system,
     v1,
+    v2_archive,
     v2_chunks,
     v2_entities,
     v2_events,
@@ -101,6 +103,12 @@ VERSION_2 = (
     Entry("POST", "/api/v2/projections/{name}/return", v2_projections.return_to_before, "admin", "show the version before", says_v2.PROJECTION_RETURN),
     Entry("GET", "/api/v2/projections/{name}/operations", v2_projections.operations, "read", "what was asked of a view", says_v2.OPERATIONS_LIST),
     Entry("GET", "/api/v2/projections/{name}/operations/{id}", v2_projections.operation, "read", "how far it is", says_v2.OPERATION_GET),
+    Entry("POST", "/api/v2/archive/rebuilds", v2_archive.rebuild, "admin", "make the index anew out of a bucket", says_archive.REBUILD),
+    Entry("POST", "/api/v2/archive/verifications", v2_archive.verify, "operate", "hold index and buckets together", says_archive.VERIFY),
+    Entry("GET", "/api/v2/archive/surveys", v2_archive.get_all, "read", "what was asked of buckets, newest first", says_archive.SURVEYS_LIST),
+    Entry("GET", "/api/v2/archive/surveys/{id}", v2_archive.get, "read", "how far it is, and what it counted", says_archive.SURVEY_GET),
+    Entry("GET", "/api/v2/archive/surveys/{id}/findings", v2_archive.findings, "read", "what it found, one by one", says_archive.FINDINGS_LIST),
+    Entry("POST", "/api/v2/archive/surveys/{id}/cancel", v2_archive.cancel, "operate", "end it", says_archive.CANCEL),
     Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes", says_v2.NODES_LIST),
 )
 

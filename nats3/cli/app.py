@@ -27,6 +27,7 @@ COMMANDS = (
     ("job", "nats3.cli.audit:job", "What happened to a job."),
     ("events", "nats3.cli.audit:events", "Read the event log."),
     ("projections", "nats3.cli.projections:app", "The tables made from the event log."),
+    ("archive", "nats3.cli.archive:app", "Hold buckets and index together: verify, rebuild the index."),
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),
     ("config", "nats3.cli.settings:app", "Show and check the settings of the server."),
     ("serve", "nats3.cli.serving:serve", "Run the server."),

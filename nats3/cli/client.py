@@ -12,6 +12,7 @@ from nats3 import __version__
 from nats3.cli.exits import BY_STATUS, Exit, Refused
 
 TIMEOUT_S = 30.0
+LARGEST_PAGE = 1000
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -33,7 +34,7 @@ class Api:
     def items(self, path: str, most: int, **query: str | None) -> list[dict[str, Any]]:
         """At most `most` items of a list, page after page as the server links them."""
         items: list[dict[str, Any]] = []
-        answer = self._send("GET", path, {**query, "limit": str(most)})
+        answer = self._send("GET", path, {**query, "limit": str(min(most, LARGEST_PAGE))})
         while True:
             items += self._decoded(answer)["items"]
             following = answer.links.get("next", {}).get("url")

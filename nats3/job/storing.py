@@ -93,12 +93,29 @@ class ObjectsCondemned:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectsSwept:
+    """Condemned objects were deleted from the bucket, or found to be gone."""
+
+    bucket: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumersForgotten:
+    """The job is deleted, and nothing of it is left in NATS that would pin the stream's messages."""
+
+    stream: str
+
+
 StoringEvent = (
     LifeOpened
     | LifeContinued
     | GapObserved
     | ChunkFlushed
     | ObjectsCondemned
+    | ObjectsSwept
+    | ConsumersForgotten
     | RunActivated
     | RunDegraded
     | RunRecovered
@@ -108,10 +125,18 @@ StoringEvent = (
     | RunFailed
 )
 
-STORING_EVENTS = (LifeOpened, LifeContinued, GapObserved, ChunkFlushed, ObjectsCondemned)
+STORING_EVENTS = (
+    LifeOpened,
+    LifeContinued,
+    GapObserved,
+    ChunkFlushed,
+    ObjectsCondemned,
+    ObjectsSwept,
+    ConsumersForgotten,
+)
 
 
-FOLD = 1
+FOLD = 2
 """Raise it when `evolve` makes something else of the same events: states that were kept are then folded anew."""
 
 
@@ -154,10 +179,22 @@ def evolve(state: Storing, event: StoringEvent) -> Storing:
             written = state.written if life in state.written else state.written | {life}
             flushed = replace(state, tip=event.sha256, last_chunk=event, written=written)
             return _settled_to(flushed, life, event.last)
-        case ObjectsCondemned(keys=keys):
-            return replace(state, condemned=state.condemned | set(keys))
+        case ObjectsCondemned() | ObjectsSwept() | ConsumersForgotten():
+            return replace(state, condemned=_condemned(state.condemned, event))
         case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
             return replace(state, condition=condition_after(event))
+        case _:
+            assert_never(event)
+
+
+def _condemned(before: frozenset[str], event: ObjectsCondemned | ObjectsSwept | ConsumersForgotten) -> frozenset[str]:
+    match event:
+        case ObjectsCondemned(keys=keys):
+            return before | set(keys)
+        case ObjectsSwept(keys=keys):
+            return before - set(keys)
+        case ConsumersForgotten():
+            return before
         case _:
             assert_never(event)
 

@@ -132,6 +132,23 @@ class RelayListener:
 
 
 @dataclass(frozen=True, slots=True)
+class SurveyListener:
+    """What the walks over buckets tell, and the patient store that they use."""
+
+    telemetry: Telemetry
+
+    def walked(self, task: str, outcome: str, reason: str) -> None:
+        self.telemetry.surveyed(task, outcome, reason)
+
+    def failed(self, operation: str, reason: str, attempt: int) -> None:
+        self.telemetry.dependency_failed("s3", "", f"{operation}: {reason}", attempt)
+
+    def recovered(self, operation: str) -> None:
+        del operation
+        self.telemetry.dependency_back("s3", "")
+
+
+@dataclass(frozen=True, slots=True)
 class HttpListener:
     """What the API tells of its requests."""
 

@@ -235,6 +235,13 @@ class Telemetry:
         self.metrics.duplicates.labels(self._label(job)).inc(count)
         self.log.info("duplicates dropped by NATS", job=job, count=count)
 
+    # --- surveys ----------------------------------------------------------------------------------------------------
+
+    def surveyed(self, task: str, outcome: str, reason: str) -> None:
+        """A walk over a bucket has ended."""
+        write = self.log.warning if outcome == "failed" else self.log.info
+        write("survey ended", task=task, outcome=outcome, **({"reason": reason} if reason else {}))
+
     # --- dependencies -----------------------------------------------------------------------------------------------
 
     def object_stored(self, size: int) -> None:

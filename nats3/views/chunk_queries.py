@@ -199,6 +199,17 @@ class Chunks:
         query = query.where(c.deletion.is_(None)).group_by(c.stream)
         return [StreamArchived(*row) for row in await self._database.fetch(query)]
 
+    async def total(self, wanted: ChunkFilter) -> int:
+        """How many chunks the filter takes."""
+        query = select(func.count()).select_from(CHUNKS).where(*_filtered(wanted))
+        return (await self._database.fetch(query))[0][0]
+
+    async def places(self, wanted: ChunkFilter) -> list[tuple[str, str, str]]:
+        """Bucket, prefix and stream under which chunks of the filter lie, in order."""
+        c = CHUNKS.c
+        query = select(c.bucket, c.prefix, c.stream).where(*_filtered(wanted)).distinct()
+        return [(row[0], row[1], row[2]) for row in await self._database.fetch(query.order_by(*query.selected_columns))]
+
     async def at(self, position: int) -> ChunkRow | None:
         """The chunk whose event stands at this position of the log."""
         rows = await self._rows(select(*CHUNKS.c).where(CHUNKS.c.position == position))

@@ -45,7 +45,7 @@ class ViewIndex(ChunkIndex, PlanIndex):
     @override
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:
         row = await self._chunks.covering(UUID(job_id), life, seq)
-        return None if row is None else _indexed(row)
+        return None if row is None else indexed(row)
 
     @override
     async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
@@ -64,7 +64,7 @@ class ViewIndex(ChunkIndex, PlanIndex):
     ) -> list[IndexedChunk]:
         scope = _scope(order, position, deleted_after=position)
         rows = await self._chunks.of_life(scope, UUID(planned.job_id), planned.life, after_seq, limit)
-        return [_indexed(row) for row in rows if row.first <= planned.last]
+        return [indexed(row) for row in rows if row.first <= planned.last]
 
     @override
     async def held(self, chunk: IndexedChunk) -> bytes:
@@ -94,7 +94,7 @@ def _scope(order: LoadOrder, position: int, above: int = 0, deleted_after: int |
     )
 
 
-def _indexed(row: ChunkRow) -> IndexedChunk:
+def indexed(row: ChunkRow) -> IndexedChunk:
     return IndexedChunk(str(row.job_id), row.position, flushed_of(row), row.deletion_position)
 
 

@@ -40,6 +40,7 @@ from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
+from nats3.views.leftovers import LeftoversView
 from nats3.work.index import ViewIndex
 from nats3.work.reading import ChunkReader
 
@@ -139,7 +140,7 @@ class running:  # noqa: N801 - reads as a verb
         stack.push_async_callback(audit.close)
         wake = asyncio.Event()
         tail = await stack.enter_async_context(Tail(store, wake))
-        views = (JobsView(job_text), ChunksView(), CoverageView())
+        views = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
         projector = await stack.enter_async_context(Projector(self._url, store, tail, views))
         upkeep = await stack.enter_async_context(Upkeep(self._url, store, tail, views, node=claims.node))
         batcher = await stack.enter_async_context(Batcher(store, wake=wake))

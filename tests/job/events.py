@@ -25,7 +25,24 @@ from nats3.job.running import (
     RunRecovered,
     RunStopped,
 )
-from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued, LifeOpened, ObjectsCondemned
+from nats3.job.storing import (
+    ChunkFlushed,
+    ConsumersForgotten,
+    GapObserved,
+    LifeContinued,
+    LifeOpened,
+    ObjectsCondemned,
+    ObjectsSwept,
+)
+from nats3.job.surveying import (
+    Finding,
+    SurveyAsked,
+    SurveyCancelled,
+    WalkBegun,
+    WalkEnded,
+    WalkFound,
+    WalkProgressed,
+)
 from nats3.life import Opening
 
 TIME = 1_763_900_000_123_456_789
@@ -114,6 +131,16 @@ EVENTS: dict[str, object] = {
     "gap_observed": GapObserved(LIFE, 61, 70, "purged"),
     "chunk_flushed": CHUNK,
     "objects_condemned": ObjectsCondemned("archive", ("a", "b"), "unlinked"),
+    "objects_swept": ObjectsSwept("archive", ("a", "b")),
+    "consumers_forgotten": ConsumersForgotten("ORDERS"),
+    "survey_asked": SurveyAsked("verify", "archive", "cold", JOB, deep=True),
+    "survey_cancelled": SurveyCancelled("enough"),
+    "walk_begun": WalkBegun(7, "node-a"),
+    "walk_found": WalkFound(
+        (Finding("missing", "archive", "k", JOB, 1, 9, "it is gone"), Finding("hole", "archive", "l"))
+    ),
+    "walk_progressed": WalkProgressed("chunks", "4711", 10, 20, {"bytes": 5}),
+    "walk_ended": WalkEnded("failed", {"bytes": 9}, "the bucket is gone"),
     "load_planned": LoadPlanned((RANGE,), 99, 3, 30, 2, 3),
     "load_extended": LoadExtended((RANGE, RANGE), 120, 1, 10),
     "target_bound": TargetBound("COPY", TIME, 12, "atomic"),

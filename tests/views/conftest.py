@@ -20,8 +20,9 @@ from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
+from nats3.views.leftovers import LeftoversView
 
-VIEWS = (JobsView(job_text), ChunksView(), CoverageView())
+VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
 
 
 @dataclass

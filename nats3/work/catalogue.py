@@ -1,0 +1,70 @@
+"""The index as a survey asks it: the views `chunks` and `leftovers`, after they have caught up with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+from typing_extensions import override
+
+from eventstore import EventStore, LogUnavailable, Position
+from nats3.errors import Unavailable
+from nats3.job.surveying import SurveyAsked
+from nats3.views.chunk_queries import ChunkFilter, Chunks
+from nats3.views.leftover_queries import Leftovers
+from nats3.work.index import indexed
+from nats3.work.tools import IndexedChunk
+from nats3.work.verify import Catalogue
+
+_VIEWS = ("chunks", "leftovers")
+_PATIENCE_S = 10.0
+
+
+class ViewCatalogue(Catalogue):
+    """`wait_for(name, position, timeout)` is the projector's."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        chunks: Chunks,
+        leftovers: Leftovers,
+        wait_for: Callable[[str, Position, float], Awaitable[bool]],
+    ) -> None:
+        self._store = store
+        self._chunks = chunks
+        self._leftovers = leftovers
+        self._wait_for = wait_for
+
+    @override
+    async def fresh(self) -> int:
+        try:
+            head = await self._store.head()
+        except LogUnavailable as away:
+            raise Unavailable("postgres", away.reason) from away
+        for view in _VIEWS:
+            if not await self._wait_for(view, head, _PATIENCE_S):
+                raise Unavailable("postgres", f"the view {view} has not reached log position {head}")
+        return head
+
+    @override
+    async def chunks(self, asked: SurveyAsked, after: int, limit: int) -> list[IndexedChunk]:
+        return [indexed(row) for row in await self._chunks.page(_filter(asked), limit, after)]
+
+    @override
+    async def total(self, asked: SurveyAsked) -> int:
+        return await self._chunks.total(_filter(asked))
+
+    @override
+    async def places(self, asked: SurveyAsked) -> list[tuple[str, str, str]]:
+        return await self._chunks.places(_filter(asked, deleted=None))
+
+    @override
+    async def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
+        if not keys:
+            return set()
+        return await self._chunks.recorded(bucket, keys) | await self._leftovers.condemned(bucket, keys)
+
+
+def _filter(asked: SurveyAsked, *, deleted: bool | None = False) -> ChunkFilter:
+    job_id = None if asked.job_id is None else UUID(asked.job_id)
+    return ChunkFilter(job_id=job_id, bucket=asked.bucket, deleted=deleted)

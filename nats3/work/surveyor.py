@@ -1,0 +1,185 @@
+"""Walks the surveys that were asked for, one after the other, on whichever node comes first; another goes on when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from actors import errors as actor_errors
+from eventstore import Batcher, Claim, EventStore, Fence, LogRewound, LogUnavailable, Position, Tail
+from nats3.errors import Nats3Error, Unavailable
+from nats3.job.history import HISTORY, types_of
+from nats3.job.surveying import FOLD, SurveyAsked, SurveyOutcome, Walk, WalkBegun, WalkEnded, walk_entity
+from nats3.objects.store import ObjectStore
+from nats3.work.endure import sole
+from nats3.work.history_writer import Runs
+from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
+from nats3.work.rebuild import Rebuild
+from nats3.work.tools import Tools
+from nats3.work.verify import Catalogue, Verify
+from nats3.work.walk import Cancelled, WalkLog
+
+LOOK_S = 5.0
+"""How often a node looks for surveys whose node has died."""
+
+_AGAIN_S = 1.0
+_PAGE = 1000
+_START = Position(0)
+_WALK = FoldedState(Walk, FOLD)
+_TYPES = types_of(SurveyAsked, WalkEnded)
+_PASSING = (Unavailable, LogUnavailable, actor_errors.Transient, actor_errors.Conflict)
+
+
+class Claimant(Protocol):
+    """This node's claims."""
+
+    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
+
+    async def release(self, entity_id: str, fence: Fence) -> bool: ...
+
+
+class SurveySignals(Protocol):
+    """What a surveyor tells."""
+
+    def walked(self, task: str, outcome: str, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Surveyor:
+    """One per node; an async context manager. `objects` is patient: it waits while S3 is away."""
+
+    store: EventStore
+    batcher: Batcher
+    snapshots: Keeper
+    claims: Claimant
+    tail: Tail
+    tools: Tools
+    catalogue: Catalogue
+    objects: ObjectStore
+    signals: SurveySignals
+    _open: set[str] = field(default_factory=set[str])
+    _read_to: Position = field(default=_START)
+    _seen: Position = field(default=_START)
+    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _task: asyncio.Task[None] = field(init=False)
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._task = self._tasks.create_task(self.run(), name="surveys")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._look()
+                walked = await self._walk_one()
+            except (*_PASSING, actor_errors.Fenced):
+                walked = False
+            if not walked:
+                await self._until_asked()
+
+    async def _until_asked(self) -> None:
+        """Wait for something to be asked, or a while."""
+        try:
+            async with asyncio.timeout(LOOK_S), aclosing(self.tail.follow(self._seen)) as pages:
+                async for page in pages:
+                    if any(event.type in _TYPES for event in page):
+                        return
+        except (TimeoutError, LogRewound, LogUnavailable):
+            return
+
+    async def _look(self) -> None:
+        """What is asked and not walked to its end; a log that was restored from an older copy is read anew."""
+        self._seen = await self.store.head()
+        if self._seen < self._read_to:
+            self._open, self._read_to = set(), _START
+        while page := await self.store.read_log(self._read_to, _PAGE, _TYPES):
+            for event in page:
+                survey_id = event.entity_id.partition("/")[2]
+                if isinstance(HISTORY.decode(event), SurveyAsked):
+                    self._open.add(survey_id)
+                else:
+                    self._open.discard(survey_id)
+            self._read_to = page[-1].position
+
+    async def _walk_one(self) -> bool:
+        """Whether there was one that no living node walks."""
+        for claim in await self.claims.take([walk_entity(each) for each in sorted(self._open)], 1):
+            try:
+                await self._walk(claim)
+            finally:
+                await self._release(claim)
+            return True
+        return False
+
+    async def _release(self, claim: Claim) -> None:
+        try:
+            await self.claims.release(claim.entity_id, claim.fence)
+        except LogUnavailable:
+            return  # it comes free with this node's lease
+
+    async def _walk(self, claim: Claim) -> None:
+        survey_id = claim.entity_id.partition("/")[2]
+        log = Log(self.store, self.batcher, HISTORY, self.snapshots)
+        journal = RunJournal(claim.entity_id, claim.fence, log, _WALK, actor=self.tools.node)
+        walk = WalkLog(survey_id, self.store, journal, self.tools.monotonic)
+        begun = False
+        while True:
+            try:
+                await walk.recover()
+                if walk.state.ended is not None:
+                    return
+                if not begun:
+                    await walk.emit(WalkBegun(claim.fence, self.tools.node))
+                    begun = True
+                await self._end(walk, *await self._outcome(walk))
+            except _PASSING:
+                await self.tools.sleep(_AGAIN_S)
+            else:
+                return
+
+    async def _outcome(self, walk: WalkLog) -> tuple[SurveyOutcome, str, str]:
+        """How it ended, why, and what was asked; faults that pass are raised."""
+        asked = await walk.asked()
+        if asked is None:
+            return "cancelled", "", ""
+        try:
+            await self._perform(asked, walk)
+        except Cancelled:
+            return "cancelled", "", asked.task
+        except (*_PASSING, actor_errors.Fenced):
+            raise
+        except Exception as fault:  # noqa: BLE001 - whatever it met is told to who asked for it
+            return "failed", _reason(fault), asked.task
+        return "done", "", asked.task
+
+    async def _perform(self, asked: SurveyAsked, walk: WalkLog) -> None:
+        try:
+            if asked.task == "verify":
+                await Verify(asked, walk, self.catalogue, self.objects, self.tools).run()
+            else:
+                runs = Runs(self.claims, self.store, self.batcher, self.snapshots, node=self.tools.node)
+                await Rebuild(asked, walk, self.catalogue, self.objects, self.tools, runs).run()
+        except BaseExceptionGroup as group:
+            raise sole(group) from None
+
+    async def _end(self, walk: WalkLog, outcome: SurveyOutcome, reason: str, task: str) -> None:
+        await walk.settle()
+        await walk.emit(WalkEnded(outcome, dict(walk.counts), reason))
+        self.signals.walked(task, outcome, reason)
+
+
+def _reason(fault: Exception) -> str:
+    text = str(fault) if isinstance(fault, Nats3Error) else f"{type(fault).__name__}: {fault}"
+    return text[:1000]

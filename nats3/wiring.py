@@ -33,6 +33,7 @@ from eventstore import (
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
 from eventstore.relay import Relay
+from nats3.api.entrance import Entrance
 from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.config import Config
@@ -110,6 +111,7 @@ class Node:
     log: Log
     outside: Outside
     archive: ChunkReader
+    entrance: Entrance
 
 
 @asynccontextmanager
@@ -160,8 +162,11 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             asyncio.sleep,
         )
         await lifetimes.enter_async_context(_beside(pulse.run()))
+        entrance = Entrance.open(log.store, required=config.server.asks_always, per_second=config.limits.requests)
+        seen = await _insist(entrance.look, telemetry)
+        await lifetimes.enter_async_context(_beside(entrance.watch(log.tail, seen)))
         outside = Outside(log.store, tools.nats.streams, s3.bucket_exists)
-        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread))
+        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread), entrance)
 
 
 @asynccontextmanager
@@ -265,7 +270,9 @@ def services(node: Node) -> Services:
         exposition=node.telemetry.exposition,
         nodes=node.log.claims.nodes,
         reporter=HttpListener(node.telemetry),
+        entrance=node.entrance,
         hosts=LOOPBACK | {told.host} | set(told.hosts),
+        metrics_public=told.metrics_public,
     )
 
 

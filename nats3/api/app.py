@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from nats3.api.door import Door, require_role
 from nats3.api.guard import CRASHED, Guard
-from nats3.api.problems import Problem, answer, problem_of
+from nats3.api.problems import Problem, answer
 from nats3.api.routes import ROUTES, Entry
 from nats3.api.services import Services
 
@@ -21,7 +22,7 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def build(services: Services) -> Starlette:
-    """The API over these services. Nothing is opened or closed by it."""
+    """The API over these services. Nothing is opened or closed by it. Raises Undeclared."""
     app = Starlette(
         routes=[_route(services, path, entries) for path, entries in _by_path(ROUTES).items()],
         middleware=[Middleware(Guard, services=services)],
@@ -39,21 +40,11 @@ def _by_path(entries: tuple[Entry, ...]) -> Mapping[str, list[Entry]]:
 
 
 def _route(services: Services, path: str, entries: list[Entry]) -> Route:
-    """One path, all its methods, so that 405 can name them."""
-    by_method: dict[str, Entry] = {entry.method: entry for entry in entries}
-
-    async def call(request: Request) -> Response:
-        request.scope["nats3.route"] = path
-        entry = by_method["GET" if request.method == "HEAD" else request.method]
-        try:
-            return await entry.endpoint(services, request)
-        except Exception as error:
-            problem = problem_of(error)
-            if problem is None:
-                raise
-            return answer(problem, request.scope["path"])
-
-    return Route(path, call, methods=list(by_method))
+    """One path, all its methods, so that 405 can name them. Raises Undeclared."""
+    for entry in entries:
+        require_role(entry)
+    by_method = {entry.method: entry for entry in entries}
+    return Route(path, Door(services, dict(by_method)), methods=list(by_method))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

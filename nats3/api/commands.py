@@ -10,7 +10,7 @@ from uuid import UUID
 
 from eventstore import Append, Appended, Fence, NewEvent, Position, Recorded, Version, VersionConflict
 from nats3.api.errors import Contended, JobMissing, NotAllowed, VersionPassed
-from nats3.api.services import Services
+from nats3.api.services import Services, Writer
 from nats3.errors import Unavailable
 from nats3.job.history import HISTORY, job_entity
 from nats3.job.order import Kind, Order, kind_of
@@ -133,11 +133,16 @@ class Commands:
 
     async def _append(self, job_id: UUID, expected: Version, event: NewEvent, who: Who) -> Appended:
         append = Append(job_entity(job_id), expected, Fence(0), (event,), who.actor, who.correlation_id)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._writer.append(append)
-        except TimeoutError:
-            raise Unavailable("postgres", "an append took too long; whether it was recorded is not known") from None
+        return await recorded(self._writer, append)
+
+
+async def recorded(writer: Writer, append: Append) -> Appended:
+    """Append, waiting for Postgres only so long. Raises VersionConflict, Stopped, Unavailable."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await writer.append(append)
+    except TimeoutError:
+        raise Unavailable("postgres", "an append took too long; whether it was recorded is not known") from None
 
 
 def _matches(if_match: str, version: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from math import ceil
 from typing import ClassVar
 from uuid import UUID
 
@@ -23,6 +25,11 @@ class RequestError(Nats3Error):
     def faults(self) -> Sequence[Invalid]:
         """The single fields at fault, when they are known."""
         return ()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer says beside its text."""
+        return {"Retry-After": "5"} if self.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 class NotJson(RequestError):
@@ -66,6 +73,65 @@ class UnknownHost(RequestError):
 
     def __init__(self) -> None:
         super().__init__("the Host header names no host of this server; add it to server.hosts")
+
+
+class Unauthenticated(RequestError):
+    """Who asks is not known, or no longer: come with a token that is valid."""
+
+    status = 401
+    code = "unauthenticated"
+
+    @property
+    @override
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="nats3"'}
+
+
+class Forbidden(RequestError):
+    """Who asks is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class OutOfScope(RequestError):
+    """An order for what the token does not reach."""
+
+    status = 403
+    code = "out_of_scope"
+
+    def __init__(self, faults: Sequence[Invalid]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self._faults = tuple(faults)
+
+    @property
+    @override
+    def faults(self) -> Sequence[Invalid]:
+        return self._faults
+
+
+class CrossSite(RequestError):
+    """A browser was made to send this by a page of somebody else."""
+
+    status = 403
+    code = "cross_site"
+
+    def __init__(self) -> None:
+        super().__init__("a page of another site sent this: commands are taken from pages of this server alone")
+
+
+class TooOften(RequestError):
+    status = 429
+    code = "too_often"
+
+    def __init__(self, wait: float) -> None:
+        self._seconds = max(1, ceil(wait))
+        super().__init__(f"too many requests: come again in {self._seconds} s")
+
+    @property
+    @override
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self._seconds)}
 
 
 class Unfit(RequestError):

@@ -34,7 +34,7 @@ async def follow(services: Services, request: Request, question: Question) -> Re
         return Response(media_type=_MEDIA, headers=_HEADERS)
     if not services.streams.take():
         raise TooManyStreams(services.streams.limit)
-    return _Answer(services.streams, frames(services.tail, question, after))
+    return _Answer(services.streams, frames(services, question, after))
 
 
 async def _begin(services: Services, request: Request) -> Position:
@@ -63,7 +63,7 @@ class _Answer(StreamingResponse):
             self._places.give_back()
 
 
-async def frames(tail: Follower, question: Question, cursor: Position) -> AsyncIterator[bytes]:
+async def frames(services: Services, question: Question, cursor: Position) -> AsyncIterator[bytes]:
     """A frame per event that is asked for, for ever; ends when an older copy of the log takes its place.
 
     Every other frame is an id alone: who has seen no event that he asked for knows from it where to go on.
@@ -72,14 +72,15 @@ async def frames(tail: Follower, question: Question, cursor: Position) -> AsyncI
     while True:
         try:
             async with asyncio.timeout(STILL_HERE_S):
-                page = await _page_after(tail, cursor)
+                page = await _page_after(services.tail, cursor)
         except TimeoutError:
             yield f": still here\nid: {cursor}\n\n".encode()
             continue
         except LogRewound:
             return
         cursor = page[-1].position
-        yield b"".join(frame(event) for event in page if question.fits(event))
+        seen = await services.sees([event for event in page if question.fits(event)])
+        yield b"".join(frame(event) for event in seen)
 
 
 async def _page_after(tail: Follower, cursor: Position) -> Sequence[Recorded]:

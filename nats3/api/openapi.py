@@ -24,6 +24,7 @@ _DESCRIPTION = (
     " original nats-s3-connector; version 2, below /api/v2, has resources, pages, problems and the event log. Answers may"
     " have fields that are not described here yet: pass over what you do not know."
 )
+_BEARER = "A token, n3_..., as `nats3 token create` makes it. On loopback none is needed until the first one is made."
 _UUID = {"type": "string", "format": "uuid"}
 _DIGITS = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 _PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
@@ -32,6 +33,7 @@ _PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "/operations/{id}": _DIGITS,
     "/events/{position}": _DIGITS,
     "/entities/{id}": {"type": "string", "pattern": "^(job|run)/[0-9a-f-]{36}$"},
+    "/tokens/{id}": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "/projections/{name}": {"type": "string", "pattern": "^[a-z_]{1,60}$", "examples": ["jobs"]},
 }
 """By what stands before them in the path; any other is a text."""
@@ -150,6 +152,7 @@ def document(entries: Iterable[Row]) -> dict[str, Any]:
             "schemas": dict(sorted(components.schemas.items())),
             "responses": dict(sorted(components.responses.items())),
             "headers": _headers(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": _BEARER}},
         },
     }
 
@@ -178,6 +181,8 @@ def _operation(entry: Row, components: _Components) -> dict[str, Any]:
         "x-role": entry.role,
         "parameters": [*_in_path(entry.path), *map(_parameter, (*says.query, *says.headers))],
     }
+    if entry.role != "open":
+        operation["security"] = [{"token": []}]
     if says.takes is not None:
         operation["requestBody"] = _body(says.takes, components)
     return operation | {"responses": dict(sorted(answers.items()))}
@@ -190,6 +195,8 @@ def _always(entry: Row) -> Iterable[int]:
         yield from _WITH_BODY
     if is_version_2(entry.path) and "{" in entry.path:
         yield from (400, 404)
+    if entry.role != "open":
+        yield from (401, 403, 429)
 
 
 def operation_id(method: str, path: str) -> str:

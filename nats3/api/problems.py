@@ -49,8 +49,7 @@ def problem_of(error: Exception) -> Problem | None:
     """None for what is a bug of ours."""
     match error:
         case RequestError():
-            headers = RETRY if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-            return Problem(error.status, error.code, str(error), tuple(error.faults), error.shape, headers)
+            return Problem(error.status, error.code, str(error), tuple(error.faults), error.shape, dict(error.headers))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
         case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore() | NotPoison():

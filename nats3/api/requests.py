@@ -6,14 +6,13 @@ from uuid import UUID
 
 from starlette.requests import Request
 
+from nats3.api.callers import caller_of
 from nats3.api.commands import Who
-
-ANONYMOUS = "anonymous"
 
 
 def who_of(request: Request) -> Who:
     """Who asks, under the id that the guard gave the request."""
-    return Who(ANONYMOUS, request.scope["nats3.request_id"])
+    return Who(caller_of(request).principal, request.scope["nats3.request_id"])
 
 
 def request_id_of(given: str | None, made: UUID) -> UUID:

@@ -14,6 +14,7 @@ from nats3.api import (
     docs_page,
     openapi,
     says_archive,
+    says_tokens,
     says_v1,
     says_v2,
     system,
@@ -29,6 +30,7 @@ from nats3.api import (
     v2_runs,
     v2_streams,
     v2_system,
+    v2_tokens,
     v2_verify,
 )
 from nats3.api.services import Services
@@ -110,6 +112,10 @@ VERSION_2 = (
     Entry("GET", "/api/v2/archive/surveys/{id}/findings", v2_archive.findings, "read", "what it found, one by one", says_archive.FINDINGS_LIST),
     Entry("POST", "/api/v2/archive/surveys/{id}/cancel", v2_archive.cancel, "operate", "end it", says_archive.CANCEL),
     Entry("GET", "/api/v2/nodes", v2_system.nodes, "read", "the nodes", says_v2.NODES_LIST),
+    Entry("POST", "/api/v2/tokens", v2_tokens.create, "admin", "make a token; its text is told once", says_tokens.CREATE),
+    Entry("GET", "/api/v2/tokens", v2_tokens.get_all, "admin", "tokens, without their secrets", says_tokens.LIST),
+    Entry("GET", "/api/v2/tokens/{id}", v2_tokens.get, "admin", "a token, without its secret", says_tokens.GET),
+    Entry("DELETE", "/api/v2/tokens/{id}", v2_tokens.revoke, "admin", "revoke a token, at once and everywhere", says_tokens.REVOKE),
 )
 
 

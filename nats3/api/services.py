@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from os import urandom
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID, uuid4
 
 from eventstore import Append, Appended, Node, Operation, Position, ProjectionStatus, Recorded, Verified, Version
 from eventstore.audit import Page, Question
+from nats3.api.entrance import Entrance
+from nats3.job.order import Order
 from nats3.message import Batch
 from nats3.selection import Selection
 from nats3.views.chunk_queries import Chunks
@@ -185,13 +188,23 @@ STREAMS = 50
 Walk: TypeAlias = Callable[[], AsyncGenerator[Verified]]
 """Walks the hash chain of the whole log, telling how far it is; the last word is the verdict. Raises LogUnavailable."""
 
+
+async def _all(events: Sequence[Recorded]) -> Sequence[Recorded]:
+    return events
+
+
+def _anything(job_id: UUID, order: Order) -> None:
+    del job_id, order
+
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`exposition` takes an Accept header and gives the body and content type of /metrics; `hosts` are the names that
-    a Host header may give, without ports ("*" allows any).
+    a Host header may give, without ports ("*" allows any). `sees` leaves of events those that the caller may know of;
+    `require_within` raises OutOfScope for an order that the caller may not give.
     """
 
     log: Log
@@ -210,7 +223,12 @@ class Services:
     exposition: Callable[[str], tuple[bytes, str]]
     nodes: Callable[[], Awaitable[Sequence[Node]]]
     reporter: Reporter
+    entrance: Entrance
     hosts: frozenset[str] = LOOPBACK
     new_id: Callable[[], UUID] = uuid4
+    chance: Callable[[int], bytes] = urandom
+    metrics_public: bool = False
+    sees: Callable[[Sequence[Recorded]], Awaitable[Sequence[Recorded]]] = _all
+    require_within: Callable[[UUID, Order], None] = _anything
     streams: Slots = field(default_factory=lambda: Slots(STREAMS))
     walks: Slots = field(default_factory=lambda: Slots(1))

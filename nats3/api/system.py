@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from nats3.api.callers import caller_of
 from nats3.api.problems import RETRY
 from nats3.api.services import Services
 
@@ -18,12 +19,14 @@ async def health(_services: Services, _request: Request) -> Response:
     return JSONResponse({"status": "alive"})
 
 
-async def ready(services: Services, _request: Request) -> Response:
-    """200 only when NATS, Postgres and S3 answer; else 503 with what each said."""
+async def ready(services: Services, request: Request) -> Response:
+    """200 only when NATS, Postgres and S3 answer; else 503, with what each said for who may read."""
     findings = await services.readiness.check()
     faults = {name: fault for name, fault in findings.items() if fault is not None}
     if not faults:
         return PlainTextResponse("ready")
+    if caller_of(request).role is None:
+        return JSONResponse({"error": "not ready: come with a token to see why"}, 503, RETRY)
     text = "; ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))
     return JSONResponse({"error": f"not ready: {text}", "faults": faults}, 503, RETRY)
 

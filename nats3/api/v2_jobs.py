@@ -44,6 +44,7 @@ async def create(services: Services, request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     job_id = services.new_id() if key is None else uuid5(IDEMPOTENT, _key(key))
     order = order_of(await read_json(request), job_id)
+    services.require_within(job_id, order)
     warnings = await warnings_of(services.world, order)
     if flag_of(request, "dry_run"):
         plan = await preview(services, order) if isinstance(order, LoadOrder) else None

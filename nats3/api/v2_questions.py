@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from eventstore import Position, Recorded
 from eventstore.audit import Question
+from nats3.access.tokens import SHOWN_WITHOUT
 from nats3.api.errors import BadQuery
 from nats3.api.reading import MAX_INT, int_of, text_of
 from nats3.api.services import Services
@@ -100,5 +101,5 @@ def event_body(event: Recorded) -> dict[str, Any]:
         "actor": event.actor,
         "correlation_id": None if event.correlation_id is None else str(event.correlation_id),
         "causation_position": event.causation_position,
-        "data": event.data,
+        "data": {name: value for name, value in event.data.items() if name != SHOWN_WITHOUT},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
@@ -17,6 +18,7 @@ from nats3.errors import Nats3Error
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 SERVER_HELP = f"URL of the server; else NATS3_URL, else {DEFAULT_SERVER}."
+FILE_HELP = "File that holds the token to show to the server; else NATS3_TOKEN."
 OUTPUT_HELP = "Form of data; else NATS3_OUTPUT, else table."
 HELP = "Keep NATS JetStream messages in S3 for good, and play them back exactly."
 
@@ -29,6 +31,7 @@ COMMANDS = (
     ("projections", "nats3.cli.projections:app", "The tables made from the event log."),
     ("archive", "nats3.cli.archive:app", "Hold buckets and index together: verify, rebuild the index."),
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),
+    ("token", "nats3.cli.token:app", "Make, list and revoke tokens."),
     ("config", "nats3.cli.settings:app", "Show and check the settings of the server."),
     ("serve", "nats3.cli.serving:serve", "Run the server."),
     ("dev", "nats3.dev.command:dev", "Run the server with a NATS, a Postgres and an S3 of its own."),
@@ -53,21 +56,33 @@ def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     server: Annotated[str | None, Parameter(help=SERVER_HELP)] = None,
     output: Annotated[Form | None, Parameter(name=("--output", "-o"), help=OUTPUT_HELP)] = None,
+    token_file: Annotated[Path | None, Parameter(help=FILE_HELP)] = None,
 ) -> int:
     """Find the command, give it the session, run it."""
     command, bound, ignored = app.parse_args(tokens)
-    if not ignored and (server or output):
-        raise Refused(Exit.USAGE, "--server and --output mean nothing to this command")
-    given = {name: _session(server, output) for name in ignored}
+    if not ignored and (server or output or token_file):
+        raise Refused(Exit.USAGE, "--server, --output and --token-file mean nothing to this command")
+    given = {name: _session(server, output, token_file) for name in ignored}
     result: object = command(*bound.args, **bound.kwargs, **given)
     return result if isinstance(result, int) else Exit.OK
 
 
-def _session(server: str | None, output: str | None) -> Session:
+def _session(server: str | None, output: str | None, token_file: Path | None) -> Session:
     form = output or os.environ.get("NATS3_OUTPUT") or "table"
     if form not in FORMS:
         raise Refused(Exit.USAGE, f"NATS3_OUTPUT: {form} is none of {', '.join(FORMS)}")
-    return Session(server or os.environ.get("NATS3_URL") or DEFAULT_SERVER, standard(form))
+    return Session(server or os.environ.get("NATS3_URL") or DEFAULT_SERVER, standard(form), _token(token_file))
+
+
+def _token(file: Path | None) -> str | None:
+    """Never an option: other users of a machine can read command lines, and shells remember them."""
+    named = file or (Path(os.environ["NATS3_TOKEN_FILE"]) if os.environ.get("NATS3_TOKEN_FILE") else None)
+    if named is None:
+        return os.environ.get("NATS3_TOKEN") or None
+    try:
+        return named.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise Refused(Exit.USAGE, f"the token cannot be read from {named}: {fault}") from None
 
 
 def main() -> int:

@@ -19,12 +19,12 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 class Api:
     """One server. Every method gives the decoded answer or raises Refused."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, token: str | None = None) -> None:
         self.server = (server if "://" in server else f"http://{server}").rstrip("/")
         self._client = httpx2.Client(
             base_url=self.server,
             timeout=TIMEOUT_S,
-            headers={"User-Agent": f"nats3-cli/{__version__}"},
+            headers={"User-Agent": f"nats3-cli/{__version__}"} | _shown(token),
             trust_env=urlsplit(self.server).hostname not in LOOPBACK,  # a proxy knows nothing of our loopback
         )
 
@@ -92,6 +92,14 @@ class Api:
             f"{self.server} cannot be reached ({_reason(error)}): is `nats3 serve` running there? "
             "Name another by --server URL or NATS3_URL",
         )
+
+
+def _shown(token: str | None) -> dict[str, str]:
+    if token is None:
+        return {}
+    if not (token.isascii() and token.isprintable()):
+        raise Refused(Exit.USAGE, "the token holds characters that no token has: look at NATS3_TOKEN or the file")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _given(query: Mapping[str, str | None] | None) -> dict[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +20,13 @@ class Session:
 
     server: str
     output: Output
+    token: str | None = field(default=None, repr=False)
 
     @cached_property
     def api(self) -> Api:
         from nats3.cli.client import Api  # noqa: PLC0415 - `--help` and `config` need no HTTP client
 
-        return Api(self.server)
+        return Api(self.server, self.token)
 
 
 Given = Annotated[Session, Parameter(parse=False)]

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -255,7 +254,7 @@ def _check_together(reading: _Reading) -> None:
 
 def _check_bind(reading: _Reading) -> None:
     addr = reading.value(known.SERVER_ADDR)
-    if reading.value(known.SERVER_INSECURE_BIND) or _is_loopback(addr.host):
+    if reading.value(known.SERVER_INSECURE_BIND) or addr.is_loopback:
         return
     told = reading.told.get(known.SERVER_ADDR.key)
     reading.fault(
@@ -277,17 +276,10 @@ def _check_failpoints(reading: _Reading) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _build(reading: _Reading) -> Config:
     value = reading.value
     return Config(
-        server=ServerSettings(value(known.SERVER_ADDR), value(known.SERVER_INSECURE_BIND), value(known.SERVER_HOSTS)),
+        server=_server(reading),
         nats=_nats(reading),
         postgres=PostgresSettings(
             value(known.POSTGRES_URL),
@@ -304,7 +296,7 @@ def _build(reading: _Reading) -> Config:
             max_concurrency=value(known.S3_MAX_CONCURRENCY),
         ),
         log=LogSettings(value(known.LOG), value(known.LOG_FORMAT)),
-        limits=LimitSettings(value(known.LIMITS_MEMORY)),
+        limits=LimitSettings(value(known.LIMITS_MEMORY), value(known.LIMITS_REQUESTS)),
         events=EventSettings(
             value(known.EVENTS_PUBLISH),
             value(known.EVENTS_STREAM),
@@ -313,6 +305,17 @@ def _build(reading: _Reading) -> Config:
         ),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
         failpoints=value(known.FAILPOINTS),
+    )
+
+
+def _server(reading: _Reading) -> ServerSettings:
+    value = reading.value
+    return ServerSettings(
+        addr=value(known.SERVER_ADDR),
+        insecure_bind=value(known.SERVER_INSECURE_BIND),
+        hosts=value(known.SERVER_HOSTS),
+        auth=value(known.SERVER_AUTH),
+        metrics_public=value(known.SERVER_METRICS_PUBLIC),
     )
 
 

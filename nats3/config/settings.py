@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from nats3.config import read
-from nats3.config.values import Address, Addressing, Level, LogFormat, Secret
+from nats3.config.values import Address, Addressing, Auth, Level, LogFormat, Secret
 from nats3.failpoint import Failpoint
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class Setting(Generic[T]):
 LEVELS: tuple[Level, ...] = ("trace", "debug", "info", "warn", "error")
 _LEVEL: Callable[[str], Level] = read.one_of(LEVELS)
 _FORMATS: tuple[LogFormat, ...] = ("auto", "json", "console")
+_AUTHS: tuple[Auth, ...] = ("auto", "required")
 _ADDRESSINGS: tuple[Addressing, ...] = ("auto", "path", "virtual")
 
 
@@ -81,6 +82,17 @@ SERVER_HOSTS: Setting[tuple[str, ...]] = Setting(
     (),
     "nats3.example.org",
     "names, by commas, that a Host header may hold beside our own; * for any",
+)
+
+SERVER_AUTH: Setting[Auth] = Setting(
+    "server.auth",
+    read.one_of(_AUTHS),
+    "auto",
+    "required",
+    "who needs a token: required says everyone; auto nobody on loopback, until the first token is made",
+)
+SERVER_METRICS_PUBLIC: Setting[bool] = Setting(
+    "server.metrics_public", read.switch, False, "true", "answer /metrics without a token"
 )
 
 NATS_CONTEXT: Setting[str | None] = Setting(
@@ -181,9 +193,12 @@ EVENTS_SUBJECT: Setting[str] = Setting(
 LIMITS_MEMORY: Setting[int] = Setting(
     "limits.memory", read.size(16 * MIB), 256 * MIB, "256MB", "bytes of messages on their way, over all jobs"
 )
+LIMITS_REQUESTS: Setting[int] = Setting(
+    "limits.requests", read.whole(0, 1_000_000), 200, "200", "requests a second that one token may make; 0 for any"
+)
 
 SETTINGS = tuple(cast("Setting[object]", value) for value in tuple(globals().values()) if isinstance(value, Setting))
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 
-OTHER_VARIABLES = frozenset({"NATS3_CONFIG", "NATS3_URL", "NATS3_OUTPUT"})
-"""Variables that are no settings of the server: where its file is; what the command line talks to and prints."""
+OTHER_VARIABLES = frozenset({"NATS3_CONFIG", "NATS3_URL", "NATS3_OUTPUT", "NATS3_TOKEN", "NATS3_TOKEN_FILE"})
+"""Variables that are no settings of the server: where its file is; what the command line talks to, shows to it and prints."""

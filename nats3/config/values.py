@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,6 +15,7 @@ from nats3.failpoint import Failpoint
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
+Auth = Literal["auto", "required"]
 Addressing = Literal["auto", "path", "virtual"]
 
 
@@ -44,6 +46,14 @@ class Address:
     host: str
     port: int
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
     @override
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -51,7 +61,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the API listens. `insecure_bind` allows other machines in although no token is asked for.
+    """Where the API listens. `insecure_bind` allows other machines in although no token is asked for and no TLS spoken.
 
     `hosts` are names that a Host header may hold beside those of loopback and of the bind; lower case, without port.
     """
@@ -59,6 +69,13 @@ class ServerSettings:
     addr: Address
     insecure_bind: bool
     hosts: tuple[str, ...] = ()
+    auth: Auth = "auto"
+    metrics_public: bool = False
+
+    @property
+    def asks_always(self) -> bool:
+        """Whether a token is needed even while none was ever made."""
+        return self.auth == "required" or not (self.insecure_bind or self.addr.is_loopback)
 
     @property
     def host(self) -> str:
@@ -130,9 +147,10 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """`memory`: bytes that messages on their way may take, over all jobs of this node."""
+    """`memory`: bytes that messages on their way may take, over all jobs of this node; `requests`: a second, per token."""
 
     memory: int
+    requests: int = 200
 
 
 @dataclass(frozen=True, slots=True)

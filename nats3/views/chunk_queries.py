@@ -26,11 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from nats3.access.scope import Scope as Reach
 from nats3.views.chunks import COLUMNS, ChunkRow
 from nats3.views.database import Database
+from nats3.views.job_queries import JOBS, one_of, seen_by
 
 MAX_PAGE = 1000
 _KEYS_PER_QUESTION = 5000
+_EVERYTHING = Reach()
 
 _TEXTS = frozenset(
     {
@@ -132,14 +135,19 @@ class ChunkFilter:
 class Chunks:
     """Reads the view. Every method raises Unavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Reach = _EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
+
+    def within(self, scope: Reach) -> Chunks:
+        """The same view as a caller of this scope sees it."""
+        return Chunks(self._database, scope)
 
     async def planned(self, scope: Scope, limit: int = MAX_PAGE, after: PlanKey | None = None) -> list[ChunkRow]:
         """A page in the order of replay: created, ordinal, first seq. `plan_key` of the last row is the next `after`."""
         c = CHUNKS.c
         order = (c.created, c.ordinal, c.first, c.position)
-        query = select(*c).where(*_within(scope)).order_by(*order).limit(limit)
+        query = select(*c).where(*self._seen(), *_within(scope)).order_by(*order).limit(limit)
         if after is not None:
             query = query.where(tuple_(*order) > tuple_(*after))
         return await self._rows(query)
@@ -159,20 +167,22 @@ class Chunks:
         sums = [func.min(c.first), func.max(c.last), func.count()]
         sums += [func.cast(func.sum(column), BigInteger) for column in (c.count, c.raw_bytes, c.stored_bytes)]
         sums += [func.min(c.first_time), func.max(c.last_time)]
-        query = select(*life, *sums).where(*_within(scope)).group_by(*life)
+        query = select(*life, *sums).where(*self._seen(), *_within(scope)).group_by(*life)
         query = query.order_by(c.created, c.ordinal, func.min(c.first), c.job_id)
         return [ChunkRange(*row) for row in await self._database.fetch(query)]
 
     async def of_life(self, scope: Scope, job_id: UUID, life: str, after_seq: int, limit: int) -> list[ChunkRow]:
         """Chunks of the scope in one life by one job with last > `after_seq`, in seq order."""
         c = CHUNKS.c
-        query = select(*c).where(*_within(scope), c.job_id == job_id, c.life == life, c.last > after_seq)
+        query = select(*c).where(*self._seen(), *_within(scope), c.job_id == job_id, c.life == life, c.last > after_seq)
         return await self._rows(query.order_by(c.last).limit(limit))
 
     async def covering(self, job_id: UUID, life: str, seq: int) -> ChunkRow | None:
         """The chunk that settled this seq, None when none did. A seq in it may be one of its gaps."""
         c = CHUNKS.c
-        query = select(*c).where(c.job_id == job_id, c.life == life, c.last >= seq).order_by(c.last).limit(1)
+        query = (
+            select(*c).where(*self._seen(), c.job_id == job_id, c.life == life, c.last >= seq).order_by(c.last).limit(1)
+        )
         rows = await self._rows(query)
         return rows[0] if rows and rows[0].previous_seq < seq else None
 
@@ -187,7 +197,7 @@ class Chunks:
 
     async def page(self, wanted: ChunkFilter, limit: int = 100, after: int = 0) -> list[ChunkRow]:
         """Up to `limit` chunks recorded after log position `after`, in the order of the log."""
-        query = select(*CHUNKS.c).where(CHUNKS.c.position > after, *_filtered(wanted))
+        query = select(*CHUNKS.c).where(*self._seen(), CHUNKS.c.position > after, *_filtered(wanted))
         return await self._rows(query.order_by(CHUNKS.c.position).limit(min(limit, MAX_PAGE)))
 
     async def by_stream(self) -> list[StreamArchived]:
@@ -196,7 +206,7 @@ class Chunks:
         sums = [func.cast(func.sum(column), BigInteger) for column in (c.count, c.raw_bytes, c.stored_bytes)]
         ends = (func.max(c.last), func.min(c.first_time), func.max(c.last_time))
         query = select(c.stream, func.count(c.job_id.distinct()), func.count(), *sums, *ends)
-        query = query.where(c.deletion.is_(None)).group_by(c.stream)
+        query = query.where(*self._seen(), c.deletion.is_(None)).group_by(c.stream)
         return [StreamArchived(*row) for row in await self._database.fetch(query)]
 
     async def total(self, wanted: ChunkFilter) -> int:
@@ -212,8 +222,16 @@ class Chunks:
 
     async def at(self, position: int) -> ChunkRow | None:
         """The chunk whose event stands at this position of the log."""
-        rows = await self._rows(select(*CHUNKS.c).where(CHUNKS.c.position == position))
+        rows = await self._rows(select(*CHUNKS.c).where(*self._seen(), CHUNKS.c.position == position))
         return rows[0] if rows else None
+
+    def _seen(self) -> Iterator[Condition]:
+        c, scope = CHUNKS.c, self._scope
+        yield from (
+            one_of(column, part) for column, part in ((c.stream, scope.streams), (c.bucket, scope.buckets)) if part
+        )
+        if scope.jobs:
+            yield c.job_id.in_(select(JOBS.c.job_id).where(*seen_by(scope)))
 
     async def _rows(self, query: Executable) -> list[ChunkRow]:
         return [_row(row) for row in await self._database.fetch(query)]

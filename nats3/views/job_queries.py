@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Executable,
     Integer,
@@ -18,12 +20,15 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    cast,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
+from nats3.access.scope import Scope, like
 from nats3.job.order import Kind, Order
 from nats3.job.states import State
 from nats3.views.database import Database
@@ -32,6 +37,7 @@ from nats3.views.jobs import COLUMNS
 
 MAX_PAGE = 1000
 MAX_ANSWERS = 2000
+_EVERYTHING = Scope()
 
 _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | JSONB]] = {
     "job_id": Uuid,
@@ -107,17 +113,22 @@ class Runnable:
 class Jobs:
     """Reads the view. A deleted job is not there for anyone. Every method raises Unavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = _EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
+
+    def within(self, scope: Scope) -> Jobs:
+        """The same view as a caller of this scope sees it."""
+        return Jobs(self._database, scope)
 
     async def get(self, job_id: UUID) -> JobRow | None:
         """The job's row, None when there is no such job."""
-        found = await self._rows(_living().where(JOBS.c.job_id == job_id))
+        found = await self._rows(self._living().where(JOBS.c.job_id == job_id))
         return found[0] if found else None
 
     async def page(self, wanted: JobFilter, limit: int = 100, before: int | None = None) -> list[JobRow]:
         """Up to `limit` jobs, newest first, created before log position `before`: that of the last row goes on."""
-        query = _filtered(_living(), wanted)
+        query = _filtered(self._living(), wanted)
         if before is not None:
             query = query.where(JOBS.c.created_position < before)
         return await self._rows(query.order_by(JOBS.c.created_position.desc()).limit(min(limit, MAX_PAGE)))
@@ -134,7 +145,7 @@ class Jobs:
     async def answers(self, wanted: JobFilter, before: int | None = None, limit: int = MAX_ANSWERS) -> Answers:
         """The same jobs as `page`, as the view keeps them written out."""
         c = JOBS.c
-        query = _filtered(select(c.answer, c.created_position).where(c.wanted != "deleted"), wanted)
+        query = _filtered(self._living(c.answer, c.created_position), wanted)
         if before is not None:
             query = query.where(c.created_position < before)
         page = query.order_by(c.created_position.desc()).limit(limit).subquery()
@@ -149,15 +160,28 @@ class Jobs:
 
     async def runnable(self) -> list[Runnable]:
         """Jobs that are wanted and have not ended, oldest first."""
-        query = _living().where(JOBS.c.wanted == "active", ~JOBS.c.completed, JOBS.c.condition != "failed")
+        query = self._living().where(JOBS.c.wanted == "active", ~JOBS.c.completed, JOBS.c.condition != "failed")
         return [_runnable(row) for row in await self._rows(query.order_by(JOBS.c.created_position))]
+
+    def _living(self, *columns: Column[Any]) -> Select[*tuple[object, ...]]:
+        """What is in sight of the scope; whole rows unless columns are named."""
+        return select(*(columns or _ROW)).where(JOBS.c.wanted != "deleted", *seen_by(self._scope))
 
     async def _rows(self, query: Executable) -> list[JobRow]:
         return [JobRow(*row) for row in await self._database.fetch(query)]
 
 
-def _living() -> Select[*tuple[object, ...]]:
-    return select(*_ROW).where(JOBS.c.wanted != "deleted")
+def seen_by(scope: Scope) -> Iterator[ColumnElement[bool]]:
+    """Conditions on a row of `jobs`: what `Scope.sees` says of it."""
+    c = JOBS.c
+    if scope.jobs:
+        yield or_(one_of(c.name, scope.jobs), cast(c.job_id, Text).in_(scope.jobs))
+    yield from (one_of(column, part) for column, part in ((c.stream, scope.streams), (c.bucket, scope.buckets)) if part)
+
+
+def one_of(column: ColumnElement[Any], patterns: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a text fits one of these patterns of a scope."""
+    return or_(*(column.like(like(pattern), escape="\\") for pattern in patterns))
 
 
 def _filtered(query: Select[*tuple[object, ...]], wanted: JobFilter) -> Select[*tuple[object, ...]]:

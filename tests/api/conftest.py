@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
 from uuid import UUID
 
 import httpx2
@@ -27,6 +29,8 @@ from eventstore import (
 )
 from eventstore.audit import Audit
 from nats3.api.app import build
+from nats3.api.entrance import Entrance
+from nats3.api.rates import Rate, Rates
 from nats3.api.services import Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.errors import Unavailable
@@ -89,6 +93,16 @@ class Told:
 
 
 @dataclass
+class Clock:
+    """The wall clock by which tokens expire, as a test has set it."""
+
+    now: datetime = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
 class Api:
     """A client and what stands behind it."""
 
@@ -99,6 +113,7 @@ class Api:
     store: PostgresStore
     batcher: Batcher
     objects: MemoryStore
+    clock: Clock
 
     async def run(self, job_id: str, *events: object) -> int:
         """Say what the job's run would have said, and wait until all views show it."""
@@ -126,8 +141,9 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
 class running:  # noqa: N801 - reads as a verb
     """The application on a database; leaving it ends all it began."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, required: bool = False) -> None:
         self._url = url
+        self._required = required
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Api:
@@ -147,6 +163,17 @@ class running:  # noqa: N801 - reads as a verb
         for view in views:
             assert await projector.wait_for(view.name, await store.head(), 10)
         objects = MemoryStore("archive")
+        clock = Clock()
+        entrance = Entrance(
+            store,
+            required=self._required,
+            now=clock,
+            rates=Rates(Rate(0, 0), monotonic),
+            refusals=Rates(Rate(0, 0), monotonic),
+        )
+        seen = await entrance.look()
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(tasks.create_task(entrance.watch(tail, seen)).cancel)
         outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
         services = Services(
             log=store,
@@ -165,10 +192,11 @@ class running:  # noqa: N801 - reads as a verb
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
             nodes=claims.nodes,
             reporter=told,
+            entrance=entrance,
         )
         transport = httpx2.ASGITransport(build(services), raise_app_exceptions=False)
         client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://localhost"))
-        return Api(client, services, outside, told, store, batcher, objects)
+        return Api(client, services, outside, told, store, batcher, objects, clock)
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()

@@ -54,6 +54,9 @@ class Recorded:
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     asked: list[tuple[str, object]] = field(default_factory=list)
 
+    tokens: list[str | None] = field(default_factory=list)
+    """What each request gave as Authorization."""
+
     later: dict[str, list[object]] = field(default_factory=dict)
     headers: list[dict[str, str]] = field(default_factory=list)
 
@@ -80,6 +83,7 @@ def api() -> Iterator[Recorded]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             line = f"{self.command} {self.path}"
+            recorded.tokens.append(self.headers.get("authorization"))
             recorded.asked.append((line, json.loads(body) if body else None))
             recorded.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, headers, raw = recorded.answers.get(line, (404, {"Content-Type": "text/plain"}, b"Not Found"))

@@ -55,7 +55,10 @@ def test_the_schema_knows_every_key_of_the_file_and_no_other():
 
 def test_a_global_option_that_a_command_cannot_use_is_refused():
     done = nats3("serve", "-o", "json", env=plain())
-    assert (done.returncode, done.stderr) == (2, "nats3: --server and --output mean nothing to this command\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "nats3: --server, --output and --token-file mean nothing to this command\n",
+    )
 
 
 @pytest.mark.parametrize("words", [("serve",), ("serve", "--addr", "127.0.0.1:0")])

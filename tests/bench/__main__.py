@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import api_rows, data_rows, log_rows, machine
+from tests.bench import api_rows, data_rows, log_rows, machine, more_log_rows
 from tests.bench.figures import Figure, as_json, history_line, table
 from tests.bench.house import housed
 from tests.bench.rows import QUICK, Row, Size
@@ -33,6 +33,9 @@ ROWS: dict[str, Row] = {
     "memory": data_rows.memory,
     "append": log_rows.append,
     "projection": log_rows.projection,
+    "start": more_log_rows.start,
+    "page": more_log_rows.page,
+    "reference": more_log_rows.reference,
     "api": api_rows.listing,
     "lists": api_rows.lists,
 }

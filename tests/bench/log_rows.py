@@ -52,7 +52,7 @@ class Log:
 
 
 @asynccontextmanager
-async def _log(house: House) -> AsyncGenerator[Log]:
+async def the_log(house: House) -> AsyncGenerator[Log]:
     name = f"bench_{uuid4().hex[:8]}"
     async with await psycopg.AsyncConnection.connect(house.stack.postgres_url, autocommit=True) as connection:
         await connection.execute(f"CREATE DATABASE {name}".encode())
@@ -66,16 +66,16 @@ async def _log(house: House) -> AsyncGenerator[Log]:
         await store.close()
 
 
-def _plain(count: int) -> tuple[NewEvent, ...]:
+def plain_events(count: int) -> tuple[NewEvent, ...]:
     text = "x" * 285
     return tuple(NewEvent("noted", {"text": text, "n": 1}) for _ in range(count))
 
 
-async def _write(log: Log, calls: int, events: int) -> list[float]:
+async def write(log: Log, calls: int, events: int) -> list[float]:
     """One entity, one append after the other; how long each took."""
     entity, took = f"run/{uuid4()}", []
     for call in range(calls):
-        append = Append(entity, Version(call * events), Fence(0), _plain(events))
+        append = Append(entity, Version(call * events), Fence(0), plain_events(events))
         began = time.perf_counter()
         await log.batcher.append(append)
         took.append(time.perf_counter() - began)
@@ -83,16 +83,16 @@ async def _write(log: Log, calls: int, events: int) -> list[float]:
 
 
 async def append(house: House, size: Size) -> list[Figure]:
-    async with _log(house) as log:
-        await _write(log, 50, 1)
-        alone = await _write(log, max(50, size.events // 10), 1)
+    async with the_log(house) as log:
+        await write(log, 50, 1)
+        alone = await write(log, max(50, size.events // 10), 1)
         each = max(1, size.events // WRITERS)
         began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            writers = [tasks.create_task(_write(log, each, 1)) for _ in range(WRITERS)]
+            writers = [tasks.create_task(write(log, each, 1)) for _ in range(WRITERS)]
         together = WRITERS * each / (time.perf_counter() - began)
         many = [seconds for writer in writers for seconds in writer.result()]
-        batches = await _write(log, max(5, size.events // BATCH), BATCH)
+        batches = await write(log, max(5, size.events // BATCH), BATCH)
     return [
         Figure("append, one after the other", len(alone) / sum(alone), "ev/s", at_least(600), said="1 event a call"),
         *latencies("append, one after the other", alone, (None, at_most(5))),
@@ -103,7 +103,7 @@ async def append(house: House, size: Size) -> list[Figure]:
     ]
 
 
-def _flushed(seq: int) -> NewEvent:
+def chunk_said(seq: int) -> NewEvent:
     """A chunk as a store job records it; larger than the 300 bytes of the other rows."""
     return HISTORY.encode(
         ChunkFlushed(
@@ -118,12 +118,12 @@ def _flushed(seq: int) -> NewEvent:
 
 async def _record(log: Log, entity: str, version: int, count: int) -> int:
     """Append chunks to a run; the last position."""
-    events = tuple(_flushed(version + number + 1) for number in range(count))
+    events = tuple(chunk_said(version + number + 1) for number in range(count))
     return (await log.batcher.append(Append(entity, Version(version), Fence(0), events))).last
 
 
 async def projection(house: House, size: Size) -> list[Figure]:
-    async with _log(house) as log:
+    async with the_log(house) as log:
         lags = await _lags(log, size.events // 4)
         rebuilt, swap, reads = await _rebuild(log, 5 * size.events)
     return [

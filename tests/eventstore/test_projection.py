@@ -133,6 +133,36 @@ async def test_a_killed_connection_in_every_place_leaves_each_event_applied_once
     assert await rows(log_url) == [("run/a", 150 * 151 // 2, 150)]
 
 
+@dataclass
+class Killed(Sums):
+    """Its connection is killed so many times, after the checkpoint was moved or after the effect was written as well."""
+
+    url: str = ""
+    effect_first: bool = False
+    left: int = 3
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        if not self.left:
+            await super().apply(connection, events)
+            return
+        self.left -= 1
+        if self.effect_first:
+            await super().apply(connection, events)
+        await rows(self.url, f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        await connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("effect_first", [False, True])
+async def test_a_kill_between_checkpoint_effect_and_commit_leaves_neither(
+    store: PostgresStore, log_url: str, *, effect_first: bool
+) -> None:
+    await store.append([an_append("run/a", count=7)])
+    view = Killed(url=log_url, effect_first=effect_first)
+    async with projecting(log_url, store, view) as projector:
+        assert await projector.wait_for("sums", Position(7), 15)
+    assert (await rows(log_url), view.left) == ([("run/a", 28, 7)], 0)
+
+
 async def test_the_effect_of_an_owner_that_was_superseded_is_rolled_back(store: PostgresStore, log_url: str) -> None:
     await store.append([an_append("run/a")])
     events = await store.read_log(Position(0), 10)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults [sim|kills|rows|planted|swarm|figures|report]`: the proof, whole or one part of it.
+"""`python -m tests.faults [sim|log|kills|rows|planted|swarm|figures|report]`: the proof, whole or one part of it.
 
 Without a part all are run, one after the other; another word plays the rows that it names. Each part prints its seed,
 its count and its duration. `--keep` writes what was found into tests/faults/results.json, `report` puts that into the page.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.faults import figures, kills, matrix, planted, results, rows_part, simulate
+from tests.faults import figures, kills, matrix, planted, proofs, results, rows_part, simulate
 from tests.faults.registry import ROWS
 
 HISTORIES = 1_000_000
@@ -93,6 +93,10 @@ def run_planted(given: argparse.Namespace) -> int:
     return planted.main(given.words)
 
 
+def log(given: argparse.Namespace) -> int:
+    return asyncio.run(proofs.main([*given.words, "--seed", str(given.seed)]))
+
+
 def swarm(given: argparse.Namespace) -> int:
     return rows_part.run_swarm(given.minutes, given.seed, given.keep)
 
@@ -115,12 +119,13 @@ PARTS: dict[str, Callable[[argparse.Namespace], int]] = {
     "sim": sim,
     "kills": run_kills,
     "rows": rows,
+    "log": log,
     "planted": run_planted,
     "swarm": swarm,
     "figures": run_figures,
     "report": report,
 }
-WHOLE = ("rows", "kills", "planted", "swarm", "figures", "sim")
+WHOLE = ("rows", "kills", "planted", "swarm", "figures", "log", "sim")
 
 
 def _row(what: str, trials: int, failures: int, seed: int, seconds: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.planted [WORD ...] [--list]`: take the line of a guarantee out, and see that a test fails.
+"""`python -m tests.faults.planted [WORD ...] [--list] [--record]`: take the line of a guarantee out, and see that a test fails.
 
-Each fault is planted alone in a copy of the tree. A fault that no test catches, and one whose line is no longer there,
+Each fault is planted alone in a copy of the tree. `--record` writes the table into docs/planted.md. A fault that no test catches, and one whose line is no longer there,
 fail the run.
 """
 
@@ -12,12 +12,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from time import monotonic
 
 ROOT = Path(__file__).parents[2]
 HANGS_S = 90
+PARALLEL = 2
+PAGE = ROOT / "docs" / "planted.md"
+HEAD = "| fault | in | caught by |\n|---|---|---|\n"
 COPIED = ("actors", "eventstore", "nats3", "tests")
 
 
@@ -91,7 +98,7 @@ FAULTS = (
         "effect and checkpoint are one transaction",
         "eventstore/projection.py",
         "    async with link.lend() as connection, connection.transaction():\n        return await advance_within",
-        PROJECTION,
+        f"{PROJECTION}::test_a_kill_between_checkpoint_effect_and_commit_leaves_neither",
         "    async with link.lend() as connection:\n        return await advance_within",
     ),
     Planted("event ids after an ambiguous commit", "eventstore/batcher.py", _EVENT_IDS, BATCHER),
@@ -216,45 +223,70 @@ FAULTS = (
         "one migrator at a time",
         "eventstore/migrate.py",
         '        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))\n',
-        SCHEMA,
+        f"{SCHEMA}::test_many_that_migrate_at_once_do_it_once",
     ),
     Planted("a newer schema is refused", "eventstore/migrate.py", "        raise SchemaNewer(found, newest)\n", SCHEMA,
             "        pass\n"),
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Verdict:
+    fault: Planted
+    said: str
+    by: str
+    seconds: float
+
+
 def main(words: list[str]) -> int:
     wanted = [each for each in FAULTS if not words or any(word in each.name for word in words if word[:2] != "--")]
+    wanted = wanted or list(FAULTS)
     if "--list" in words:
         print(*(each.name for each in FAULTS), sep="\n")
         return 0
-    with tempfile.TemporaryDirectory(prefix="nats3-planted-") as directory:
-        tree = Path(directory)
-        _copy(tree)
-        verdicts = [_judge(tree, each) for each in wanted]
-    caught = sum(verdict == "caught" for verdict in verdicts)
+    with tempfile.TemporaryDirectory(prefix="nats3-planted-") as directory, ThreadPoolExecutor(PARALLEL) as pool:
+        trees: Queue[Path] = Queue()
+        for number in range(PARALLEL):
+            trees.put(_copied(Path(directory) / str(number)))
+        verdicts = list(pool.map(partial(_judge, trees), wanted))
+    caught = sum(verdict.said == "caught" for verdict in verdicts)
     print(f"{caught} of {len(wanted)} planted faults caught")
+    if "--record" in words and caught == len(FAULTS):
+        _record(verdicts)
     return 0 if caught == len(wanted) else 1
 
 
-def _copy(tree: Path) -> None:
+def _copied(tree: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in COPIED:
         shutil.copytree(ROOT / name, tree / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
 
 
-def _judge(tree: Path, fault: Planted) -> str:
+def _judge(trees: Queue[Path], fault: Planted) -> Verdict:
+    """Plant it in a tree of our own for the time being."""
+    tree = trees.get()
     file = tree / fault.file
     whole = file.read_text("utf-8")
     began = monotonic()
-    verdict, by = "line not found", ""
+    said, by = "line not found", ""
     if fault.line in whole:
         file.write_text(whole.replace(fault.line, fault.instead, 1), "utf-8")
-        verdict, by = _run(tree, fault.tests)
+        said, by = _run(tree, fault.tests)
         file.write_text(whole, "utf-8")
-    print(f"| {fault.name:46} | {verdict:14} | {monotonic() - began:5.1f} s | {by} |", flush=True)
+    trees.put(tree)
+    verdict = Verdict(fault, said, by, monotonic() - began)
+    print(f"| {fault.name:46} | {said:14} | {verdict.seconds:5.1f} s | {by} |", flush=True)
     return verdict
+
+
+def _record(verdicts: Sequence[Verdict]) -> None:
+    """Write what was found where it can be read."""
+    text = PAGE.read_text("utf-8")
+    head = text[: text.index(HEAD)]
+    rows = [f"| {each.fault.name} | `{each.fault.file}` | `{each.by}` |" for each in verdicts]
+    PAGE.write_text(head + HEAD + "\n".join(rows) + "\n", "utf-8")
 
 
 def _run(tree: Path, tests: str) -> tuple[str, str]:
@@ -262,12 +294,12 @@ def _run(tree: Path, tests: str) -> tuple[str, str]:
     options = ("-q", "-x", "--no-header", "--durations=0", "-p", "no:cacheprovider")
     code, said = _bounded([sys.executable, "-m", "pytest", *options, *tests.split()], tree)
     failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    name = failed[0].split("::", 1)[-1].split(" - ")[0] if failed else ""
+    name = failed[0].partition(" ")[2].partition(" - ")[0].partition("[")[0] if failed else ""
     match code:
         case 0:
             return "SURVIVED", ""
         case None:
-            return "caught", f"they hang for {HANGS_S} s"
+            return "caught", tests  # they hang
         case 1 if failed:
             return "caught", name
         case _:

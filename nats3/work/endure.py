@@ -59,13 +59,18 @@ def _growing(first: float, times: int, longest: float) -> float:
 
 
 def _degraded(dependency: str, reason: str) -> RunDegraded:
-    return RunDegraded(_DEPENDENCIES[dependency], reason)
+    return RunDegraded(_DEPENDENCIES[dependency], _keepable(reason))
 
 
 def _blocked(fault: Exception, code: str) -> RunBlocked:
     if isinstance(fault, Blocked):
-        return RunBlocked(fault.code, fault.reason)
-    return RunBlocked(code, str(fault))
+        return RunBlocked(fault.code, _keepable(fault.reason))
+    return RunBlocked(code, _keepable(str(fault)))
+
+
+def _keepable(reason: str) -> str:
+    """Postgres keeps no NUL in a text, and a reason may quote an archived subject."""
+    return reason.replace("\0", "\\0")
 
 
 def sole(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -90,7 +90,7 @@ def rows(given: argparse.Namespace) -> int:
 
 
 def run_planted(given: argparse.Namespace) -> int:
-    return planted.main(given.words)
+    return planted.main([*given.words, *(["--record"] if given.keep else [])])
 
 
 def log(given: argparse.Namespace) -> int:

@@ -20,23 +20,14 @@ from pathlib import Path
 from queue import Queue
 from time import monotonic
 
+from tests.faults.planting import Planted
+
 ROOT = Path(__file__).parents[2]
-HANGS_S = 90
+HANGS_S = 180
 PARALLEL = 2
 PAGE = ROOT / "docs" / "planted.md"
 HEAD = "| fault | in | caught by |\n|---|---|---|\n"
 COPIED = ("actors", "eventstore", "nats3", "tests")
-
-
-@dataclass(frozen=True)
-class Planted:
-    """`line` of `file` becomes `instead`; then `tests` must fail."""
-
-    name: str
-    file: str
-    line: str
-    tests: str
-    instead: str = ""
 
 
 APPEND = "eventstore/migrations/append.sql"
@@ -59,7 +50,7 @@ _EVENT_IDS = """\
 _CHECKPOINT = " WHERE name = %s AND version = %s AND position = %s AND fence = %s"
 _VALUES = "(to, view.name, view.version, read_from.position, read_from.fence)"
 
-FAULTS = (
+LOG = (
     Planted("order lock", APPEND, "        PERFORM pg_advisory_xact_lock(7405, 1);\n", "tests/eventstore/test_order.py"),
     Planted("fence check", APPEND, "WHEN coalesce(e.fence, 0) <> s.fence THEN 'refused'", CONTRACT),
     Planted("fence check in memory", "eventstore/memory.py", "if entity.fence != append.fence or", LIVES, "if"),
@@ -230,6 +221,9 @@ FAULTS = (
 )  # fmt: skip
 
 
+FAULTS = LOG
+
+
 @dataclass(frozen=True)
 class Verdict:
     fault: Planted
@@ -291,6 +285,8 @@ def _record(verdicts: Sequence[Verdict]) -> None:
 
 def _run(tree: Path, tests: str) -> tuple[str, str]:
     """Whether the tests failed, and the first that did."""
+    if tests.startswith("row:"):
+        return _play(tree, tests[4:])
     options = ("-q", "-x", "--no-header", "--durations=0", "-p", "no:cacheprovider")
     code, said = _bounded([sys.executable, "-m", "pytest", *options, *tests.split()], tree)
     failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -306,13 +302,25 @@ def _run(tree: Path, tests: str) -> tuple[str, str]:
             return f"pytest ended {code}", said[-300:]
 
 
+def _play(tree: Path, row: str) -> tuple[str, str]:
+    """The same by a row of the matrix, on servers of its own."""
+    code, said = _bounded([sys.executable, "-m", "tests.faults", row], tree)
+    if f"  failed: {row}" in said:
+        return "caught", next(
+            f"{path.relative_to(tree)}::{row}"
+            for path in (tree / "tests/faults/rows").glob("*.py")
+            if f"def {row}(" in path.read_text("utf-8")
+        )
+    return ("SURVIVED", "") if code == 0 else (f"it ended {code}", said[-300:])
+
+
 def _bounded(command: list[str], tree: Path) -> tuple[int | None, str]:
     """Exit code (None: it hung and was killed with all it had started) and what it printed."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             command,
             cwd=tree,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree), "FAULTS_PYTHONPATH": str(tree)},
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -12,11 +12,24 @@ import psycopg
 
 from tests.faults.plain_nats import Plain
 from tests.faults.registry import Row
-from tests.faults.rows import deaths, disasters, outages, plain, strange, swarm, tampering, wires
+from tests.faults.rows import (
+    clocks,
+    deaths,
+    disasters,
+    faces,
+    forged,
+    frames,
+    outages,
+    plain,
+    strange,
+    swarm,
+    tampering,
+    wires,
+)
 from tests.faults.servers import Servers
 from tests.faults.world import World
 
-ROOMS = (plain, deaths, outages, tampering, strange, wires, disasters, swarm)
+ROOMS = (plain, deaths, outages, tampering, strange, wires, frames, disasters, clocks, forged, faces, swarm)
 
 
 async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[str]:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from tests.faults.world import World
 
+
+class Skipped(Exception):
+    """This machine cannot play the row; why."""
+
+
 Play = Callable[[World], Awaitable[None]]
 
 

@@ -221,6 +221,14 @@ class World:
             await asyncio.sleep(LOOK_S)
         raise Failed(f"not within {within:.0f} s: {what}; last: {str(last)[:300]}")
 
+    async def until_bound(self) -> None:
+        """The source has a consumer: from now on an interest stream keeps what is published."""
+
+        async def bound() -> bool:
+            return (await (await self.nats()).api(f"STREAM.INFO.{self.source}"))["state"]["consumer_count"] > 0
+
+        await self.until("there is a consumer", bound)
+
     async def until_stored(self, job: str, count: int | None = None, within: float = 30.0) -> float:
         """Until so many messages are recorded: all that the stream took, unless said otherwise."""
         if count is None:

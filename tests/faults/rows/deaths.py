@@ -34,12 +34,7 @@ async def _killed_while_consuming(world: World, retention: str) -> None:
     """The stream forgets what is acknowledged: whatever was, must be in the log."""
     await world.make_stream(retention=retention)
     job = await world.store(max_count=50, drain=retention == "workqueue")
-    nats = await world.nats()
-
-    async def bound() -> bool:
-        return (await nats.api(f"STREAM.INFO.{world.source}"))["state"]["consumer_count"] > 0
-
-    await world.until("there is a consumer", bound)
+    await world.until_bound()
     for n in range(4):
         await world.publish(3000)
         await world.until_stored(job, 3000 * n + 100, 40)

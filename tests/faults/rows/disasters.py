@@ -192,3 +192,79 @@ async def views_are_emptied_and_folded_again(world: World) -> None:
     await world.check_store(job)
     world.verdict.need(world.log.view(job)[: len(before)] == before, "the view was folded to something else")
     world.hold()
+
+
+HOLD = """
+CREATE FUNCTION es.hold_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM pg_advisory_xact_lock(99); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER hold_commit AFTER INSERT ON es.event DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION es.hold_commit();
+"""
+
+
+async def _killed_between_insert_and_commit(world: World, *, commits: bool) -> None:
+    """A trigger of ours holds every commit while we hold a lock; the node dies meanwhile."""
+    await world.make_stream()
+    await world.publish(1000)
+    job = await world.store(max_count=50)
+    await world.until_stored(job)
+    async with await psycopg.AsyncConnection.connect(world.postgres_url, autocommit=True) as ours:
+        await ours.execute(HOLD.encode())
+        for _ in range(3):
+            await ours.execute("SELECT pg_advisory_lock(99)")
+            await world.publish(200)
+
+            async def held() -> bool:
+                cursor = await ours.execute(
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 99 AND NOT granted"
+                )
+                return (await cursor.fetchone())[0] > 0  # type: ignore[index]
+
+            await world.until("an append waits between INSERT and COMMIT", held)
+            await world.node.kill()
+            if not commits:
+                await ours.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 99"
+                    " AND NOT granted"
+                )
+            await ours.execute("SELECT pg_advisory_unlock(99)")
+            await world.node.start()
+            await world.until_stored(job, within=40)
+    await world.check_store(job)
+
+
+@row("F05", within=120)
+async def killed_between_insert_and_commit_which_then_commits(world: World) -> None:
+    await _killed_between_insert_and_commit(world, commits=True)
+
+
+@row("F05", within=120)
+async def killed_between_insert_and_commit_which_is_then_undone(world: World) -> None:
+    await _killed_between_insert_and_commit(world, commits=False)
+
+
+@row("F17", within=120)
+async def the_messages_come_back_from_an_older_copy_and_the_consumers_do_not(world: World) -> None:
+    """The consumer's state is ahead of its stream: new messages under old seqs are stored all the same."""
+    nats_server = world.servers.nats
+    await world.make_stream()
+    await world.publish(500)
+    job = await world.store()
+    await world.until_stored(job)
+    await nats_server.kill()
+    (messages,) = (nats_server.directory / "jetstream").rglob(f"streams/{world.source}/msgs")
+    copy = world.directory / "msgs"
+    await _copy(messages, copy)
+    await nats_server.start()
+    await world.publish(500)
+    await world.until_stored(job)
+    await nats_server.kill()
+    await _copy(copy, messages)
+    await nats_server.start()
+    await world.publish(800)
+    await world.until_stored(job, within=60)
+    found = await world.check_store(job, stream=False)
+    world.verdict.need(len(found.lives) == 2, f"{len(found.lives)} lives")
+    kept = [each for each in await world.read(world.source) if each.seq > found.lives[-1]["cursor"]]
+    checker.as_in_stream(kept, found, world.verdict, found.lives[-1]["ordinal"])
+    world.hold()

@@ -273,14 +273,16 @@ async def the_stream_is_edited_while_it_is_read(world: World) -> None:
 async def a_target_that_takes_less_than_the_source(world: World) -> None:
     await world.make_stream()
     await world.make_target(max_msg_size=2000)
-    await world.publish(100)
+    await world.publish(50)
     nats = await world.nats()
     await world.ledger.publish(nats, [(b"s.%b.big" % world.name.encode(), None, b"x" * 5000)])
+    await world.publish(49)
     job = await world.store()
     await world.until_stored(job)
     found = await world.check_store(job)
     load = await world.load()
     await world.until_word(load, "load", "Failure", 20)
+    world.verdict.need(await world.count(world.target) == 0, "something of the chunk was published")
     config = (await nats.api(f"STREAM.INFO.{world.target}"))["config"]
     await nats.api(f"STREAM.UPDATE.{world.target}", {**config, "max_msg_size": -1})
     await world.until_word(load, "load", "Success", 75)
@@ -318,4 +320,6 @@ async def the_target_is_deleted_and_made_again_during_a_load(world: World) -> No
     await world.make_target()
     await world.publish(500)
     await world.until_word(load, "load", "Failure", 40)
-    world.note((await world.job(load))["reason"][:100])
+    reason = (await world.job(load))["reason"]
+    world.verdict.need(reason.startswith("target_recreated"), reason)
+    world.hold()

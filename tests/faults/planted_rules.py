@@ -1,0 +1,171 @@
+"""The safety rules of store, load and lease, each turned round: what tests/faults/planted.py plants beside those of the log."""
+
+from __future__ import annotations
+
+from tests.faults.planting import Planted
+
+STORE = "tests/sim/test_store_lives.py -k on_record"
+LOAD = "tests/sim/test_load_lives.py -k arrives_once"
+FLOW = "nats3/work/store_flow.py"
+BIND = "nats3/work/bind.py"
+LOAD_FLOW = "nats3/work/load_flow.py"
+SOURCE = "nats3/jetstream/source.py"
+S3 = "nats3/objects/s3.py"
+OUTGOING = "nats3/work/outgoing.py"
+HEADERS = "tests/pure/test_headers.py"
+
+_STORED = """\
+        for each in shipped:
+            await each.stored
+"""
+
+RULES = (
+    Planted("acknowledge before it is stored", FLOW, _STORED, STORE, "        await self._acknowledge(shipped)\n" + _STORED),
+    Planted("append before the PUT is done", FLOW, _STORED, STORE),
+    Planted("a chunk that was stored and not recorded is forgotten", BIND, "        await self._adopt()\n", STORE),
+    Planted(
+        "adopt without a link",
+        "nats3/job/storing.py",
+        "return candidate.previous_sha256 == state.tip and candidate.previous_seq >= state.cursor",
+        STORE,
+        "return True",
+    ),
+    Planted(
+        "the stream is believed to be the same",
+        "nats3/job/storing.py",
+        "return seen.last >= state.cursor and seen.equal is not False",
+        STORE,
+        "return True",
+    ),
+    Planted(
+        "a restored stream is believed to be the same",
+        "nats3/job/storing.py",
+        "return seen.newest == state.cursor and seen.equal is True and not seen.ahead",
+        STORE,
+        "return True",
+    ),
+    Planted("no gap at a bind", BIND, "        await self._run.emit(gap)\n", STORE),
+    Planted(
+        "no gap while running",
+        FLOW,
+        "origin = replace(origin, gaps=gaps_within(origin.previous_seq, batch.seqs))",
+        STORE,
+        "pass",
+    ),
+    Planted(
+        "a consumer is used again",
+        BIND,
+        'name=f"{base}-{life.ordinal}-{self._claimed.fence}-{self._bind}"',
+        STORE,
+        "name=base",
+    ),
+    Planted(
+        "what is settled is not looked for in a redelivery",
+        FLOW,
+        "        await self._drop_settled(batch.slice(0, cut))\n",
+        "row:killed_in_the_middle_of_draining_a_work_queue",
+        "",
+    ),
+    Planted(
+        "an object key without activation and bind",
+        "nats3/chunk/object_key.py",
+        "{sha256[:16]}-{origin.activation}-{origin.bind}",
+        "tests/chunk/test_object_key.py",
+        "{sha256[:16]}-1-1",
+    ),
+    Planted("a lost delivery is not seen", SOURCE, "if delivery.dseq != self._last_dseq + 1:", "tests/jetstream/test_source.py", "if False:"),
+    Planted(
+        "a lost delivery is not seen in bulk",
+        SOURCE,
+        "if not rising or dseqs != list(range(first, first + len(dseqs))):",
+        "tests/jetstream/test_source.py",
+        "if not rising:",
+    ),
+    Planted("a 200 is believed", S3, "        await self._prove(upload)\n        self._meter", "tests/objects/test_put_faults.py", "        self._meter"),
+    Planted(
+        "what has the key already is believed to be ours",
+        S3,
+        "            await self._prove(upload)\n            return Put.ALREADY_THERE",
+        "tests/objects/test_contract.py",
+        "            return Put.ALREADY_THERE",
+    ),
+    Planted(
+        "a work queue is drained unasked",
+        BIND,
+        "            self._require_drain()\n",
+        "row:a_work_queue_is_refused_by_a_version_2_order",
+    ),
+    Planted("a load without message ids", OUTGOING, "Nats-Msg-Id: %b%b:%d", LOAD, "Nats3-Msg-Id: %b%b:%d"),
+    Planted(
+        "what was sent counts as acknowledged",
+        LOAD_FLOW,
+        "takewhile(lambda sent: sent.end <= acked, self._line)",
+        LOAD,
+        "self._line",
+    ),
+    Planted(
+        "what the target has of ours is not looked for",
+        "nats3/work/load_worker.py",
+        "reader.present = await self._target.present(self.state, self.state.target)",
+        "tests/sim/test_load_lives.py -k refusal",
+        "pass",
+    ),
+    Planted(
+        "a load is complete before its acknowledgements are there",
+        LOAD_FLOW,
+        "                await self._publisher.drain()\n",
+        "row:publish_acknowledgements_are_lost",
+    ),
+    Planted(
+        "an exclusive load demands no place",
+        "nats3/jetstream/publisher.py",
+        'b"Nats-Expected-Last-Sequence: %d\\r\\n" % self._last',
+        "tests/jetstream",
+        'b""',
+    ),
+    Planted(
+        "a chunk is not the one that was recorded",
+        "nats3/work/archive.py",
+        "        require_recorded(decoded, flushed)\n",
+        "row:a_whole_chunk_of_another_place_is_refused_although_its_hash_fits",
+    ),
+    Planted(
+        "a chunk's hash is not compared",
+        "nats3/chunk/decode.py",
+        "if sha256 is not None and sha256_of(body).hexdigest() != sha256:",
+        "tests/chunk/test_hostile_chunks.py -k recorded",
+        "if False:",
+    ),
+    Planted(
+        "the target is bound to nothing",
+        "nats3/work/target.py",
+        "        if info.created != bound.created:\n",
+        "row:the_target_is_deleted_and_made_again_during_a_load",
+        "        if False:\n",
+    ),
+    Planted("control headers act on the target", "nats3/headers.py", 'moved = block.replace(b"\\r\\nNats-", b"\\r\\nNats3-Orig-")', HEADERS, "moved = block"),
+    Planted("a message that is too large is sent", OUTGOING, "    if sizes[largest] > most:\n", "row:a_target_that_takes_less_than_the_source", "    if False:\n"),
+    Planted(
+        "any archived subject is published to",
+        "nats3/subject.py",
+        "def refusal(",
+        "tests/pure/test_subject.py",
+        "def refusal(*_, **__):\n    return None\n\n\ndef _refusal(",
+    ),
+    Planted("an outage ends a job", "nats3/work/endure.py", "    if isinstance(fault, Unavailable):\n", "tests/work/test_endure.py", "    if False:\n"),
+    Planted(
+        "a claim whose answer was lost is nobody's",
+        "nats3/work/claiming.py",
+        "            await self._give_back(wanted)\n",
+        "tests/work/test_claiming.py",
+        "            pass\n",
+    ),
+    Planted("a lease never ends", "nats3/work/lease.py", "return self._monotonic() < self._until", "tests/work/test_lease.py tests/sim/test_lease_lives.py", "return True"),
+    Planted(
+        "a node without a lease publishes",
+        LOAD_FLOW,
+        "        if not self._tools.lease.valid():\n",
+        "tests/sim/test_lease_lives.py -k publishes",
+        "        if False:\n",
+    ),
+)  # fmt: skip

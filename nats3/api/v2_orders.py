@@ -26,7 +26,7 @@ from nats3.api.values import (
 )
 from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
-from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, StoreOrder
+from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, PublishMode, StoreOrder
 from nats3.job.states import RULES
 from nats3.views.job_row import JobRow
 
@@ -70,7 +70,7 @@ class LoadV2(Exact):
     to_seq: Seq | None = None
     limit: Seq | None = None
     headers: HeaderPolicy = "safe"
-    mode: Literal["auto", "exclusive", "dedupe", "at_least_once"] = "auto"
+    mode: PublishMode = "auto"
     on_bad_chunk: OnBadChunk = "halt"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from typing_extensions import override
 
@@ -35,6 +35,25 @@ class Marker:
     payload: Callable[[int], bytes]
 
 
+@dataclass(slots=True)
+class Held:
+    """Messages in columns that wait for the batch to be full."""
+
+    subjects: list[bytes] = field(default_factory=list[bytes])
+    blocks: list[bytes | None] = field(default_factory=list["bytes | None"])
+    payloads: list[bytes] = field(default_factory=list[bytes])
+
+    def add(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        self.subjects += subjects
+        self.blocks += blocks
+        self.payloads += payloads
+
+    def part(self, between: tuple[int, int]) -> Held:
+        """Those at start <= i < stop."""
+        part = slice(*between)
+        return Held(self.subjects[part], self.blocks[part], self.payloads[part])
+
+
 class AtomicPublisher(Publisher):
     """Publishes with one batch in flight: its successor must know where the marker before it lies.
 
@@ -52,6 +71,7 @@ class AtomicPublisher(Publisher):
         self._target_seq = 0
         self._told = 0
         self._sending = 0
+        self._held = Held()
         self._fault: MustBind | PublishRefused | None = None
         self._progress = asyncio.Event()
 
@@ -84,19 +104,32 @@ class AtomicPublisher(Publisher):
 
     @override
     async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+        """Store every full batch; the rest is held back until more comes, or `flush` or `drain`."""
         self._check()
         self._sending += len(payloads)
-        for start, stop in self._batches(blocks, payloads):
-            part = slice(start, stop)
+        self._held.add(subjects, blocks, payloads)
+        await self._commit_held(keep=True)
+
+    @override
+    async def flush(self) -> None:
+        self._check()
+        await self._commit_held(keep=False)
+
+    async def _commit_held(self, *, keep: bool) -> None:
+        held, self._held = self._held, Held()
+        batches = self._batches(held.blocks, held.payloads)
+        if keep and batches and batches[-1][1] - batches[-1][0] < MOST_MESSAGES:
+            self._held = held.part(batches.pop())
+        for each in batches:
             try:
-                await self._commit(subjects[part], blocks[part], payloads[part])
+                await self._commit(held.part(each))
             except (MustBind, PublishRefused) as fault:
                 self._end(fault)
                 raise
 
     @override
     async def wait_progress(self) -> int:
-        while self._acked == self._told and self._acked < self._sending:
+        while self._acked == self._told and self._acked < self._sending - len(self._held.payloads):
             self._check()
             self._progress.clear()
             await self._progress.wait()
@@ -106,6 +139,7 @@ class AtomicPublisher(Publisher):
 
     @override
     async def drain(self) -> None:
+        await self.flush()
         while self._acked < self._sending:
             self._check()
             self._progress.clear()
@@ -139,15 +173,13 @@ class AtomicPublisher(Publisher):
             batches.append((start, len(payloads)))
         return batches
 
-    async def _commit(
-        self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]
-    ) -> None:
+    async def _commit(self, held: Held) -> None:
         """Send one batch and its marker; return once all of it is stored."""
-        count = len(payloads)
+        count = len(held.payloads)
         # An inbox is random: two publishers that shared a batch id would both be refused.
         batch = self._link.new_inbox().rpartition(b".")[2]
-        numbered = [_numbered(block, batch, number) for number, block in enumerate(blocks, 1)]
-        frames = publish_frames(subjects, [b""] * count, numbered, payloads)
+        numbered = [_numbered(block, batch, number) for number, block in enumerate(held.blocks, 1)]
+        frames = publish_frames(held.subjects, [b""] * count, numbered, held.payloads)
         for start in range(0, count, self._window.write_messages):
             self._link.write(b"".join(frames[start : start + self._window.write_messages]))
             await self._drain_socket()

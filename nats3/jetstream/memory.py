@@ -13,7 +13,7 @@ from typing import Any, Literal
 from typing_extensions import override
 
 from nats3.errors import Unavailable
-from nats3.jetstream.atomic import Marker
+from nats3.jetstream.atomic import MOST_MESSAGES, Marker
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import HEADROOM
 from nats3.jetstream.memory_publisher import MemoryAtomicPublisher, MemoryPublisher
@@ -48,6 +48,7 @@ class MemoryJetStream(JetStream):
 
     def __init__(self, max_payload: int = 1024 * 1024) -> None:
         self.now_ns = _START_NS
+        self.batch_messages = MOST_MESSAGES
         self.epoch = 0
         self.all: dict[str, MemoryStream] = {}
         self._max_payload = max_payload
@@ -66,6 +67,11 @@ class MemoryJetStream(JetStream):
     @override
     def max_payload(self) -> int:
         return self._max_payload
+
+    @property
+    @override
+    def server_version(self) -> tuple[int, int, int]:
+        return (2, 15, 1)
 
     @property
     def connected(self) -> bool:
@@ -92,7 +98,7 @@ class MemoryJetStream(JetStream):
     @override
     def atomic_publisher(self, stream: str, marker: Marker) -> MemoryAtomicPublisher:
         self.need_up()
-        publisher = MemoryAtomicPublisher(self, stream, marker)
+        publisher = MemoryAtomicPublisher(self, stream, marker, self.batch_messages)
         self._publishers.append(publisher)
         return publisher
 

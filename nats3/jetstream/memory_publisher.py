@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Protocol
@@ -77,6 +78,10 @@ class MemoryPublisher(Publisher):
         await self.drain()
 
     @override
+    async def flush(self) -> None:
+        self._check()
+
+    @override
     async def wait_progress(self) -> int:
         self._check()
         return self.acked
@@ -119,11 +124,13 @@ class MemoryPublisher(Publisher):
 class MemoryAtomicPublisher(MemoryPublisher):
     """AtomicPublisher over the memory server: a batch and its marker, or neither."""
 
-    def __init__(self, server: MemoryServer, stream: str, marker: Marker) -> None:
+    def __init__(self, server: MemoryServer, stream: str, marker: Marker, most: int = MOST_MESSAGES) -> None:
         super().__init__(server, stream)
+        self._most = most
         self._marker = marker
         self._last = marker.last
         self._stored = 0
+        self._held: list[tuple[bytes, bytes | None, bytes]] = []
 
     @property
     @override
@@ -137,14 +144,36 @@ class MemoryAtomicPublisher(MemoryPublisher):
 
     @override
     async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
-        for start in range(0, len(payloads), MOST_MESSAGES):
-            part = slice(start, start + MOST_MESSAGES)
-            self._check()
-            refusal = self._refusal(subjects[part], blocks[part])
-            if refusal is not None:
-                self.end(refusal)
-            self._check()
-            self._store(subjects[part], blocks[part], payloads[part])
+        self._check()
+        self._held.extend(zip(subjects, blocks, payloads, strict=True))
+        while len(self._held) >= self._most:
+            await self._commit()
+
+    @override
+    async def flush(self) -> None:
+        while self._held:
+            await self._commit()
+        self._check()
+
+    @override
+    async def drain(self) -> None:
+        await self.flush()
+
+    async def _commit(self) -> None:
+        """The connection may be lost before the batch arrives, and after it, before its answer does."""
+        await asyncio.sleep(0)
+        self._check()
+        batch, self._held = self._held[: self._most], self._held[self._most :]
+        subjects, blocks, payloads = zip(*batch, strict=True)
+        refusal = self._refusal(subjects, blocks)
+        if refusal is not None:
+            self.end(refusal)
+        self._check()
+        marked = self._store(subjects, blocks, payloads)
+        await asyncio.sleep(0)
+        self._check()
+        self._stored += len(batch)
+        self._last = marked
 
     def _refusal(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None]) -> PublishRefused | None:
         """Why the server refuses the batch, None when it takes it."""
@@ -160,10 +189,10 @@ class MemoryAtomicPublisher(MemoryPublisher):
             return TargetMoved(self._stored, KNOWN_ID, "batch contains a known message id")
         return None
 
-    def _store(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
+    def _store(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> int:
+        """The seq of the marker."""
         for subject, block, payload in zip(subjects, blocks, payloads, strict=True):
             self._server.publish(subject, payload, block)
-        self._stored += len(payloads)
-        marked = self._server.publish(self._marker.subject, self._marker.payload(self._stored))
+        marked = self._server.publish(self._marker.subject, self._marker.payload(self._stored + len(payloads)))
         assert marked is not None
-        self._last = marked.seq
+        return marked.seq

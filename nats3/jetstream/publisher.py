@@ -66,6 +66,10 @@ class Publisher(Protocol):
         """Publish these in order, waiting for room in the window; a block is whole, with its empty line, or None."""
         ...
 
+    async def flush(self) -> None:
+        """Let go what is held back for a fuller batch: nothing more may come for a while."""
+        ...
+
     async def wait_progress(self) -> int:
         """Return `acked` as soon as it is above what the last call returned; at once when nothing is outstanding."""
         ...
@@ -134,6 +138,10 @@ class WindowPublisher(Publisher, Sink):
             part = slice(start, stop)
             self._write(subjects[part], blocks[part], payloads[part], size)
             await self._drain_socket()
+
+    @override
+    async def flush(self) -> None:
+        """Nothing is held back."""
 
     @override
     async def wait_progress(self) -> int:

@@ -22,6 +22,11 @@ class JetStream(Protocol):
     @property
     def max_payload(self) -> int: ...
 
+    @property
+    def server_version(self) -> tuple[int, int, int]:
+        """Of the server that we are connected to, (0, 0, 0) before the first time."""
+        ...
+
     async def wait_connected(self) -> None:
         """Return as soon as the server is there."""
         ...
@@ -59,6 +64,11 @@ class NatsJetStream(JetStream):
     @override
     def max_payload(self) -> int:
         return self._connection.max_payload
+
+    @property
+    @override
+    def server_version(self) -> tuple[int, int, int]:
+        return self._connection.server_version
 
     @override
     async def wait_connected(self) -> None:

@@ -7,11 +7,8 @@ Progress is the unbroken acknowledged prefix and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from itertools import takewhile
 from typing import Protocol
 
 from nats3.errors import Blocked, Unavailable
@@ -30,6 +27,7 @@ from nats3.work.endure import sole
 from nats3.work.outgoing import Dresser, Limits
 from nats3.work.pieces import Piece, Reader
 from nats3.work.run import LoadingRun
+from nats3.work.sent import Line
 from nats3.work.tools import Tools
 
 _AHEAD = 2
@@ -38,27 +36,8 @@ _AHEAD = 2
 _CHECKPOINT_S = 1.0
 _CHECKPOINT_MESSAGES = 10_000
 
-_SLICE = 1000
+_SLICE = 999
 """Messages handed to the publisher between two looks at the lease."""
-
-
-@dataclass(slots=True)
-class Sent:
-    """A piece that was handed to the publisher: its messages have the indexes start <= i < start + len(seqs)."""
-
-    start: int
-    rank: int
-    seqs: list[int]
-    finishes: tuple[ChunkFlushed, ...]
-    deletions: tuple[ChunkDeleteRequested, ...]
-    skipped: ChunkSkipped | None
-    message_bytes: int
-    known: int
-    reaches: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.seqs)
 
 
 class LoadFlow:
@@ -73,6 +52,7 @@ class LoadFlow:
         publisher: Publisher,
         tools: Tools,
         *,
+        line: Line,
         limits: Limits,
         progressed: Callable[[], Awaitable[None]],
     ) -> None:
@@ -85,8 +65,7 @@ class LoadFlow:
         self._limits = limits
         self._progressed = progressed
         self._read: asyncio.Queue[Piece | None] = asyncio.Queue(_AHEAD)
-        self._line: deque[Sent] = deque()
-        self._sent = 0
+        self._line = line
         self._base = (run.state.published, run.state.duplicates)
         self._recorded = 0
         self._known = 0
@@ -141,6 +120,8 @@ class LoadFlow:
         """
         if self._ending:
             return None
+        if self._read.empty():
+            await self._publisher.flush()
         try:
             async with asyncio.timeout(None) as self._patience:
                 return await self._read.get()
@@ -157,26 +138,22 @@ class LoadFlow:
                 return
             self._require_lease()
             part = slice(start, start + _SLICE)
-            last = start + _SLICE >= len(outgoing.payloads)
-            self._note(piece, piece.batch.seqs[part], outgoing.message_bytes if last else 0, last=last)
+            self._note(piece, part, outgoing.message_bytes)
             await self._tools.reach("load.before_publish")
             await self._publisher.send(outgoing.subjects[part], outgoing.blocks[part], outgoing.payloads[part])
             await self._tools.reach("load.after_publish")
         if not outgoing.payloads:
-            self._note(piece, [], 0, last=True)
+            self._note(piece, slice(0, 0), 0)
+
+    def _note(self, piece: Piece, part: slice, message_bytes: int) -> None:
+        self._line.add(piece, part, message_bytes)
+        if self._publisher.acked - self._recorded >= _CHECKPOINT_MESSAGES:
+            self._wake.set()
 
     def _require_lease(self) -> None:
         """A node that was frozen must not publish for a job that another one has taken over."""
         if not self._tools.lease.valid():
             raise MustBind(Reason.CONNECTION_LOST, "the lease of this node has run out")
-
-    def _note(self, piece: Piece, seqs: list[int], message_bytes: int, *, last: bool) -> None:
-        ends = (piece.finishes, piece.deletions, piece.skipped) if last else ((), (), None)
-        known, reaches = (piece.known, piece.reaches) if last else (0, seqs[-1])
-        self._line.append(Sent(self._sent, piece.rank, seqs, *ends, message_bytes, known, reaches))
-        self._sent += len(seqs)
-        if self._publisher.acked - self._recorded >= _CHECKPOINT_MESSAGES:
-            self._wake.set()
 
     # --- settle
 
@@ -193,7 +170,7 @@ class LoadFlow:
     async def _settle(self) -> None:
         """Record the acknowledged prefix, and the chunks that lie in it as a whole."""
         acked = self._publisher.acked
-        settled, reached = self._acknowledged(acked)
+        settled, reached = self._line.acknowledged(acked, self._recorded)
         if reached is None:
             return
         size = sum(sent.message_bytes for sent in settled)
@@ -202,23 +179,10 @@ class LoadFlow:
         await self._tools.reach("load.before_progress")
         await self._run.emit(self._progress(acked, reached, size), *ends)
         await self._tools.reach("load.after_progress")
-        for _ in settled:
-            self._line.popleft()
+        self._line.drop(settled)
         self._tools.signals.published(self._order.name, acked - self._recorded, size)
         self._recorded = acked
         await self._progressed()
-
-    def _acknowledged(self, acked: int) -> tuple[list[Sent], tuple[int, int] | None]:
-        """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new.
-
-        In a piece that is acknowledged in part all is there up to the message before the next one that is sent: what
-        was left out between them is in the target already.
-        """
-        settled = list(takewhile(lambda sent: sent.end <= acked, self._line))
-        if len(settled) < len(self._line) and self._line[len(settled)].start < acked and acked > self._recorded:
-            part = self._line[len(settled)]
-            return settled, (part.rank, part.seqs[acked - part.start] - 1)
-        return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
 
     def _progress(self, acked: int, reached: tuple[int, int], size: int) -> LoadProgressed:
         published, duplicates = self._base

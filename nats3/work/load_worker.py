@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 
 from typing_extensions import override
 
 from actors.journal import Journal
+from nats3.jetstream.atomic import Marker
+from nats3.jetstream.publisher import Publisher
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.loading import (
     ChunkDeleted,
@@ -24,9 +28,11 @@ from nats3.work.archive import Archive
 from nats3.work.bind import connected
 from nats3.work.load_flow import LoadFlow, endings
 from nats3.work.load_plan import Planner, require_no_loop
+from nats3.work.marks import Mark, plan_digest
 from nats3.work.outgoing import Dresser, Limits
 from nats3.work.pieces import Reader
 from nats3.work.run import Claimed
+from nats3.work.sent import Line
 from nats3.work.target import Stand, Target
 from nats3.work.tools import Tools
 from nats3.work.worker import Trouble, Worker
@@ -56,6 +62,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         self._planner = Planner(order, tools.plans)
         self._target = Target(claimed.job_id, order, tools.nats)
         self._flow: LoadFlow | None = None
+        self._marked_at = 0
 
     @override
     def initial(self) -> Loading:
@@ -121,18 +128,48 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         await connected(self.tools.nats)
         info = await self._bind(subject)
         assert self.state.target is not None
-        reader.present = await self._target.present(self.state, self.state.target)
-        expect_last = info.last if self.state.target.mode == "exclusive" else None
-        publisher = self.tools.nats.publisher(info.name, expect_last)
+        line = Line()
+        publisher = await self._publisher(info, self.state.target, reader, line)
         dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
         limits = Limits.of(info, self.tools.nats.max_payload)
         self._flow = LoadFlow(
-            self._order, self, reader, dresser, publisher, self.tools, limits=limits, progressed=self.progressed
+            self._order,
+            self,
+            reader,
+            dresser,
+            publisher,
+            self.tools,
+            line=line,
+            limits=limits,
+            progressed=self.progressed,
         )
         try:
             await self._flow.run()
         finally:
             self._flow = None
+
+    async def _publisher(self, info: StreamInfo, bound: TargetBound, reader: Reader, line: Line) -> Publisher:
+        """A publisher in the mode that was bound, behind what the target has of ours already."""
+        if bound.mode == "atomic":
+            marker = Marker(self._target.mark_subject(info.name).encode(), self._marked_at, self._marks(line))
+            return self.tools.nats.atomic_publisher(info.name, marker)
+        reader.present = await self._target.present(self.state, bound)
+        return self.tools.nats.publisher(info.name, info.last if bound.mode == "exclusive" else None)
+
+    def _marks(self, line: Line) -> Callable[[int], bytes]:
+        """What the marker says once so many messages are stored."""
+        state, job_id = self.state, self.claimed.job_id
+
+        @cache
+        def digest(rank: int) -> str:
+            return plan_digest(state.ranges, rank)
+
+        def payload(sent: int) -> bytes:
+            rank, life, seq = line.place(sent - 1)
+            published = state.published + sent
+            return Mark(job_id, state.generation, digest(rank), rank, life, seq, published).to_bytes()
+
+        return payload
 
     async def _pass_over(self, reader: Reader) -> None:
         """Nothing that is left is to be published: record how far that reaches, and what was skipped."""
@@ -153,12 +190,24 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         require_no_loop(self._order, info.name)
         bound = self.state.target
         if bound is None or (bound.created != info.created and not self.state.published):
-            await self.emit(TargetBound(info.name, info.created, info.last, self._target.mode(info)))
+            await self.emit(TargetBound(info.name, info.created, info.last, await self._target.mode(info)))
         else:
             self._target.recognise(bound, info)
-        await self._correct(info)
+        if self.state.target is not None and self.state.target.mode == "atomic":
+            await self._believe_marker(self.state.target)
+        else:
+            await self._correct(info)
         await self.tools.reach("load.after_bind")
         return info
+
+    async def _believe_marker(self, bound: TargetBound) -> None:
+        """A batch in doubt is in the target or not: the marker says it, and is right also where it says less."""
+        marked = await self._target.marked(self.state, bound)
+        self._marked_at = marked.at
+        mark = marked.mark
+        if mark is not None and mark.published != self.state.published:
+            there = replace(self._as_recorded(), rank=mark.rank, seq=mark.seq, published=mark.published)
+            await self.emit(replace(there, target_seq=marked.at))
 
     async def _correct(self, info: StreamInfo) -> None:
         """Where the target has less of ours than is recorded, the target is right."""

@@ -12,6 +12,8 @@ from nats3.jetstream.streams import ConsumerRefused, StreamInfo
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
+from nats3.work.marks import Mark, mark_subject, plan_digest, read_mark
+from nats3.work.modes import chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class Stand:
     seq: int
     target_seq: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The last message on the marker's subject: its seq in the target (0: none), and what it says of this generation."""
+
+    at: int
+    mark: Mark | None
 
 
 class Target:
@@ -43,11 +53,30 @@ class Target:
             raise Blocked("target_missing", f"{found} subject {subject}: let exactly one stream take it, then resume")
         return await self._nats.streams.info(names[0])
 
-    def mode(self, info: StreamInfo) -> PublishMode:
-        """The mode of the order; `auto` is dedupe wherever the target remembers message ids."""
-        if self._order.mode != "auto":
-            return self._order.mode
-        return "dedupe" if int(info.config.get("duplicate_window") or 0) > 0 else "at_least_once"
+    async def mode(self, info: StreamInfo) -> PublishMode:
+        """The mode of the order; for `auto` the strongest that the target allows. Raises Blocked."""
+        subject = self.mark_subject(info.name)
+        marker = subject if await self._nats.streams.by_subject(subject) == [info.name] else None
+        return chosen(self._order.mode, info, self._nats.server_version, marker)
+
+    def mark_subject(self, stream: str) -> str:
+        return mark_subject(stream, self._job_id)
+
+    async def marked(self, state: Loading, bound: TargetBound) -> Marked:
+        """How far the markers of atomic batches say that the target has ours. Raises Blocked when they say too little."""
+        message = await self._nats.streams.last_message(bound.stream, self.mark_subject(bound.stream))
+        said = None if message is None else read_mark(message.payload)
+        if message is not None and said is None:
+            raise _marker_lost(bound, f"the message at {message.seq} in its place is none of ours")
+        mark = said if said is not None and said.generation == state.generation else None
+        if mark is None and state.target_seq:
+            raise _marker_lost(bound, "there is none")
+        if mark is not None and mark.plan != plan_digest(state.ranges, mark.rank):
+            raise _marker_lost(bound, "it is of another plan: the event log has lost commits")
+        at = 0 if message is None else int(message.seq)
+        async for life, seq, target_seq in self._ours(state, max(bound.last, at) + 1):
+            raise _marker_lost(bound, f"seq {seq} of life {life} stands behind it, at {target_seq}")
+        return Marked(at, mark)
 
     def recognise(self, bound: TargetBound, info: StreamInfo) -> None:
         """The target is still the one that was bound. Raises Blocked."""
@@ -103,3 +132,9 @@ class Target:
             " retry the job with restart to publish everything again"
         )
         raise Blocked("target_lost_messages", reason)
+
+
+def _marker_lost(bound: TargetBound, how: str) -> Blocked:
+    """Whatever is published now could be there already."""
+    reason = f"the marker of this load in the target stream {bound.stream} does not say how far it is: {how}"
+    return Blocked("marker_lost", f"{reason}; retry the job with restart to publish everything again")

@@ -429,9 +429,9 @@ class JetStreamContract:
     async def test_atomic_batches_end_in_a_marker_and_let_others_write_in_between(self, world: World) -> None:
         await world.make_stream(allow_atomic=True)
         publisher = world.js.atomic_publisher(world.name, marker(world))
-        await publish(publisher, world, 1500)
+        await commit(publisher, world, 1500)
         await world.publish(world.name, b"a stranger's")
-        await publish(publisher, world, 10, start=1500)
+        await commit(publisher, world, 10, start=1500)
         await publisher.drain()
         assert (publisher.acked, publisher.target_seq) == (1510, 1514)
         assert await publisher.wait_progress() == 1510
@@ -442,18 +442,18 @@ class JetStreamContract:
 
     async def test_an_atomic_batch_is_refused_whole_when_the_marker_moved_or_an_id_is_known(self, world: World) -> None:
         await world.make_stream(allow_atomic=True)
-        await publish(world.js.atomic_publisher(world.name, marker(world)), world, 10)
+        await commit(world.js.atomic_publisher(world.name, marker(world)), world, 10)
         for last, start, code in ((0, 10, 10071), (11, 7, 10201)):
             publisher = world.js.atomic_publisher(world.name, marker(world, last))
             with pytest.raises(TargetMoved) as moved:
-                await publish(publisher, world, 5, start=start)
+                await commit(publisher, world, 5, start=start)
             assert (moved.value.index, moved.value.code, publisher.acked) == (0, code, 0)
         assert (await world.js.streams.info(world.name)).last == 11
 
     async def test_a_target_without_atomic_batches_refuses_them(self, world: World) -> None:
         await world.make_stream()
         with pytest.raises(PublishRefused) as refused:
-            await publish(world.js.atomic_publisher(world.name, marker(world)), world, 10)
+            await commit(world.js.atomic_publisher(world.name, marker(world)), world, 10)
         assert refused.value.code == 10174
         assert (await world.js.streams.info(world.name)).last == 0
 
@@ -489,6 +489,12 @@ async def publish(publisher: Publisher, world: World, count: int, start: int = 0
     subjects: Sequence[bytes] = [f"{world.name}.p".encode()] * count
     blocks = [b"NATS/1.0\r\nNats-Msg-Id: %d\r\n\r\n" % number for number in numbers]
     await publisher.send(subjects, blocks, [b"%d" % number for number in numbers])
+
+
+async def commit(publisher: Publisher, world: World, count: int, *, start: int = 0) -> None:
+    """Publish, and hold nothing back for a fuller batch."""
+    await publish(publisher, world, count, start=start)
+    await publisher.flush()
 
 
 async def send_all(publisher: Publisher, subjects: Sequence[bytes]) -> None:

@@ -202,10 +202,13 @@ class Loading(Scene):
         """A new one; the subject that it takes."""
         self.targets += 1
         subject = f"{self.world.write_subject}.{self.targets}"
-        await self.world.make_stream(f"{self.world.target}-{self.targets}", subjects=[subject], **self.config())
+        name = f"{self.world.target}-{self.targets}"
+        await self.world.make_stream(name, **{"subjects": [subject], **self.config(subject, name)})
         return subject
 
-    def config(self) -> dict[str, Any]:
+    def config(self, subject: str, name: str) -> dict[str, Any]:
+        """What a target is but a stream that takes `subject`."""
+        del subject, name
         return {}
 
     async def feed(self, enough: asyncio.Event) -> None:
@@ -248,6 +251,13 @@ class LoadingExclusive(Loading):
 
 class LoadingAtLeastOnce(Loading):
     mode = "at_least_once"
+
+
+class LoadingAtomic(Loading):
+    mode = "atomic"
+
+    def config(self, subject: str, name: str) -> dict[str, Any]:
+        return {"subjects": [subject, f"nats3.mark.{name}.>"], "allow_atomic": True}
 
 
 class Deleting(Loading):
@@ -305,6 +315,7 @@ SCENES: dict[str, type[Scene]] = {
     "load/dedupe": Loading,
     "load/exclusive": LoadingExclusive,
     "load/at_least_once": LoadingAtLeastOnce,
+    "load/atomic": LoadingAtomic,
     "load/polling": Polling,
     "load/deleting": Deleting,
 }

@@ -12,7 +12,7 @@ from nats3.jetstream.atomic import AtomicPublisher, Marker
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import PublishRefused, TargetMoved
 from nats3.jetstream.settings import NatsSettings
-from tests.contract.jetstream_contract import publish
+from tests.contract.jetstream_contract import commit, publish
 from tests.jetstream.wire_script import scripted_server
 from tests.jetstream.worlds import RealWorld
 
@@ -38,7 +38,7 @@ async def mark(world: RealWorld) -> tuple[int, bytes] | None:
 
 async def test_every_batch_ends_in_a_marker_that_says_how_far(world: RealWorld) -> None:
     publisher = open_publisher(world)
-    await publish(publisher, world, 2500)
+    await commit(publisher, world, 2500)
     await publisher.drain()
     assert (publisher.acked, publisher.target_seq) == (2500, 2503)
     assert await publisher.wait_progress() == 2500
@@ -49,6 +49,7 @@ async def test_every_batch_ends_in_a_marker_that_says_how_far(world: RealWorld) 
 async def test_what_was_added_to_a_block_stands_before_its_empty_line(world: RealWorld) -> None:
     publisher = open_publisher(world)
     await publisher.send([world.name.encode()] * 2, [None, b"NATS/1.0\r\nA: 1\r\n\r\n"], [b"", b""])
+    await publisher.drain()
     blocks = [(await world.js.streams.message(world.name, seq)).header for seq in (1, 2)]  # type: ignore[union-attr]
     assert [block and block.split(b"\r\n")[:2] for block in blocks] == [
         [b"NATS/1.0", blocks[0].split(b"\r\n")[1]],  # type: ignore[union-attr]
@@ -59,18 +60,18 @@ async def test_what_was_added_to_a_block_stands_before_its_empty_line(world: Rea
 
 async def test_another_writer_between_two_batches_does_no_harm(world: RealWorld) -> None:
     publisher = open_publisher(world)
-    await publish(publisher, world, 10)
+    await commit(publisher, world, 10)
     await world.publish(world.name, b"a stranger's")
-    await publish(publisher, world, 10, start=10)
+    await commit(publisher, world, 10, start=10)
     assert (publisher.acked, publisher.target_seq) == (20, 23)
 
 
 async def test_a_marker_that_somebody_else_moved_refuses_the_whole_batch(world: RealWorld) -> None:
     publisher = open_publisher(world)
-    await publish(publisher, world, 10)
+    await commit(publisher, world, 10)
     await world.publish(f"{world.name}.mark", b"another run's")
     with pytest.raises(TargetMoved) as moved:
-        await publish(publisher, world, 10, start=10)
+        await commit(publisher, world, 10, start=10)
     assert (moved.value.index, publisher.acked) == (10, 10)
     assert (await world.js.streams.info(world.name)).last == 12
     with pytest.raises(TargetMoved):
@@ -78,18 +79,18 @@ async def test_a_marker_that_somebody_else_moved_refuses_the_whole_batch(world: 
 
 
 async def test_a_known_id_refuses_the_whole_batch(world: RealWorld) -> None:
-    await publish(open_publisher(world), world, 10)
+    await commit(open_publisher(world), world, 10)
     again = open_publisher(world, last=11)
     with pytest.raises(TargetMoved) as moved:
-        await publish(again, world, 5, start=7)
+        await commit(again, world, 5, start=7)
     assert moved.value.code == 10201
     assert (await world.js.streams.info(world.name)).last == 11
 
 
 async def test_a_publisher_goes_on_where_the_marker_says(world: RealWorld) -> None:
-    await publish(open_publisher(world), world, 10)
+    await commit(open_publisher(world), world, 10)
     publisher = open_publisher(world, last=11)
-    await publish(publisher, world, 10, start=10)
+    await commit(publisher, world, 10, start=10)
     assert await mark(world) == (22, b"10")
 
 
@@ -98,7 +99,7 @@ async def test_a_target_that_does_not_allow_batches_refuses(nats_url: str) -> No
         world = RealWorld(connection)
         await world.make_stream()
         with pytest.raises(PublishRefused) as refused:
-            await publish(open_publisher(world), world, 10)
+            await commit(open_publisher(world), world, 10)
         assert refused.value.code == 10174
         assert (await world.js.streams.info(world.name)).last == 0
 
@@ -136,6 +137,18 @@ async def test_an_answer_that_is_not_this_batchs_is_refused(lie: dict[str, objec
 
 
 async def _refusal(publisher: AtomicPublisher) -> PublishRefused:
+    await publisher.send([b"S.a"] * 3, [None] * 3, [b""] * 3)
     with pytest.raises(PublishRefused) as refused:
-        await publisher.send([b"S.a"] * 3, [None] * 3, [b""] * 3)
+        await publisher.flush()
     return refused.value
+
+
+async def test_what_does_not_fill_a_batch_is_held_back_until_more_comes_or_nothing_will(world: RealWorld) -> None:
+    publisher = open_publisher(world)
+    for start in range(0, 2000, 500):
+        await publish(publisher, world, 500, start=start)
+    assert (publisher.acked, publisher.target_seq) == (1998, 2000)
+    assert await publisher.wait_progress() == 1998
+    assert await publisher.wait_progress() == 1998, "what is held back is not outstanding"
+    await publisher.flush()
+    assert (publisher.acked, publisher.target_seq) == (2000, 2003)

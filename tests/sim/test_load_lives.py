@@ -11,11 +11,12 @@ from dataclasses import replace
 import pytest
 
 from actors.testing import run_seeded
+from nats3.jetstream import memory_publisher
 from nats3.message import Batch
-from nats3.work import load_flow, outgoing, pieces, target
+from nats3.work import load_worker, outgoing, pieces, sent, target
 from tests.sim.load_world import World, history
 
-MODES = ("auto", "exclusive", "polling")
+MODES = ("auto", "exclusive", "atomic", "polling")
 COUNT = int(os.environ.get("LIVES_COUNT", "200"))
 
 
@@ -60,9 +61,8 @@ async def _nothing_is_present(*_):
     return frozenset()
 
 
-def _all_that_was_sent(self, acked):
-    settled = list(self._line)
-    self._line.clear()
+def _all_that_was_sent(self, *_):
+    settled = list(self._parts)
     return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
 
 
@@ -77,10 +77,20 @@ async def _nothing_held(*_):
     return Batch()
 
 
+async def _ignore_marker(self, bound):
+    self._marked_at = (await self._target.marked(self.state, bound)).at
+
+
+def _demand_nothing(self, subjects, blocks):
+    del self, subjects, blocks
+
+
 PLANTED = {
+    "believe the record and not the marker": (load_worker.LoadWorker, "_believe_marker", _ignore_marker),
+    "let a batch follow any marker": (memory_publisher.MemoryAtomicPublisher, "_refusal", _demand_nothing),
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
     "believe the record and not the target": (target.Target, "present", _nothing_is_present),
-    "record what was sent as if it were acknowledged": (load_flow.LoadFlow, "_acknowledged", _all_that_was_sent),
+    "record what was sent as if it were acknowledged": (sent.Line, "acknowledged", _all_that_was_sent),
     "forget what deleted chunks held": (pieces.Reader, "_recall", _nothing_held),
     "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
 }

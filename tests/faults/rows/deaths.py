@@ -81,6 +81,24 @@ async def killed_in_the_middle_of_a_load_four_times(world: World) -> None:
     await world.check_load(checker.plan_of(found))
 
 
+@row("F10", within=150)
+async def killed_in_the_middle_of_an_atomic_load_four_times(world: World) -> None:
+    """What the target's marker says counts, not what the log says: `kills` strikes at every arrow in between."""
+    await world.make_stream()
+    await world.make_target(subjects=[world.write_subject, "nats3.mark.>"], allow_atomic=True)
+    await world.publish(12_000)
+    job = await world.store(max_count=500)
+    await world.until_stored(job)
+    found = await world.check_store(job)
+    load = await world.load(mode="atomic")
+    for n in range(4):
+        await world.until_count(world.target, 1 + 2800 * n, 40)
+        await world.node.kill()
+        await world.node.start()
+    await world.until_word(load, "load", "Success", 60)
+    await world.check_load(checker.plan_of(found))
+
+
 @row("F12", sample=True)
 async def sigterm_flushes_and_exits_0(world: World) -> None:
     """Messages that lie in an open chunk are recorded before it is gone."""

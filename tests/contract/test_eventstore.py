@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC
+from pathlib import Path
 from random import Random
 from uuid import uuid4
 
@@ -28,6 +29,8 @@ from eventstore import (
     Version,
     migrate,
 )
+from tests.conftest import Keeper
+from tests.contract.debian_postgres import INSTALL, Debian15
 
 
 class MemoryLog:
@@ -67,6 +70,11 @@ class PostgresLog:
         """What a restart changes for a claim: it was made under another start time."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute("UPDATE es.entity SET claimed_under = claimed_under - interval '1 hour'")
+
+    async def version(self) -> str:
+        async with await psycopg.AsyncConnection.connect(self.url) as connection:
+            (version,) = await (await connection.execute("SHOW server_version")).fetchone() or ("",)
+            return version
 
     async def close(self) -> None:
         for opened in self.opened:
@@ -310,6 +318,27 @@ class TestPostgres(Contract):
     async def log(self, postgres_url: str) -> AsyncIterator[PostgresLog]:
         await asyncio.to_thread(migrate.migrate, postgres_url)
         log = PostgresLog(postgres_url)
+        yield log
+        await log.close()
+
+
+@pytest.fixture(scope="module")
+def debian(keeper: Keeper, session_directory: Path) -> Debian15:
+    server = Debian15(session_directory / "postgres-15", durable=False)
+    keeper.start(server)
+    return server
+
+
+@pytest.mark.skipif(not INSTALL.exists(), reason="Debian's postgresql-15 is not installed")
+class TestPostgres15(Contract):
+    @pytest.fixture
+    async def log(self, debian: Debian15) -> AsyncIterator[PostgresLog]:
+        name = f"test_{uuid4().hex}"
+        async with await psycopg.AsyncConnection.connect(debian.url, autocommit=True) as connection:
+            await connection.execute(f"CREATE DATABASE {name}".encode())
+        await asyncio.to_thread(migrate.migrate, debian.url_of(name))
+        log = PostgresLog(debian.url_of(name))
+        assert (await log.version()).startswith("15.")
         yield log
         await log.close()
 

@@ -112,6 +112,7 @@ class Node:
     outside: Outside
     archive: ChunkReader
     entrance: Entrance
+    nats: Connection
 
 
 @asynccontextmanager
@@ -166,7 +167,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         seen = await _insist(entrance.look, telemetry)
         await lifetimes.enter_async_context(_beside(entrance.watch(log.tail, seen)))
         outside = Outside(log.store, tools.nats.streams, s3.bucket_exists)
-        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread), entrance)
+        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread), entrance, nats)
 
 
 @asynccontextmanager

@@ -29,6 +29,9 @@ Endpoint: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
 COOKIES = ("__Host-nats3", "nats3")
 """Of a session: over TLS, and without."""
 
+VOUCHED = "nats3.vouched"
+"""Where a face that has judged by itself says who asks: no request from outside can write into a scope."""
+
 METRICS = frozenset({"/metrics", "/api/v1/metrics"})
 """Needs nothing of Postgres, so who was let in before an outage stays in during it."""
 
@@ -126,7 +129,10 @@ class Door:
 
 
 async def identify(services: Services, request: Request) -> Caller:
-    """Who asks, by token or cookie. Raises Unauthenticated, TooOften, LogUnavailable."""
+    """Who asks, by token or cookie, or by what another face of ours vouches for. Raises Unauthenticated, TooOften, LogUnavailable."""
+    vouched: Caller | None = request.scope.get(VOUCHED)
+    if vouched is not None:
+        return vouched
     cookie = next((request.cookies[name] for name in COOKIES if name in request.cookies), None)
     bearer = bearer_of(request)
     if bearer is None and cookie is None and not services.entrance.asks:

@@ -11,6 +11,7 @@ from nats3.config.values import (
     S3Settings,
     Secret,
     ServerSettings,
+    ServiceSettings,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "S3Settings",
     "Secret",
     "ServerSettings",
+    "ServiceSettings",
     "Told",
     "load",
 ]

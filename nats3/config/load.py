@@ -23,6 +23,7 @@ from nats3.config.values import (
     PostgresSettings,
     S3Settings,
     ServerSettings,
+    ServiceSettings,
 )
 from nats3.errors import Invalid, Nats3Error
 
@@ -303,6 +304,7 @@ def _build(reading: _Reading) -> Config:
             value(known.EVENTS_MAKE_STREAM),
             value(known.EVENTS_SUBJECT),
         ),
+        service=ServiceSettings(value(known.SERVICE_ROLE), value(known.SERVICE_SUBJECT)),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
         failpoints=value(known.FAILPOINTS),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from nats3.config import read
-from nats3.config.values import Address, Addressing, Auth, Level, LogFormat, Secret
+from nats3.config.values import Address, Addressing, Auth, Level, LogFormat, Secret, ServiceRole
 from nats3.failpoint import Failpoint
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ LEVELS: tuple[Level, ...] = ("trace", "debug", "info", "warn", "error")
 _LEVEL: Callable[[str], Level] = read.one_of(LEVELS)
 _FORMATS: tuple[LogFormat, ...] = ("auto", "json", "console")
 _AUTHS: tuple[Auth, ...] = ("auto", "required")
+_SERVICE_ROLES: tuple[ServiceRole, ...] = ("off", "read", "operate")
 _ADDRESSINGS: tuple[Addressing, ...] = ("auto", "path", "virtual")
 
 
@@ -188,6 +189,17 @@ EVENTS_MAKE_STREAM: Setting[bool] = Setting(
 )
 EVENTS_SUBJECT: Setting[str] = Setting(
     "events.subject", read.subject, "nats3.event", "nats3.event", "what their subjects begin with"
+)
+
+SERVICE_ROLE: Setting[ServiceRole] = Setting(
+    "service.role",
+    read.one_of(_SERVICE_ROLES),
+    "off",
+    "read",
+    "what the micro service on NATS offers: off, read, operate",
+)
+SERVICE_SUBJECT: Setting[str] = Setting(
+    "service.subject", read.subject, "nats3.api", "nats3.api", "what its subjects begin with"
 )
 
 LIMITS_MEMORY: Setting[int] = Setting(

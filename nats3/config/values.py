@@ -16,6 +16,7 @@ from nats3.failpoint import Failpoint
 Level = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
 Auth = Literal["auto", "required"]
+ServiceRole = Literal["off", "read", "operate"]
 Addressing = Literal["auto", "path", "virtual"]
 
 
@@ -164,6 +165,14 @@ class EventSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """How much of the API is offered as a micro service on NATS, and below which subject."""
+
+    role: ServiceRole
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything nats3 was told, checked."""
 
@@ -174,6 +183,7 @@ class Config:
     log: LogSettings
     limits: LimitSettings
     events: EventSettings
+    service: ServiceSettings
     node_name: str
     failpoints: tuple[Failpoint, ...] = ()
     """Tests only: where this process must harm itself; empty in every real life."""

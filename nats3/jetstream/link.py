@@ -83,10 +83,13 @@ class Link:
         """A subject that nobody else knows."""
         return self._client.new_inbox().encode()
 
-    def subscribe(self, subject: bytes, sink: Sink) -> bytes:
-        """Have every frame on `subject` given to `sink`; returns the number to unsubscribe with."""
+    def subscribe(self, subject: bytes, sink: Sink, queue: bytes = b"") -> bytes:
+        """Have every frame on `subject` given to `sink`; returns the number to unsubscribe with.
+
+        Of all who subscribe in the same `queue` group, one gets each message.
+        """
         sid = b"%d" % self._client.next_sid()
-        self.write(b"SUB %b %b\r\n" % (subject, sid))
+        self.write(b"SUB %b %b\r\n" % (subject, b"%b %b" % (queue, sid) if queue else sid))
         self._client.frames.sinks[sid] = sink
         return sid
 

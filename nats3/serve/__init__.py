@@ -13,6 +13,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +26,7 @@ from nats3.api.app import build
 from nats3.config import Config, Misconfigured, load
 from nats3.config.values import Address
 from nats3.serve.children import Children
+from nats3.serve.micro import micro_service
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.wiring import running, services
@@ -115,15 +117,17 @@ class _Program:
             given = services(node)
             if children is not None:
                 given = replace(given, exposition=children.exposition)
-            server = _Server(_uvicorn(self._config, build(given)))
+            app = build(given)
+            server = _Server(_uvicorn(self._config, app))
+            service = micro_service(node, app, datetime.now(UTC))  # noqa: TID251 - told to people only
             self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[self._listener]))
-                crew = tasks.create_task(children.run()) if children is not None else None
+                beside = [tasks.create_task(each.run()) for each in (children, service) if each is not None]
                 await self._told.wait()
                 server.should_exit = True
-                if crew is not None:
-                    crew.cancel()
+                for each in beside:
+                    each.cancel()
         self._telemetry.node_stopped(self._config.node_name)
 
 

@@ -36,7 +36,7 @@ async def verify(services: Services, request: Request) -> Response:
 
 
 async def messages(services: Services, request: Request) -> Response:
-    """In seq order, in pages; the chunk is verified before anything of it is told."""
+    """In seq order, in pages; every byte of what is told is verified before."""
     only(request, "seq", "from", "to", "subject", "after", "limit", "min_position")
     await shown(services, request, "chunks")
     chosen, limit = _chosen(request), int_of(request, "limit", 100, 1, MAX_PAGE)

@@ -9,8 +9,10 @@ from nats3.chunk.decode import Decoded, decode
 from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
 from nats3.job.storing import ChunkFlushed
-from nats3.message import Message, fingerprint
+from nats3.message import Batch, Message, fingerprint
 from nats3.objects.store import ObjectMissing, ObjectShort, ObjectStore
+from nats3.selection import EVERYTHING, Selection
+from nats3.work.ranged import RangedChunk, worth_it
 from nats3.work.tools import ChunkIndex, InThread
 
 CONFIRMATIONS = 3
@@ -60,11 +62,22 @@ class Archive:
         require_recorded(decoded, flushed)
         return decoded
 
-    async def confirmed(self, flushed: ChunkFlushed, sleep: Callable[[float], Awaitable[None]]) -> Decoded:
-        """The chunk, or Blocked once it was found missing or corrupt several times in a row."""
+    async def selected(self, flushed: ChunkFlushed, selection: Selection) -> Batch:
+        """One attempt to read the chosen messages of the recorded chunk; of a large object no more than the frames that
+        may hold them, and only those are verified then. Raises ObjectMissing, ObjectShort, DecodeError.
+        """
+        if worth_it(flushed, selection):
+            return await RangedChunk(self._objects, flushed, self._in_thread).select(selection)
+        decoded = await self.chunk(flushed)
+        return await self._in_thread(lambda: selection.select(decoded.batch))
+
+    async def confirmed(
+        self, flushed: ChunkFlushed, sleep: Callable[[float], Awaitable[None]], selection: Selection = EVERYTHING
+    ) -> Batch:
+        """The chosen messages, or Blocked once the chunk was found missing or corrupt several times in a row."""
         for attempt in range(1, CONFIRMATIONS + 1):
             try:
-                return await self.chunk(flushed)
+                return await self.selected(flushed, selection)
             except ObjectMissing as fault:
                 blocked = Blocked("chunk_missing", f"{flushed.key}: {fault}; put the object back, then resume")
             except (DecodeError, ObjectShort) as fault:

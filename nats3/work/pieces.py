@@ -15,7 +15,7 @@ from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped, Loading, Plann
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
-from nats3.selection import Selection, keep
+from nats3.selection import EVERYTHING, Selection, keep
 from nats3.work.archive import Archive
 from nats3.work.tools import IndexedChunk, Tools
 
@@ -163,7 +163,8 @@ class Reader:
     async def _read(self, indexed: IndexedChunk, planned: PlannedRange, after: int) -> _Read:
         chunk = indexed.flushed
         try:
-            batch = await self._content(indexed)
+            # What is to be deleted is read whole: the deletion says what was in it.
+            batch = await self._content(indexed, EVERYTHING if self._order.delete_chunks else self._selection)
         except Blocked as blocked:
             if self._order.on_bad_chunk == "halt":
                 raise
@@ -175,13 +176,13 @@ class Reader:
             deletions = (ChunkDeleteRequested(chunk.bucket, chunk.key, held),)
         return _Read(chunk, _within(selected, planned, after), deletions)
 
-    async def _content(self, indexed: IndexedChunk) -> Batch:
-        """The verified messages of a chunk. Raises Blocked, also when it was deleted after it had been planned."""
+    async def _content(self, indexed: IndexedChunk, selection: Selection = EVERYTHING) -> Batch:
+        """Verified messages of a chunk. Raises Blocked, also when it was deleted after it had been planned."""
         if indexed.deleted:
             reason = f"{indexed.flushed.key} was deleted by order of a load (log position {indexed.deletion_position})"
             remedy = "put the object back and retry the job with restart, or order quarantine"
             raise Blocked("chunk_missing", f"{reason} after this one had planned it: {remedy}")
-        return (await self._archive.confirmed(indexed.flushed, self._tools.sleep)).batch
+        return await self._archive.confirmed(indexed.flushed, self._tools.sleep, selection)
 
     async def _known(self, indexed: IndexedChunk, planned: PlannedRange, position: int) -> Batch:
         """The messages of a chunk that was published before, to know them again in another: by seq and time.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias, TypeVar
 
-from nats3.chunk.decode import Decoded
 from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
 from nats3.message import Batch
@@ -15,6 +15,8 @@ from nats3.views.chunks import ChunkRow
 from nats3.work.archive import Archive
 from nats3.work.index import flushed_of
 from nats3.work.tools import ChunkIndex, InThread
+
+T = TypeVar("T")
 
 Judgement: TypeAlias = tuple[Literal["whole", "missing", "corrupt"], str]
 """And why, where it is not whole."""
@@ -28,13 +30,12 @@ class ChunkReader:
 
     def __init__(self, objects: ObjectStore, index: ChunkIndex, in_thread: InThread) -> None:
         self._archive = Archive(objects, index, in_thread)
-        self._in_thread = in_thread
         self._turns = asyncio.Semaphore(AT_A_TIME)
 
     async def judge(self, row: ChunkRow) -> Judgement:
         """Every byte of the object is read and held against what was recorded."""
         try:
-            await self._read(row)
+            await self._judged(lambda: self._archive.chunk(flushed_of(row)), row)
         except Blocked as fault:
             if fault.code == "chunk_missing":
                 return "missing", fault.reason
@@ -44,14 +45,15 @@ class ChunkReader:
         return "whole", ""
 
     async def messages(self, row: ChunkRow, chosen: Selection) -> Batch:
-        """Those messages of the chunk that are chosen, after all of it is verified. Raises Blocked where it is not whole."""
-        decoded = await self._read(row)
-        return await self._in_thread(lambda: chosen.select(decoded.batch))
+        """Those messages of the chunk that are chosen, each byte of them verified; of a large object only the frames that
+        may hold them are fetched. Raises Blocked where they are not what was recorded.
+        """
+        return await self._judged(lambda: self._archive.selected(flushed_of(row), chosen), row)
 
-    async def _read(self, row: ChunkRow) -> Decoded:
+    async def _judged(self, read: Callable[[], Awaitable[T]], row: ChunkRow) -> T:
         async with self._turns:
             try:
-                return await self._archive.chunk(flushed_of(row))
+                return await read()
             except ObjectMissing as fault:
                 raise Blocked("chunk_missing", f"{fault}; put the object back") from fault
             except (DecodeError, ObjectShort) as fault:

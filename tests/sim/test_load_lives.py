@@ -13,7 +13,7 @@ import pytest
 from actors.testing import run_seeded
 from nats3.jetstream import memory_publisher
 from nats3.message import Batch
-from nats3.work import load_worker, outgoing, pieces, sent, target
+from nats3.work import load_worker, outgoing, pieces, ranged, sent, target
 from tests.sim.load_world import World, history
 
 MODES = ("auto", "exclusive", "atomic", "polling")
@@ -25,6 +25,14 @@ COUNT = int(os.environ.get("LIVES_COUNT", "200"))
 @pytest.mark.parametrize("mode", MODES)
 def test_every_selected_message_arrives_once_and_in_order(mode):
     wrong = {seed: found for seed in range(COUNT) if (found := history(seed, mode))}
+    assert wrong == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_same_where_every_chunk_is_read_in_parts(monkeypatch):
+    monkeypatch.setattr(ranged, "WHOLE_BYTES", 0)
+    wrong = {(seed, mode): found for seed in range(40) for mode in MODES if (found := history(seed, mode))}
     assert wrong == {}
 
 

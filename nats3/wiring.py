@@ -32,6 +32,7 @@ from eventstore import (
 )
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
+from eventstore.once import Once
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
 from nats3.api.services import LOOPBACK, Services, StreamFacts
@@ -100,6 +101,7 @@ class Log:
     snapshots: Snapshots
     audit: Audit
     database: Database
+    once: Once
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
         snapshots=_closed_with(lifetimes, Snapshots(url)),
         audit=_closed_with(lifetimes, Audit(url)),
         database=database,
+        once=_closed_with(lifetimes, Once(url)),
     )
 
 
@@ -268,6 +271,7 @@ def services(node: Node) -> Services:
         readiness=node.outside,
         world=_World(node.outside),
         archive=node.archive,
+        once=node.log.once,
         exposition=node.telemetry.exposition,
         nodes=node.log.claims.nodes,
         reporter=HttpListener(node.telemetry),

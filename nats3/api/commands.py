@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 from eventstore import Append, Appended, Fence, NewEvent, Position, Recorded, Version, VersionConflict
 from nats3.api.errors import Contended, JobMissing, NotAllowed, VersionPassed
@@ -14,7 +14,7 @@ from nats3.api.services import Services, Writer
 from nats3.errors import Unavailable
 from nats3.job.history import HISTORY, job_entity
 from nats3.job.order import Kind, Order, kind_of
-from nats3.job.ordering import JobCreated, JobDeleted, JobEvent, JobPaused, JobResumed, JobRetried
+from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobEvent, JobPaused, JobResumed, JobRetried
 from nats3.job.states import Command, State, allows
 from nats3.views.job_row import JobRow, fold
 
@@ -32,10 +32,20 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who gave a command, and the request it came with: both stand in its event."""
+    """Who gave a command, and the request it came with: both stand in its event.
+
+    `turn` is the same for all that repeat the request under one Idempotency-Key: it names the event, and a command whose
+    event is there already is not given again.
+    """
 
     actor: str
     correlation_id: UUID
+    turn: UUID | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        """Of the one event that the request makes."""
+        return uuid4() if self.turn is None else uuid5(self.turn, "command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class Commands:
 
     async def create(self, job_id: UUID, order: Order, api: int, who: Who) -> JobRow:
         """The new job as it stands in the view."""
-        event = HISTORY.encode(JobCreated(kind_of(order), order, api))
+        event = HISTORY.encode(JobCreated(kind_of(order), order, api), who.event_id)
         await self._append(job_id, Version(0), event, who)
         return await self._shown(job_id)
 
@@ -83,15 +93,41 @@ class Commands:
 
         `event` says more than the command alone; `lenient` makes nothing of a command that changes nothing.
         """
-        new = HISTORY.encode(event or _EVENTS[command])
+        return await self._decide(target, command, who, lambda _: event or _EVENTS[command], lenient=lenient)
+
+    async def change(self, target: Target, who: Who, changed: Callable[[Order], Order]) -> JobRow:
+        """The job with its order changed; one that changes nothing is not recorded. Raises as `give` does."""
+
+        def event(row: JobRow) -> JobEvent | None:
+            order = changed(row.order)
+            return None if order == row.order else JobChanged(order)
+
+        return await self._decide(target, "change", who, event)
+
+    async def _decide(
+        self,
+        target: Target,
+        command: Command,
+        who: Who,
+        says: Callable[[JobRow], JobEvent | None],
+        *,
+        lenient: bool = False,
+    ) -> JobRow:
+        """Decide on what the log has, and again when another command came in between."""
+        event_id = who.event_id
         for _ in range(TRIES):
             row = await self._decide_on(target)
+            if who.turn is not None and await self._was_given(target.job_id, event_id):
+                return row
             if lenient and row.state_now in UNCHANGED.get(command, ()):
                 return row
             if not allows(row.state_now, command):
                 raise NotAllowed(target.job_id, command, row.state_now)
+            event = says(row)
+            if event is None:
+                return row
             try:
-                await self._append(target.job_id, Version(row.version), new, who)
+                await self._append(target.job_id, Version(row.version), HISTORY.encode(event, event_id), who)
             except VersionConflict:
                 continue
             return await self._shown(target.job_id)
@@ -122,6 +158,9 @@ class Commands:
         if folded is None:
             raise JobMissing(job_id)
         return folded
+
+    async def _was_given(self, job_id: UUID, event_id: UUID) -> bool:
+        return any(event.event_id == event_id for event in await self._commands(job_id))
 
     async def _commands(self, job_id: UUID) -> list[Recorded]:
         events: list[Recorded] = []

@@ -201,6 +201,16 @@ class NotAllowed(RequestError):
         super().__init__(f"job {job_id} is {state.value}: {command} is not possible, only {allowed}")
 
 
+class RepeatUnderWay(RequestError):
+    """The same request is being done."""
+
+    status = 409
+    code = "under_way"
+
+    def __init__(self) -> None:
+        super().__init__("the same request under this Idempotency-Key is being done: ask again in a moment")
+
+
 class Contended(RequestError):
     """Others change the job all the time."""
 

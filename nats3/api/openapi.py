@@ -114,6 +114,8 @@ class _Components:
             case {"page of": item}:
                 items = {"type": "array", "items": self.of(item, mode)}
                 return {"type": "object", "properties": {"items": items}, "required": ["items"]}
+            case {"any of": alternatives}:
+                return {"anyOf": [self.of(each, mode) for each in alternatives]}
             case {"one of": alternatives}:
                 return self._one_of(alternatives, mode)
             case plain:

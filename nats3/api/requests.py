@@ -12,7 +12,8 @@ from nats3.api.commands import Who
 
 def who_of(request: Request) -> Who:
     """Who asks, under the id that the guard gave the request."""
-    return Who(caller_of(request).principal, request.scope["nats3.request_id"])
+    turn = request.scope.get("nats3.turn")
+    return Who(caller_of(request).principal, request.scope["nats3.request_id"], turn)
 
 
 def request_id_of(given: str | None, made: UUID) -> UUID:

@@ -33,8 +33,9 @@ from nats3.api import (
     v2_tokens,
     v2_verify,
 )
+from nats3.api.repeats import once
 from nats3.api.services import Services
-from nats3.api.spec import Says
+from nats3.api.spec import IDEMPOTENCY, Says
 from nats3.job.order import Kind
 
 Role = Literal["open", "read", "operate", "admin"]
@@ -45,7 +46,7 @@ Endpoint: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
 class Entry:
     """One route. `role` is the least that may call it once tokens are asked for; `says` what it takes and answers."""
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     endpoint: Endpoint
     role: Role
@@ -78,6 +79,8 @@ VERSION_2 = (
     Entry("GET", "/api/v2/jobs", v2_jobs.get_all, "read", "jobs, newest first", says_v2.JOBS_LIST),
     Entry("GET", "/api/v2/jobs/{id}", v2_jobs.get, "read", "a job", says_v2.JOB_GET),
     Entry("DELETE", "/api/v2/jobs/{id}", v2_jobs.delete, "operate", "delete a job; what it archived stays", says_v2.JOB_DELETE),
+    Entry("PATCH", "/api/v2/jobs/{id}", v2_jobs.change, "operate", "change the order of a job", says_v2.JOB_CHANGE),
+    Entry("POST", "/api/v2/jobs/{id}/cancel", v2_jobs.cancel, "operate", "end a job for good, with a reason", says_v2.JOB_CANCEL),
     Entry("POST", "/api/v2/jobs/{id}/pause", v2_jobs.pause, "operate", "pause a job", says_v2.JOB_STEER),
     Entry("POST", "/api/v2/jobs/{id}/resume", v2_jobs.resume, "operate", "resume a job, or look at once", says_v2.JOB_STEER),
     Entry("POST", "/api/v2/jobs/{id}/retry", v2_jobs.retry, "operate", "begin the next run of a job that ended", says_v2.JOB_RETRY),
@@ -127,6 +130,16 @@ def below(prefix: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     return tuple(replace(entry, path=prefix + entry.path) for entry in entries)
 
 
+def _once(entry: Entry) -> Entry:
+    """A POST of version 2 that is done once under an Idempotency-Key, or says that it takes none."""
+    endpoint, takes_keys = entry.endpoint, IDEMPOTENCY in entry.says.headers
+
+    async def call(services: Services, request: Request) -> Response:
+        return await once(services, request, takes_keys=takes_keys, do=lambda: endpoint(services, request))
+
+    return replace(entry, endpoint=call) if entry.method == "POST" else entry
+
+
 @cache
 def _document() -> str:
     return openapi.text_of(ROUTES)
@@ -160,4 +173,4 @@ DOCUMENTS = (
 )
 # fmt: on
 
-ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *VERSION_2, *DOCUMENTS)
+ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *map(_once, VERSION_2), *DOCUMENTS)

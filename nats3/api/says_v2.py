@@ -44,7 +44,8 @@ from nats3.api.spec import (
     number,
     text,
 )
-from nats3.api.v2_jobs import RetryV2
+from nats3.api.v2_changes import ChangeLoadV2, ChangeStoreV2
+from nats3.api.v2_jobs import CancelV2, RetryV2
 from nats3.api.v2_orders import LoadV2, StoreV2
 from nats3.api.v2_system import SkipV2
 from nats3.job.states import State
@@ -126,12 +127,30 @@ JOBS_LIST = listed(
 )
 JOB_GET = Says((_A_JOB,), (MIN_POSITION,))
 JOB_DELETE = Says((Answer(204, "It is gone.", {}),), refuses=(409, 412), headers=(IF_MATCH,))
-JOB_STEER = Says((_A_JOB,), refuses=(409, 412), headers=(IF_MATCH,))
+JOB_STEER = Says((_A_JOB,), refuses=(409, 412), headers=(IF_MATCH, IDEMPOTENCY))
+JOB_CHANGE = Says(
+    (_A_JOB,),
+    takes=Takes(
+        {"any of": (ChangeStoreV2, ChangeLoadV2)},
+        {
+            "larger chunks": {"limits": {"max_count": 10_000}},
+            "go on without bad chunks": {"on_bad_chunk": "quarantine"},
+        },
+    ),
+    refuses=(409, 412),
+    headers=(IF_MATCH,),
+)
+JOB_CANCEL = Says(
+    (Answer(204, "It is gone.", {}),),
+    takes=Takes(CancelV2, {"with a reason": {"reason": "ordered by mistake"}}, optional=True),
+    refuses=(409, 412),
+    headers=(IF_MATCH, IDEMPOTENCY),
+)
 JOB_RETRY = Says(
     (_A_JOB,),
     takes=Takes(RetryV2, {"from the start, under new message ids": {"restart": True}}, optional=True),
     refuses=(409, 412),
-    headers=(IF_MATCH,),
+    headers=(IF_MATCH, IDEMPOTENCY),
 )
 JOB_CHUNKS = listed("The chunks that it made.", Chunk, _DELETED, _AFTER, MIN_POSITION)
 JOB_COVERAGE = Says(
@@ -205,8 +224,7 @@ PROJECTION_SKIP = Says(
     takes=Takes(SkipV2, {"an event that cannot be folded": {"position": 4711, "reason": "issue 12"}}),
 )
 PROJECTION_WORK = Says(
-    (json_answer(202, "It is under way.", OperationAnswer, "Location"),),
-    refuses=(409,),
+    (json_answer(202, "It is under way.", OperationAnswer, "Location"),), refuses=(409,), headers=(IDEMPOTENCY,)
 )
 PROJECTION_RETURN = Says((json_answer(200, "Readers see the version before.", Returned),), refuses=(409,))
 OPERATIONS_LIST = listed(

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from eventstore import Append, Appended, Node, Operation, Position, ProjectionStatus, Recorded, Verified, Version
 from eventstore.audit import Page, Question
+from eventstore.once import Begun, Turn
 from nats3.api.entrance import Entrance
 from nats3.job.order import Order
 from nats3.message import Batch
@@ -87,6 +88,18 @@ class Questions(Protocol):
     async def entity(
         self, entity_id: str, as_of: Position | datetime | None, after: Version, limit: int
     ) -> list[Recorded]: ...
+
+
+class Repeats(Protocol):
+    """Requests that are done once. Every method raises LogUnavailable."""
+
+    async def begin(self, asker: str, key: str, asked: str) -> Begun: ...
+
+    async def settle(self, turn: Turn, status: int, headers: Mapping[str, str], body: bytes) -> None: ...
+
+    async def forget(self, turn: Turn) -> None: ...
+
+    async def leave(self, turn: Turn) -> None: ...
 
 
 class Readiness(Protocol):
@@ -220,6 +233,7 @@ class Services:
     readiness: Readiness
     world: World
     archive: Archive
+    once: Repeats
     exposition: Callable[[str], tuple[bytes, str]]
     nodes: Callable[[], Awaitable[Sequence[Node]]]
     reporter: Reporter

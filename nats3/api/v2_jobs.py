@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid5
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from eventstore import VersionConflict
 from nats3.api.commands import Commands, Target
-from nats3.api.errors import BadQuery, JobMissing, Unfit
+from nats3.api.errors import BadQuery, JobMissing
 from nats3.api.pages import listing, shown
 from nats3.api.reading import Exact, as_model, flag_of, int_of, job_id_of, only, read_json, text_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
+from nats3.api.v2_changes import changed
 from nats3.api.v2_orders import job_body, order_body, order_of
 from nats3.api.v2_plans import preview
 from nats3.api.warnings import warnings_of
 from nats3.errors import Invalid
-from nats3.job.order import Kind, LoadOrder, Order
-from nats3.job.ordering import JobRetried
+from nats3.job.order import Kind, LoadOrder
+from nats3.job.ordering import JobDeleted, JobRetried
 from nats3.job.states import Command, State
 from nats3.views.job_queries import MAX_PAGE, JobFilter
 from nats3.views.job_row import JobRow
-
-IDEMPOTENT = UUID("6f2f8a53-6c53-4b0e-9c0f-6a1d3b1c9a51")
-"""Names the jobs that are made under an Idempotency-Key: an equal key is an equal job."""
-
-_MAX_KEY = 255
 
 
 class RetryV2(Exact):
     restart: bool = False
 
 
-async def create(services: Services, request: Request) -> Response:
-    """201 with the job. Under an Idempotency-Key the same order makes one job, however often it is sent.
+class CancelV2(Exact):
+    reason: str = ""
 
-    With `dry_run=true` nothing is recorded: 200 with what a load would read.
-    """
+
+async def create(services: Services, request: Request) -> Response:
+    """201 with the job. With `dry_run=true` nothing is recorded: 200 with what a load would read."""
     only(request, "dry_run")
-    key = request.headers.get("idempotency-key")
-    job_id = services.new_id() if key is None else uuid5(IDEMPOTENT, _key(key))
+    who = who_of(request)
+    job_id = who.turn or services.new_id()
     order = order_of(await read_json(request), job_id)
     services.require_within(job_id, order)
     warnings = await warnings_of(services.world, order)
@@ -50,25 +46,10 @@ async def create(services: Services, request: Request) -> Response:
         plan = await preview(services, order) if isinstance(order, LoadOrder) else None
         return JSONResponse({"order": order_body(order), "plan": plan, "warnings": warnings})
     try:
-        row = await Commands(services).create(job_id, order, 2, who_of(request))
-    except VersionConflict:
-        row = await _made_before(services, job_id, order)
+        row = await Commands(services).create(job_id, order, 2, who)
+    except VersionConflict:  # the first time this was asked, nobody was left to answer
+        row = await Commands(services).show(Target(job_id))
     return answer(row, 201, warnings, location=True)
-
-
-def _key(key: str) -> str:
-    if not (0 < len(key) <= _MAX_KEY and key.isprintable()):
-        fault = Invalid("Idempotency-Key", "is empty, too long or not printable", f"use 1 to {_MAX_KEY} characters")
-        raise Unfit([fault])
-    return key
-
-
-async def _made_before(services: Services, job_id: UUID, order: Order) -> JobRow:
-    row = await Commands(services).show(Target(job_id))
-    if row.order != order:
-        fault = "was used for another order"
-        raise Unfit([Invalid("Idempotency-Key", fault, "use a new key for a new order, or send the same order")])
-    return row
 
 
 async def get_all(services: Services, request: Request) -> Response:
@@ -97,6 +78,23 @@ async def get(services: Services, request: Request) -> Response:
     if row is None:
         raise JobMissing(job_id)
     return answer(row)
+
+
+async def change(services: Services, request: Request) -> Response:
+    """Other fields of the order; the run takes it up where it stands. What is not named stays as it is."""
+    only(request)
+    value = await read_json(request)
+    row = await Commands(services).change(_target(request), who_of(request), lambda order: changed(order, value))
+    return answer(row, warnings=await warnings_of(services.world, row.order))
+
+
+async def cancel(services: Services, request: Request) -> Response:
+    """End the job for good, as DELETE does, with a reason that stands in the log."""
+    only(request)
+    body = as_model(CancelV2, await read_json(request)) if await request.body() else CancelV2()
+    event = JobDeleted(body.reason)
+    await Commands(services).give(_target(request), "delete", who_of(request), event=event)
+    return Response(status_code=204)
 
 
 async def delete(services: Services, request: Request) -> Response:

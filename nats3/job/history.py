@@ -9,12 +9,12 @@ from uuid import UUID
 
 from eventstore.types import Registry, Upcaster
 from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested
-from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
+from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import RUN_EVENTS, RunFailed, with_fault
 from nats3.job.storing import STORING_EVENTS
 from nats3.job.surveying import SURVEYING_EVENTS
 
-ORDERING_EVENTS = (JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
+ORDERING_EVENTS = (JobChanged, JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
 EVENTS: tuple[type, ...] = (
     *ORDERING_EVENTS,
     *RUN_EVENTS,

@@ -43,7 +43,14 @@ class JobDeleted:
     reason: str = ""
 
 
-JobEvent = JobCreated | JobPaused | JobResumed | JobRetried | JobDeleted
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """The order is another from here on: its name, when a chunk ends, how often it polls and the like."""
+
+    order: Order
+
+
+JobEvent = JobChanged | JobCreated | JobPaused | JobResumed | JobRetried | JobDeleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ def evolve(job: Job | None, event: JobEvent) -> Job:
         message = f"{type(event).__name__} before JobCreated"
         raise ValueError(message)
     match event:
+        case JobChanged(order=order):
+            return replace(job, order=order)
         case JobPaused():
             return replace(job, wanted="paused")
         case JobResumed():

@@ -10,7 +10,7 @@ from nats3.job.ordering import Wanted
 from nats3.job.running import ConditionName
 
 Word = Literal["Created", "Running", "Paused", "Success", "Failure"]
-Command = Literal["pause", "resume", "retry", "delete"]
+Command = Literal["pause", "resume", "change", "retry", "delete"]
 
 
 class State(Enum):
@@ -36,12 +36,14 @@ class Rule:
 
 
 _ACTIVE: frozenset[Command] = frozenset({"pause", "delete"})
-_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "retry", "delete"})
+_RUNNING: frozenset[Command] = frozenset({"pause", "change", "delete"})
+_BLOCKED: frozenset[Command] = frozenset({"pause", "resume", "change", "retry", "delete"})
+_PAUSED: frozenset[Command] = frozenset({"resume", "change", "delete"})
 _ENDED: frozenset[Command] = frozenset({"retry", "delete"})
 
 RULES: dict[State, Rule] = {
     State.CREATED: Rule("Created", "ordered, no node has it yet", goes_on=True, commands=_ACTIVE),
-    State.RUNNING: Rule("Running", "messages flow, or nothing is left to do for now", goes_on=True, commands=_ACTIVE),
+    State.RUNNING: Rule("Running", "messages flow, or nothing is left to do for now", goes_on=True, commands=_RUNNING),
     State.DEGRADED: Rule("Running", "NATS, S3 or Postgres is away; retrying in place", goes_on=True, commands=_ACTIVE),
     State.REPAIRING: Rule("Running", "index and bucket are being reconciled", goes_on=True, commands=_ACTIVE),
     State.BLOCKED: Rule(
@@ -50,7 +52,7 @@ RULES: dict[State, Rule] = {
         goes_on=True,
         commands=_BLOCKED,
     ),
-    State.PAUSED: Rule("Paused", "stopped by a command", goes_on=False, commands=frozenset({"resume", "delete"})),
+    State.PAUSED: Rule("Paused", "stopped by a command", goes_on=False, commands=_PAUSED),
     State.COMPLETED: Rule("Success", "everything planned is there", goes_on=False, commands=_ENDED),
     State.COMPLETED_WITH_GAPS: Rule(
         "Failure", "loaded but for chunks that were skipped by order", goes_on=False, commands=_ENDED

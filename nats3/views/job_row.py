@@ -20,7 +20,7 @@ from nats3.job.loading import (
     LoadProgressed,
 )
 from nats3.job.order import Kind, LoadOrder, Order, StoreOrder
-from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
+from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
 from nats3.job.running import (
     RUN_EVENTS,
     ConditionName,
@@ -101,6 +101,8 @@ def fold(row: JobRow | None, recorded: Recorded) -> JobRow | None:
         return _created(event, recorded)
     if row is None:
         return None
+    if isinstance(event, JobChanged):
+        row = replace(row, name=event.order.name, ordered=recorded.data["order"])
     step = _STEPS.get(type(event))
     after = step(row, event) if step else row
     if isinstance(event, RUN_EVENTS):
@@ -239,5 +241,5 @@ _STEPS: dict[type, Step] = {
     LoadCompleted: _completed,
 }
 
-FOLDED: tuple[type, ...] = (JobCreated, *_STEPS, *RUN_EVENTS)
+FOLDED: tuple[type, ...] = (JobChanged, JobCreated, *_STEPS, *RUN_EVENTS)
 """The events that change a row."""

@@ -27,7 +27,7 @@ from nats3.errors import Unavailable
 from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
-from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
+from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
 from nats3.work.claiming import Claimant, Taking
 from nats3.work.lease import NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
@@ -167,7 +167,7 @@ class Office(Observer):
     # --- commands
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        wanted = types_of(JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
+        wanted = types_of(JobChanged, JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
         while True:
             with suppress(LogRewound):
                 async for page in self.tail.follow(Position(await self._head())):
@@ -187,7 +187,7 @@ class Office(Observer):
         match HISTORY.decode(event):
             case JobPaused():
                 self._begin_stop(job_id, "paused", tasks)
-            case JobRetried():
+            case JobRetried() | JobChanged():
                 self._begin_stop(job_id, "handed_over", tasks)
             case JobDeleted() if job_id in self._posts:
                 self._begin_stop(job_id, "deleted", tasks)

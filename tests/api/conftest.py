@@ -28,6 +28,7 @@ from eventstore import (
     walk,
 )
 from eventstore.audit import Audit
+from eventstore.once import Once
 from nats3.api.app import build
 from nats3.api.entrance import Entrance
 from nats3.api.rates import Rate, Rates
@@ -174,6 +175,8 @@ class running:  # noqa: N801 - reads as a verb
         seen = await entrance.look()
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(tasks.create_task(entrance.watch(tail, seen)).cancel)
+        repeats = Once(self._url)
+        stack.push_async_callback(repeats.close)
         outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
         services = Services(
             log=store,
@@ -188,6 +191,7 @@ class running:  # noqa: N801 - reads as a verb
             walk=lambda: walk(self._url, 2),
             readiness=outside,
             world=outside,
+            once=repeats,
             archive=ChunkReader(objects, ViewIndex(store, Chunks(database), projector.wait_for), asyncio.to_thread),
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
             nodes=claims.nodes,

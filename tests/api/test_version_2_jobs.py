@@ -147,6 +147,8 @@ async def test_an_order_under_one_idempotency_key_makes_one_job(api: Api) -> Non
     second = await api.client.post("/api/v2/jobs", json=STORE, headers=key)
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
+    assert second.headers["etag"] == first.headers["etag"]
+    assert (first.headers.get("idempotent-replayed"), second.headers["idempotent-replayed"]) == (None, "true")
     other = await api.client.post("/api/v2/jobs", json={**STORE, "subject": "else"}, headers=key)
     assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert len((await api.client.get("/api/v2/jobs")).json()["items"]) == 1

@@ -15,7 +15,7 @@ from nats3.job.loading import (
     TargetBound,
 )
 from nats3.job.order import ChunkLimits, LoadOrder, StoreOrder
-from nats3.job.ordering import JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
+from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import (
     RunActivated,
     RunBlocked,
@@ -115,6 +115,8 @@ CHUNK = ChunkFlushed(
 EVENTS: dict[str, object] = {
     "job_created.store": JobCreated("store", STORE, 1),
     "job_created.load": JobCreated("load", LOAD, 1),
+    "job_changed.store": JobChanged(STORE),
+    "job_changed.load": JobChanged(LOAD),
     "job_paused": JobPaused("maintenance"),
     "job_resumed": JobResumed("done"),
     "job_retried": JobRetried(restart=True),

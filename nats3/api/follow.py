@@ -80,7 +80,7 @@ async def frames(services: Services, question: Question, cursor: Position) -> As
             return
         cursor = page[-1].position
         seen = await services.sees([event for event in page if question.fits(event)])
-        yield b"".join(frame(event) for event in seen)
+        yield b"".join(services.written.of(event, frame) for event in seen)
 
 
 async def _page_after(tail: Follower, cursor: Position) -> Sequence[Recorded]:

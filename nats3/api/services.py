@@ -195,6 +195,24 @@ class Slots:
         self.taken -= 1
 
 
+class Written:
+    """What was made of the latest events, once for all who follow the log: they are handed the same ones."""
+
+    def __init__(self, kept: int = 1024) -> None:
+        self._most = kept
+        self._kept: dict[int, tuple[Recorded, bytes]] = {}
+
+    def of(self, event: Recorded, write: Callable[[Recorded], bytes]) -> bytes:
+        known = self._kept.get(event.position)
+        if known is not None and known[0] is event:
+            return known[1]
+        if len(self._kept) >= self._most:
+            self._kept.clear()
+        text = write(event)
+        self._kept[event.position] = (event, text)
+        return text
+
+
 STREAMS = 50
 """Clients that may follow the log at a time."""
 
@@ -245,4 +263,5 @@ class Services:
     sees: Callable[[Sequence[Recorded]], Awaitable[Sequence[Recorded]]] = _all
     require_within: Callable[[UUID, Order], None] = _anything
     streams: Slots = field(default_factory=lambda: Slots(STREAMS))
+    written: Written = field(default_factory=Written)
     walks: Slots = field(default_factory=lambda: Slots(1))

@@ -28,6 +28,8 @@ COMMANDS = (
     ("load", "nats3.cli.load:app", "Order and steer load jobs: from a bucket into a stream."),
     ("job", "nats3.cli.audit:job", "What happened to a job."),
     ("events", "nats3.cli.audit:events", "Read the event log."),
+    ("chunks", "nats3.cli.chunks:app", "What lies in the buckets, and what is in it."),
+    ("streams", "nats3.cli.streams:app", "Streams of NATS, and what of each is archived."),
     ("projections", "nats3.cli.projections:app", "The tables made from the event log."),
     ("archive", "nats3.cli.archive:app", "Hold buckets and index together: verify, rebuild the index."),
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -14,7 +15,21 @@ from cyclopts import Parameter
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Columns
 from nats3.cli.session import Session
+from nats3.cli.waiting import BETWEEN_LOOKS_S, ENDS, Clock
 
+EVENT = Columns(
+    usual=(("position", "position"), ("time", "recorded_at"), ("type", "type"), ("data", "data")),
+    more=(("actor", "actor"), ("entity", "entity_id"), ("version", "version")),
+    name="position",
+)
+PLANNED = Columns(
+    usual=(("job", "job_id"), ("life", "life"), ("first", "first"), ("last", "last"), ("messages", "messages")),
+    more=(("created", "created"), ("chunks", "chunks"), ("rank", "rank")),
+    name="job_id",
+)
+CLOCK = Clock(time.monotonic, time.sleep)
+
+Limit = Annotated[int, Parameter(help="At most so many events.")]
 Job = Annotated[str | None, Parameter(help="Id or name of the job.")]
 JobId = Annotated[str | None, Parameter(name="--job-id", help="Id of the job.")]
 FromJson = Annotated[
@@ -51,6 +66,39 @@ class Jobs:
         session.output.say(f"{self.kind} job {found.get('name')} {verb}d")
         self._show(session, found)
 
+    def logs(self, session: Session, job: str | None, job_id: str | None, limit: int) -> None:
+        """What was ordered of it and what happened to it."""
+        items = session.api.items(f"/api/v2/jobs/{self.identify(session, job, job_id)}/events", limit)
+        session.output.show({"items": items}, items, EVENT)
+
+    def retry(self, session: Session, job: str | None, job_id: str | None, *, restart: bool) -> str:
+        """Begin the next run; the job's id."""
+        identity = self.identify(session, job, job_id)
+        found = session.api.post(f"/api/v2/jobs/{identity}/retry", {"restart": restart})
+        session.output.say(f"{self.kind} job {found['name']} begins run {found['runs']}")
+        return identity
+
+    def plan(self, session: Session, job: str | None, job_id: str | None) -> None:
+        """What a load reads, by job and life."""
+        found = session.api.get(f"/api/v2/jobs/{self.identify(session, job, job_id)}/plan")
+        session.output.show(found, found["ranges"], PLANNED)
+        what = "planned" if found["frozen"] else "would be planned now"
+        session.output.say(f"{found['messages']} messages in {found['chunks']} chunks at most: {what}")
+
+    def watch(self, session: Session, job: str | None, job_id: str | None, clock: Clock) -> int:
+        """A line for each change, until the job has ended or somebody interrupts."""
+        identity = self.identify(session, job, job_id)
+        seen = ""
+        while True:
+            found = session.api.get(f"/api/v2/jobs/{identity}")
+            line = _line(found)
+            if line != seen:
+                session.output.line(line)
+                seen = line
+            if (code := ENDS.get(str(found["state"]))) is not None:
+                return code
+            clock.sleep(BETWEEN_LOOKS_S)
+
     def delete(self, session: Session, job: str | None, job_id: str | None) -> None:
         identity = self.identify(session, job, job_id)
         session.api.delete(f"/api/v1/{self.kind}/job", job_id=identity)
@@ -77,6 +125,12 @@ class Jobs:
 
     def _show(self, session: Session, one: dict[str, Any]) -> None:
         session.output.show(one, [one], self.columns)
+
+
+def _line(job: dict[str, Any]) -> str:
+    progress = ", ".join(f"{name} {value}" for name, value in job["progress"].items())
+    reason = f" ({job['reason']})" if job["reason"] else ""
+    return f"{job['name']}: {job['state']}{reason}, {progress}"
 
 
 def body_of(from_json: str | None, given: dict[str, object], needed: tuple[str, ...]) -> dict[str, Any]:

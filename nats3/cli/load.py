@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit
-from nats3.cli.jobs import FromJson, Job, JobId, Jobs, body_of
+from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, Limit, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
-from nats3.cli.waiting import Clock, Timeout, Wait, until_ended
+from nats3.cli.waiting import Timeout, Wait, until_ended
 
-CLOCK = Clock(time.monotonic, time.sleep)
+Restart = Annotated[bool, Parameter(negative=(), help="Publish everything again, under new message ids.")]
 
 JOBS = Jobs(
     "load",
@@ -104,3 +103,37 @@ def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
 def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
     """End a load job for good."""
     JOBS.delete(session, job, job_id)
+
+
+@app.command
+def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
+    """A line for each change of a load job, until it has ended or you interrupt."""
+    return JOBS.watch(session, job, job_id, CLOCK)
+
+
+@app.command
+def logs(job: Job = None, /, *, job_id: JobId = None, limit: Limit = 100, session: Given) -> None:
+    """What was ordered of a load job and what happened to it."""
+    JOBS.logs(session, job, job_id, limit)
+
+
+@app.command
+def retry(
+    job: Job = None,
+    /,
+    *,
+    job_id: JobId = None,
+    restart: Restart = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    session: Given,
+) -> int:
+    """Begin the next run of a load job that has ended."""
+    identity = JOBS.retry(session, job, job_id, restart=restart)
+    return until_ended(session, identity, timeout, CLOCK) if wait else Exit.OK
+
+
+@app.command
+def plan(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+    """What a load job reads."""
+    JOBS.plan(session, job, job_id)

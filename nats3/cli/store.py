@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nats3.cli.jobs import FromJson, Job, JobId, Jobs, body_of
+from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, Limit, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 
@@ -89,3 +89,21 @@ def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
 def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
     """End a store job for good; what it has archived stays."""
     JOBS.delete(session, job, job_id)
+
+
+@app.command
+def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
+    """A line for each change of a store job, until it has ended or you interrupt."""
+    return JOBS.watch(session, job, job_id, CLOCK)
+
+
+@app.command
+def logs(job: Job = None, /, *, job_id: JobId = None, limit: Limit = 100, session: Given) -> None:
+    """What was ordered of a store job and what happened to it."""
+    JOBS.logs(session, job, job_id, limit)
+
+
+@app.command
+def retry(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+    """Look again at once at what blocks a store job."""
+    JOBS.retry(session, job, job_id, restart=False)

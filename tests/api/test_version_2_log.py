@@ -258,6 +258,38 @@ async def test_a_follower_goes_on_behind_the_last_event_that_it_saw(api: Api) ->
                 assert (await client.get("/ping")).status_code == 200
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_fifty_followers_miss_nothing_of_a_thousand_events(api: Api) -> None:
+    """`make bench ARGS=followers` does it at 1,000 events a second."""
+    job = await made(api)
+    async with served(api) as client, asyncio.TaskGroup() as tasks:
+        client.timeout = httpx2.Timeout(30)
+        began = [asyncio.Event() for _ in range(50)]
+
+        async def follow(ready: asyncio.Event) -> list[int]:
+            async with client.stream("GET", "/api/v2/events?follow=true&after=1") as answer:
+                ready.set()
+                return [int(line[4:]) async for line in _until(answer.aiter_lines(), 1001)]
+
+        following = [tasks.create_task(follow(each)) for each in began]
+        for each in began:
+            await each.wait()
+        for _ in range(20):
+            await api.say(job, *(RunActivated(1, "node-a") for _ in range(50)))
+    for task in following:
+        assert [position for position in task.result() if position > 1] == list(range(2, 1002))
+
+
+async def _until(lines: AsyncIterator[str], last: int) -> AsyncIterator[str]:
+    """The lines with ids, up to this position."""
+    async for line in lines:
+        if line.startswith("id: "):
+            yield line
+            if int(line[4:]) >= last:
+                return
+
+
 async def test_followers_are_bounded_and_a_head_request_takes_no_place(api: Api) -> None:
     head = await api.client.head("/api/v2/events?follow=true")
     assert (head.status_code, api.services.streams.taken) == (200, 0)

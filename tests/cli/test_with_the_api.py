@@ -15,7 +15,10 @@ import uvicorn
 
 from nats3.api.app import build
 from nats3.dev.ports import free_port
+from nats3.job.loading import ChunkSkipped, LoadCompleted
+from nats3.job.running import RunActivated
 from tests.api.conftest import Api, api
+from tests.api.test_version_2_contents import archived
 from tests.cli.conftest import Ran
 
 __all__ = ["api"]  # the fixture of the API's own tests
@@ -118,3 +121,37 @@ async def test_an_order_that_does_not_fit_names_its_field(nats3: Program) -> Non
     refused = await nats3("store", "create", *order)
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith("nats3: batch.max_count: ")
+
+
+async def test_what_is_archived_is_seen_from_the_command_line(nats3: Program, api: Api) -> None:
+    path, _ = await archived(api)
+    chunk = path.rpartition("/")[2]
+    assert (await nats3("chunks", "ls", "-o", "name")).out == f"{chunk}\n"
+    assert json.loads((await nats3("chunks", "get", chunk, "-o", "json")).out)["stream"] == "ORDERS"
+    assert (await nats3("chunks", "verify", chunk)).code == 0
+    assert (await nats3("chunks", "cat", chunk, "--subject", "a.*", "-o", "name")).out == "1\n2\n5\n6\n"
+    assert (await nats3("chunks", "cat", chunk, "--seq", "2", "--raw")).out == "two"
+    del api.objects.buckets["archive"]["k"]
+    missing = await nats3("chunks", "verify", chunk, "-o", "jsonl")
+    assert (missing.code, json.loads(missing.out)["verdict"]) == (1, "missing")
+    assert (await nats3("chunks", "cat", chunk)).code == 4
+    assert (await nats3("streams", "ls", "-o", "name")).out == "ORDERS\njobs\n"
+    assert json.loads((await nats3("streams", "get", "jobs", "-o", "json")).out)["archived"] is None
+
+
+async def test_a_load_is_planned_watched_and_begun_again(nats3: Program, api: Api) -> None:
+    await archived(api)
+    order = {"kind": "load", "name": "again", "bucket": "archive", "read_stream": "ORDERS"}
+    job = (await api.client.post("/api/v2/jobs", json=order)).json()["id"]
+    plan = await nats3("load", "plan", "again", "-o", "jsonl")
+    assert (json.loads(plan.out)["messages"], plan.err) == (
+        5, "5 messages in 1 chunks at most: would be planned now\n",
+    )  # fmt: skip
+    await api.run(job, RunActivated(1, "node-a"), ChunkSkipped("k", 1, 1, 1, "corrupt"), LoadCompleted(4, 1))
+    watched = await nats3("load", "watch", "again")
+    assert (watched.code, watched.out.split(",")[0]) == (7, "again: completed_with_gaps")
+    assert (await nats3("load", "logs", "again", "-o", "name")).out.count("\n") == 4
+    begun = await nats3("load", "retry", "again", "--restart")
+    assert (begun.code, begun.err) == (0, "load job again begins run 2\n")
+    late = await nats3("load", "retry", "again", "--wait", "--timeout", "1ms")
+    assert late.code == 4, "it has not ended"

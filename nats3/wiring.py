@@ -136,6 +136,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             nats=NatsJetStream(nats),
             objects=lambda heard: Patient(s3, heard),
             bucket_exists=s3.bucket_exists,
+            sweep=s3.sweep,
             index=index,
             plans=index,
             in_thread=_in_thread(pool),

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from nats3 import subject
 from nats3.api.errors import Unfit
 from nats3.api.words import format_duration
+from nats3.chunk import parquet
 from nats3.errors import Invalid
-from nats3.job.order import LoadOrder, Order, StoreOrder
+from nats3.job.order import CodecName, LoadOrder, Order, StoreOrder
 
 MAX_TEXT = 255
 MAX_PREFIX = 512
@@ -43,7 +44,8 @@ def _store(order: StoreOrder) -> Iterator[Invalid | None]:
     yield _between("limits.max_count", order.limits.max_count, COUNT)
     yield _between("limits.max_bytes", order.limits.max_bytes, BYTES)
     yield _lasting("limits.max_age", order.limits.max_age_s, AGE)
-    yield _between("level", order.level, LEVEL)
+    yield _codec(order.codec)
+    yield _between("level", None if order.level == "auto" else order.level, LEVEL)
 
 
 def _load(order: LoadOrder) -> Iterator[Invalid | None]:
@@ -88,6 +90,12 @@ def checked_place(bucket: str | None, prefix: str | None) -> None:
     faults = [fault for fault in (bucket and _bucket(bucket), _prefix(prefix)) if fault]
     if faults:
         raise Unfit(faults)
+
+
+def _codec(codec: CodecName) -> Invalid | None:
+    if codec != "parquet" or parquet.AVAILABLE:
+        return None
+    return Invalid("codec", "parquet is not installed here", "install the extra: pip install 'nats3[parquet]'")
 
 
 def _bucket(name: str) -> Invalid | None:

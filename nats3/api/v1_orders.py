@@ -152,7 +152,7 @@ def _store_body(row: JobRow, order: StoreOrder) -> dict[str, Any]:
         "bucket": order.bucket,
         "prefix": order.prefix,
         "batch": {"max_bytes": order.limits.max_bytes, "max_count": order.limits.max_count},
-        "encoding": {"codec": "Json" if order.codec == "json" else "Binary"},
+        "encoding": {"codec": order.codec.capitalize()},
         "created": format_time(row.created),
         "updated": format_time(row.updated),
     }

@@ -49,7 +49,7 @@ class StoreV2(Exact):
     consumer: NatsName | None = None
     limits: LimitsV2 = LimitsV2()
     codec: CodecName = "binary"
-    level: Level = 3
+    level: Level | Literal["auto"] = "auto"
     drain: bool = False
 
 

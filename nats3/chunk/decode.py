@@ -16,6 +16,8 @@ from nats3.chunk.bloom import may_hold
 from nats3.chunk.head import PREFIX_BYTES, header_length, read_header
 from nats3.chunk.index import END_BYTES, read_index, tail_length
 from nats3.chunk.layout import ChunkHeader, Codec, Decoded, DecodeError, FrameEntry, Limits
+from nats3.chunk.parquet import MAGIC as PARQUET_MAGIC
+from nats3.chunk.parquet import read_parquet
 from nats3.chunk.zstd import Decompressor
 from nats3.message import Batch, fingerprint
 from nats3.selection import Selection
@@ -44,16 +46,42 @@ def decode(body: bytes, sha256: str | None = None, limits: Limits = DEFAULT_LIMI
         raise DecodeError(f"the object has {len(body)} bytes, more than {limits.max_object}")
     if sha256 is not None and sha256_of(body).hexdigest() != sha256:
         raise DecodeError("the SHA-256 of the object differs from the recorded one")
+    if body.startswith(PARQUET_MAGIC):
+        return _decode_parquet(body, limits)
     header = read_header(body)
     entries = read_index(body, len(body))
     if entries[0].offset != header_length(body):
         raise DecodeError("the first frame does not follow the header")
     _check_totals(header, entries, limits)
     batch = _read_frames(body, header, entries, limits)
+    _check_described(header, batch)
+    return Decoded(header, batch, entries)
+
+
+def _decode_parquet(body: bytes, limits: Limits) -> Decoded:
+    """As `decode`. What is hashed is what codec `binary` would have for each row group."""
+    header, groups = read_parquet(body, limits)
+    content, batch, raw_bytes = sha256_of(), Batch(), 0
+    for group in groups:
+        raw = columns.to_raw(group)
+        content.update(raw)
+        raw_bytes += len(raw)
+        batch.extend(group)
+    told = (header.count, header.raw_bytes, header.content_sha256, header.first, header.last)
+    if (len(batch), raw_bytes, content.hexdigest(), batch.seqs[0], batch.seqs[-1]) != told:
+        raise DecodeError("the messages are not those that the header describes")
+    if (min(batch.times), max(batch.times)) != (header.first_time, header.last_time):
+        raise DecodeError("the messages have other times than the header says")
+    if min(columns.deltas(batch.seqs)) < 1:
+        raise DecodeError("the seqs of a chunk do not rise")
+    _check_described(header, batch)
+    return Decoded(header, batch, ())
+
+
+def _check_described(header: ChunkHeader, batch: Batch) -> None:
     _check_gaps(header, batch)
     if batch.raw_bytes() != header.message_bytes or fingerprint(batch[-1]) != header.last_fingerprint:
         raise DecodeError("the messages are not those that the header describes")
-    return Decoded(header, batch, entries)
 
 
 def decode_frame(
@@ -81,6 +109,8 @@ def _reader(codec: Codec) -> Callable[[bytes, int], Batch]:
     match codec:
         case Codec.BINARY:
             return columns.from_raw
+        case Codec.PARQUET:
+            raise DecodeError("a Parquet file has no frames")
         case Codec.JSON:
             return jsonl.from_raw
         case _:

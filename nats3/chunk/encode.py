@@ -28,13 +28,17 @@ from nats3.chunk.layout import (
 )
 from nats3.chunk.object_key import Span, build_key
 from nats3.chunk.packed import MAX_INT
+from nats3.chunk.parquet import ParquetWriter
 from nats3.chunk.zstd import Compressor
 from nats3.message import Batch, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """The frames of a chunk that does not know yet what it follows. The offsets count from the first frame."""
+    """The frames of a chunk that does not know yet what it follows. The offsets count from the first frame.
+
+    A Parquet file has row groups in their place, which its `writer` holds until it is finished.
+    """
 
     codec: Codec
     frames: tuple[bytes, ...]
@@ -44,6 +48,11 @@ class Pressed:
     message_bytes: int
     content_sha256: str
     last_fingerprint: str
+    writer: ParquetWriter | None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(entry.stored_bytes for entry in self.entries)
 
 
 def encode(
@@ -57,7 +66,7 @@ def press(batch: Batch, codec: Codec = Codec.BINARY, level: int = 3, frame_bytes
     """Compress the batch in frames of about `frame_bytes`. ValueError for a batch that can be no chunk."""
     ends = _checked(batch)
     compressor, content = Compressor(level), sha256()
-    to_raw = _writer(codec)
+    to_raw, writer = _writer(codec), ParquetWriter(level) if codec is Codec.PARQUET else None
     frames: list[bytes] = []
     entries: list[FrameEntry] = []
     offset = 0
@@ -67,9 +76,13 @@ def press(batch: Batch, codec: Codec = Codec.BINARY, level: int = 3, frame_bytes
         if len(raw) > MAX_FRAME_RAW:
             raise ValueError(f"message {part.seqs[0]} would make a frame of {len(raw)} bytes")
         content.update(raw)
-        frames.append(compressor.frame(raw))
-        entries.append(_entry(part, frames[-1], len(raw), offset))
-        offset += len(frames[-1])
+        if writer is None:
+            frames.append(compressor.frame(raw))
+            entries.append(_entry(part, frames[-1], len(raw), offset))
+            offset += len(frames[-1])
+        else:
+            stored = writer.add(part)
+            entries.append(replace(_entry(part, b"", len(raw), 0), stored_bytes=stored))
     return Pressed(
         codec=codec,
         frames=tuple(frames),
@@ -79,6 +92,7 @@ def press(batch: Batch, codec: Codec = Codec.BINARY, level: int = 3, frame_bytes
         message_bytes=ends[-1],
         content_sha256=content.hexdigest(),
         last_fingerprint=fingerprint(batch[-1]),
+        writer=writer,
     )
 
 
@@ -87,17 +101,22 @@ def seal(pressed: Pressed, origin: Origin) -> Encoded:
     if pressed.entries[0].first <= origin.previous_seq:
         raise ValueError(f"seq {pressed.entries[0].first} does not follow {origin.previous_seq}")
     header = _header(pressed, origin)
-    start = head.to_bytes(header)
-    entries = tuple(replace(entry, offset=entry.offset + len(start)) for entry in pressed.entries)
-    body = b"".join((start, *pressed.frames, index.to_bytes(len(start), entries)))
+    body, entries = _joined(pressed, header) if pressed.writer is None else (pressed.writer.finish(header), ())
     digest = sha256(body).hexdigest()
     span = Span(header.first, header.last, header.count, header.first_time)
     return Encoded(build_key(origin, span, digest, pressed.codec), body, digest, header, entries)
 
 
+def _joined(pressed: Pressed, header: ChunkHeader) -> tuple[bytes, tuple[FrameEntry, ...]]:
+    """The object out of header, frames and index."""
+    start = head.to_bytes(header)
+    entries = tuple(replace(entry, offset=entry.offset + len(start)) for entry in pressed.entries)
+    return b"".join((start, *pressed.frames, index.to_bytes(len(start), entries))), entries
+
+
 def _writer(codec: Codec) -> Callable[[Batch], bytes]:
     match codec:
-        case Codec.BINARY:
+        case Codec.BINARY | Codec.PARQUET:
             return columns.to_raw
         case Codec.JSON:
             return jsonl.to_raw

@@ -35,7 +35,7 @@ def _line(seq: int, time: int, subject: bytes, header: bytes | None, payload: by
     members: dict[str, object] = {"seq": seq, "time": time}
     members |= _text_or_base64("subject", subject)
     if header is not None:
-        pairs = _pairs(header)
+        pairs = pairs_of(header)
         members |= {"header_block_b64": _base64(header)} if pairs is None else {"headers": pairs}
     members |= _text_or_base64("data", payload)
     return _encode(members) + "\n"
@@ -70,7 +70,7 @@ def _base64(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-def _pairs(block: bytes) -> list[list[str]] | None:
+def pairs_of(block: bytes) -> list[list[str]] | None:
     """Names and values when they say all of the block; None when it has to be kept as it is."""
     text = _text(block)
     if text is None:
@@ -78,10 +78,11 @@ def _pairs(block: bytes) -> list[list[str]] | None:
     pairs = [line.split(": ", 1) for line in text[len(_STATUS_LINE) : -4].split("\r\n")]
     if text == "NATS/1.0\r\n\r\n":
         return []
-    return pairs if all(len(pair) == 2 for pair in pairs) and _block(pairs) == block else None  # noqa: PLR2004 - name and value
+    return pairs if all(len(pair) == 2 for pair in pairs) and block_of(pairs) == block else None  # noqa: PLR2004 - name and value
 
 
-def _block(pairs: list[list[str]]) -> bytes:
+def block_of(pairs: list[list[str]]) -> bytes:
+    """The block that these names and values mean."""
     return _STATUS_LINE + "".join(f"{name}: {value}\r\n" for name, value in pairs).encode() + b"\r\n"
 
 
@@ -108,7 +109,7 @@ def _bytes(name: str, fields: dict[str, Any]) -> bytes:
 def _header(fields: dict[str, Any]) -> bytes | None:
     if "headers" in fields:
         pairs = _typed(fields.pop("headers"), list)
-        return _block([[_typed(part, str) for part in _typed(pair, list)] for pair in pairs])
+        return block_of([[_typed(part, str) for part in _typed(pair, list)] for pair in pairs])
     if "header_block_b64" in fields:
         return b64decode(_typed(fields.pop("header_block_b64"), str), validate=True)
     return None

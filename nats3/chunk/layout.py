@@ -23,6 +23,7 @@ class Codec(Enum):
 
     BINARY = "binary"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from nats3.life import Opening
 
 FORMAT = "n3v1"
 MAX_KEY = 1024
-EXTENSIONS = {Codec.BINARY: ".n3c", Codec.JSON: ".ndjson.zst"}
+EXTENSIONS = {Codec.BINARY: ".n3c", Codec.JSON: ".ndjson.zst", Codec.PARQUET: ".parquet"}
 
 _LONGEST_REST = 220
 """Bytes of a key behind the stream's name, at most."""
@@ -24,7 +24,7 @@ _JOB8 = re.compile(r"[0-9a-f]{8}")
 _KEY = re.compile(
     r"(?:(?P<prefix>.+)/)?n3v1/(?P<stream>[A-Za-z0-9_%-]+)/(?P<created>[0-9]+)/(?P<life>[0-9]{4,})/(?P<job8>[0-9a-f]{8})"
     r"/(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?P<first>[0-9]{20})-(?P<last>[0-9]{20})-(?P<count>[0-9]+)"
-    r"-(?P<sha16>[0-9a-f]{16})-(?P<activation>[0-9]+)-(?P<bind>[0-9]+)(?P<extension>\.n3c|\.ndjson\.zst)"
+    r"-(?P<sha16>[0-9a-f]{16})-(?P<activation>[0-9]+)-(?P<bind>[0-9]+)(?P<extension>\.n3c|\.ndjson\.zst|\.parquet)"
 )
 
 

@@ -75,12 +75,19 @@ def unpack_columns(data: bytes, names: int, max_length: int) -> dict[str, list[A
         unpacker.feed(data)
         if unpacker.read_map_header() != names:
             raise ValueError(f"no map of {names}")
-        columns = {unpacker.unpack(): _column(unpacker, max_length) for _ in range(names)}
+        columns = {_name(unpacker): _column(unpacker, max_length) for _ in range(names)}
     except UNPACK_ERRORS as error:
         raise DecodeError(f"msgpack does not unpack: {error}") from error
     if unpacker.tell() != len(data):
         raise DecodeError("bytes follow the columns")
     return columns
+
+
+def _name(unpacker: Any) -> str:  # noqa: ANN401 - msgpack has no types
+    name = unpacker.unpack()
+    if type(name) is not str:
+        raise TypeError(f"a column is called {name!r:.40}")
+    return name
 
 
 def _column(unpacker: Any, max_length: int) -> list[Any]:  # noqa: ANN401 - msgpack has no types

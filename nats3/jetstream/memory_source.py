@@ -23,6 +23,9 @@ class MemorySource(Source):
         self._name = consumer
         self._room = 0
         self._room_bytes = 0
+        self._refused = 0
+        self._news = False
+        self._arrived_bytes = 0
         self._batch = Batch()
         self._again = Batch()
         self._fault: MustBind | None = None
@@ -35,18 +38,31 @@ class MemorySource(Source):
     def least_bytes(self) -> int:
         return self._least_bytes
 
+    @property
+    @override
+    def may_arrive(self) -> int:
+        return self._room_bytes + self._arrived_bytes
+
+    @property
+    @override
+    def refused(self) -> int:
+        return self._refused
+
     @override
     def ask(self, messages: int, max_bytes: int) -> None:
         self._room = messages
-        self._room_bytes = max(max_bytes, self.least_bytes) if max_bytes > 0 else 0
+        self._room_bytes = max_bytes
         self.feed()
 
     @override
     async def receive(self) -> Delivered:
         while not (len(self._batch) or len(self._again)):
             self._check()
+            if self._news:
+                break
             self._arrived.clear()
             await self._arrived.wait()
+        self._news, self._arrived_bytes = False, 0
         delivered = Delivered(self._batch, self._again)
         self._batch, self._again = Batch(), Batch()
         return delivered
@@ -77,10 +93,20 @@ class MemorySource(Source):
         consumer = self._consumer
         while self._fault is None and consumer is not None and self._room > 0:
             message = self._stream.next_for(consumer)
-            if message is None or _size(message) > self._room_bytes:
+            if message is None or self._room_bytes <= self._refused:
                 return
+            if _size(message) > self._room_bytes:
+                self._refuse()
+                return
+            self._refused = 0
             consumer.next_seq = message.seq + 1
             self._deliver(consumer, message, self._batch)
+
+    def _refuse(self) -> None:
+        """A request ends before a message that no longer fits; the next one must be larger if nothing came of it."""
+        self._refused = self._room_bytes
+        self._news = True
+        self._arrived.set()
 
     def redeliver(self) -> None:
         consumer = self._consumer
@@ -96,6 +122,7 @@ class MemorySource(Source):
         consumer.pending[message.seq] = consumer.pending.get(message.seq, 0) + 1
         self._room -= 1
         self._room_bytes -= _size(message)
+        self._arrived_bytes += _size(message)
         seq, time_ns, subject, header, payload = message
         batch.extend(Batch([seq], [time_ns], [subject], [header], [payload]))
         self._arrived.set()

@@ -20,8 +20,8 @@ class Pulls:
     """Keeps what is asked for within what was allowed.
 
     The server deals messages to its open requests in turn, so only their sum is known; every request with a limit of
-    bytes ends in a status that says what it did not use, which keeps the sum exact. `least_bytes` is the smallest
-    request worth making: any smaller one could meet a message that never fits.
+    bytes ends in a status that says what it did not use, which keeps the sum exact. `least_bytes` is a request that any
+    message fits; smaller ones are made only where less is allowed, and not again once a message did not fit.
     """
 
     def __init__(self, least_bytes: int) -> None:
@@ -30,8 +30,16 @@ class Pulls:
         self.bytes = 0
         self._room_messages = 0
         self._room_bytes = 0
+        self._allowed = 0
         self._open: dict[int, Pull] = {}
         self._made = 0
+        self.refused = 0
+        """Bytes of a request that the next message did not fit into; 0 once it has come."""
+
+    @property
+    def may_arrive(self) -> int:
+        """Bytes that may still come: of what is open, and of what is allowed and will be asked for."""
+        return max(self.bytes, self._room_bytes)
 
     @property
     def waiting(self) -> bool:
@@ -39,15 +47,15 @@ class Pulls:
         return bool(self._open)
 
     def allow(self, messages: int, max_bytes: int) -> None:
-        """From now on no more than this may arrive; at least `least_bytes`, unless nothing is allowed at all."""
+        """From now on no more than this may arrive, beside what is open already."""
         self._room_messages = messages
-        self._room_bytes = max(max_bytes, self.least_bytes) if max_bytes > 0 else 0
+        self._room_bytes = self._allowed = max_bytes
 
     def next(self) -> Pull | None:
         """The next request to make, None when enough is open. Small rests wait until they are a quarter of the room."""
         messages = self._room_messages - self.messages
         max_bytes = self._room_bytes - self.bytes
-        if len(self._open) >= MOST_OPEN or messages < 1 or max_bytes < self.least_bytes:
+        if len(self._open) >= MOST_OPEN or messages < 1 or max_bytes < self._worth():
             return None
         if self._open and messages * MOST_OPEN < self._room_messages:
             return None
@@ -58,8 +66,13 @@ class Pulls:
         self.bytes += max_bytes
         return pull
 
+    def _worth(self) -> int:
+        """Bytes of the smallest request worth making."""
+        return max(1, self.refused + 1 if self.refused else min(self.least_bytes, self._allowed))
+
     def arrived(self, messages: int, size: int) -> None:
         """So many messages came; `size` as the server counts it: subject, reply, header block and payload."""
+        self.refused = 0
         self.messages -= messages
         self.bytes -= size
         self._room_messages -= messages
@@ -77,6 +90,10 @@ class Pulls:
         if not self._open:
             self._close_all()
         return pull
+
+    def did_not_fit(self, pull: Pull) -> None:
+        """The next message is larger than this request was: a smaller one is not worth making."""
+        self.refused = max(self.refused, pull.max_bytes)
 
     def _close_all(self) -> None:
         """Nothing more can come: every request is over, also those of an older server that does not say so."""

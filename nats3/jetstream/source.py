@@ -7,10 +7,9 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from operator import lt
-from typing import Literal, Protocol, assert_never
+from typing import Literal, assert_never
 
 from typing_extensions import override
 
@@ -19,66 +18,13 @@ from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import HEADROOM, Frames, Sink, publish_frame
 from nats3.jetstream.link import NO_RESPONDERS, Link, status_of
 from nats3.jetstream.pulls import Pulls
+from nats3.jetstream.reading import DEFAULT_PATIENCE, Delivered, Patience, Source
 from nats3.message import Batch
+
+__all__ = ["Delivered", "Patience", "PullSource", "Source"]
 
 _ACK = b"+ACK"
 _NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What arrived since the last call: new messages in stream order, and redelivered ones in the order they came."""
-
-    batch: Batch
-    again: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a pull request stays open, how often the server shows that it lives, how long it may then be silent all
-    the same, and how long an ack may take.
-    """
-
-    expires_s: float = 30.0
-    heartbeat_s: float = 5.0
-    silence_s: float = 11.0
-    ack_s: float = 10.0
-
-
-DEFAULT_PATIENCE = Patience()
-
-
-class Source(Protocol):
-    """One consumer on an inbox of its own. Every method but ask and close raises MustBind once it is over."""
-
-    def ask(self, messages: int, max_bytes: int) -> None:
-        """From now on at most so much more may arrive; requests are made and renewed until it has.
-
-        Nothing is asked for when either is 0. Otherwise at least `least_bytes` may arrive, whatever `max_bytes` says: no
-        smaller request is sure to bring a message.
-        """
-        ...
-
-    async def receive(self) -> Delivered:
-        """All that arrived since the last call, at least one message. Loses nothing when it is cancelled."""
-        ...
-
-    async def ack_up_to(self, seq: int) -> None:
-        """Acknowledge everything received up to `seq` (AckAll). Returns once the server confirmed it."""
-        ...
-
-    async def ack_each(self, seqs: Sequence[int]) -> None:
-        """Acknowledge exactly these received messages (explicit), in one write. Returns once the last is confirmed."""
-        ...
-
-    async def close(self) -> None:
-        """Stop receiving. The consumer stays."""
-        ...
-
-    @property
-    def least_bytes(self) -> int:
-        """Bytes that any request may bring: the largest message that the server takes, and its headers."""
-        ...
 
 
 class PullSource(Source, Sink):
@@ -115,6 +61,8 @@ class PullSource(Source, Sink):
         self._dseqs = array("Q")
         self._redelivered: dict[int, tuple[int, int]] = {}
         self._fault: MustBind | None = None
+        self._news = False
+        self._arrived_bytes = 0
         self._arrived = asyncio.Event()
         self._heard = asyncio.get_running_loop().time()
         self._inbox = link.new_inbox() + b"."
@@ -124,6 +72,16 @@ class PullSource(Source, Sink):
     @override
     def least_bytes(self) -> int:
         return self._pulls.least_bytes
+
+    @property
+    @override
+    def may_arrive(self) -> int:
+        return self._pulls.may_arrive + self._arrived_bytes
+
+    @property
+    @override
+    def refused(self) -> int:
+        return self._pulls.refused
 
     @override
     def ask(self, messages: int, max_bytes: int) -> None:
@@ -135,7 +93,10 @@ class PullSource(Source, Sink):
         while not (self._batch.seqs or self._again.seqs):
             if self._fault is not None:
                 raise self._fault
+            if self._news:
+                break
             await self._hear()
+        self._news, self._arrived_bytes = False, 0
         delivered = Delivered(self._batch, self._again)
         self._batch, self._again = Batch(), Batch()
         return delivered
@@ -231,7 +192,11 @@ class PullSource(Source, Sink):
 
     def _count(self, frames: Frames) -> None:
         size = sum(map(len, frames.subjects)) + sum(map(len, frames.replies)) + sum(map(len, frames.payloads))
-        self._pulls.arrived(len(frames), size + sum(len(header) for header in frames.headers if header is not None))
+        self._book(len(frames), size + sum(len(header) for header in frames.headers if header is not None))
+
+    def _book(self, messages: int, size: int) -> None:
+        self._pulls.arrived(messages, size)
+        self._arrived_bytes += size
 
     def _take_each(self, frames: Frames) -> None:
         """Take frames one by one: statuses, redeliveries, and whatever ends this source."""
@@ -248,7 +213,7 @@ class PullSource(Source, Sink):
                 self._end(fault)
                 return
             self._take_one(delivery, subject, header, payload)
-            self._pulls.arrived(1, len(subject) + len(reply) + len(header or b"") + len(payload))
+            self._book(1, len(subject) + len(reply) + len(header or b"") + len(payload))
 
     def _judge(self, delivery: ack_subject.Delivery) -> MustBind | None:
         """Why `delivery` cannot follow what came before, None when it can."""
@@ -302,8 +267,13 @@ class PullSource(Source, Sink):
         if not number.isdigit():
             return
         pull = self._pulls.ended(int(number), found.messages_left, found.bytes_left)
-        if pull is not None and found.meaning is status.Ended.TOO_SMALL and found.bytes_left == pull.max_bytes:
-            self._end(MustBind(Reason.PULL_REFUSED, f"a message is larger than {pull.max_bytes} bytes"))
+        if pull is None:
+            return
+        self._news = True
+        if found.meaning is status.Ended.TOO_SMALL and found.bytes_left == pull.max_bytes:
+            self._pulls.did_not_fit(pull)
+            if pull.max_bytes >= self.least_bytes:
+                self._end(MustBind(Reason.PULL_REFUSED, f"a message is larger than {pull.max_bytes} bytes"))
 
     def _reply(self, delivered: int, seq: int, dseq: int) -> bytes:
         """The reply subject of a delivery. The server reads its time and its pending count nowhere, so they are 0."""

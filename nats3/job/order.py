@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["store", "load"]
-CodecName = Literal["binary", "json"]
+CodecName = Literal["binary", "json", "parquet"]
+Level = int | Literal["auto"]
+"""A level of zstd; `auto` lowers it while the job falls behind and raises it while it has time."""
 HeaderPolicy = Literal["safe", "verbatim", "none"]
 PublishMode = Literal["auto", "atomic", "exclusive", "dedupe", "at_least_once"]
 OnBadChunk = Literal["halt", "quarantine"]
@@ -33,7 +35,7 @@ class StoreOrder:
     consumer: str | None = None
     limits: ChunkLimits = field(default_factory=ChunkLimits)
     codec: CodecName = "binary"
-    level: int = 3
+    level: Level = "auto"
     drain: bool = False
 
 

@@ -17,8 +17,9 @@ class S3Settings:
 
     `connect_timeout` is short on purpose: while an endpoint is a black hole every attempt dies in it, and the first one
     after its return starts within that time. `read_timeout` is the longest silence inside an answer; `deadline` bounds a
-    whole request, plus one second for each `slowest` bytes of its body. There is no multipart upload yet, so
-    `largest_put` is what S3 takes in one PUT; a fault sends all of it again. Times in seconds, sizes in bytes.
+    whole request, plus one second for each `slowest` bytes of its body. What is larger than `part` goes in parts of that size,
+    and what is larger than `largest_put` is refused: no order asks for chunks of more than 1 GiB. Times in seconds, sizes in
+    bytes.
     """
 
     endpoint: str | None = None
@@ -33,6 +34,7 @@ class S3Settings:
     read_timeout: float = 15.0
     deadline: float = 60.0
     slowest: int = MIB // 2
+    part: int = 64 * MIB
     largest_put: int = 5 * 1024 * MIB
     page: int = 1000
 

@@ -7,14 +7,15 @@ import base64
 import io
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from nats3.errors import Unavailable
 from nats3.objects.client import S3Settings
-from nats3.objects.store import BucketMissing, Listed, Meter
+from nats3.objects.parts import Begun, SentPart
+from nats3.objects.store import BucketMissing, Listed, Meter, ObjectMissing
 from nats3.objects.translate import Target, translate, vendor_errors
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -36,11 +37,15 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a HEAD told. `checksum` is the store's own SHA-256 of the whole object, `said` the writer's; both hex."""
+    """What a HEAD told. `checksum` is the store's own SHA-256 of the whole object, `said` the writer's; both hex.
+
+    `of_parts` is the store's digest of an object that came in parts, as S3 writes it: base64, a dash, the number of parts.
+    """
 
     size: int
     checksum: str | None
     said: str | None
+    of_parts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ class S3Requests:
         async with self._request(Target("head", bucket, key)):
             answer = await self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         said = answer.get("Metadata", {}).get(SAID_SHA256)
-        return Seen(int(answer["ContentLength"]), _whole_checksum(answer), said)
+        told = answer.get("ChecksumSHA256", "")
+        return Seen(int(answer["ContentLength"]), _whole_checksum(answer), said, told if "-" in told else None)
 
     async def page(self, bucket: str, prefix: str, after: str, token: str | None) -> Page:
         where = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
@@ -112,6 +118,47 @@ class S3Requests:
     async def delete(self, bucket: str, key: str) -> None:
         async with self._request(Target("delete", bucket, key)):
             await self._client.delete_object(Bucket=bucket, Key=key)
+
+    async def begin(self, bucket: str, key: str, sha256: str) -> Begun:
+        """Begin an upload in parts."""
+        async with self._request(Target("begin_parts", bucket, key)):
+            answer = await self._client.create_multipart_upload(
+                Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256", Metadata={SAID_SHA256: sha256}
+            )
+        return Begun(bucket, key, str(answer["UploadId"]))
+
+    async def put_part(self, begun: Begun, number: int, body: bytes, digest: bytes) -> SentPart:
+        async with self._request(Target("put_part", begun.bucket, begun.key)) as limit:
+            self._allow(limit, len(body))
+            answer = await self._client.upload_part(
+                **_named(begun),
+                PartNumber=number,
+                Body=io.BytesIO(body),
+                ChecksumSHA256=base64.b64encode(digest).decode(),
+            )
+        return SentPart(number, str(answer["ETag"]), digest)
+
+    async def complete(self, begun: Begun, parts: list[SentPart], *, only_new: bool) -> None:
+        """Make one object of the parts."""
+        said = [
+            {"PartNumber": part.number, "ETag": part.etag, "ChecksumSHA256": base64.b64encode(part.digest).decode()}
+            for part in parts
+        ]
+        guards = {"IfNoneMatch": "*"} if only_new else {}
+        async with self._request(Target("put", begun.bucket, begun.key)):
+            await self._client.complete_multipart_upload(**_named(begun), MultipartUpload={"Parts": said}, **guards)
+
+    async def abort(self, begun: Begun) -> None:
+        """Take the parts back; nothing happens when there are none."""
+        with suppress(ObjectMissing):
+            async with self._request(Target("abort_parts", begun.bucket, begun.key)):
+                await self._client.abort_multipart_upload(**_named(begun))
+
+    async def unfinished(self, bucket: str, prefix: str) -> list[Begun]:
+        """Uploads in parts below the prefix that were begun and not ended; the first thousand."""
+        async with self._request(Target("list", bucket, prefix)):
+            answer = await self._client.list_multipart_uploads(Bucket=bucket, Prefix=prefix)
+        return [Begun(bucket, each["Key"], each["UploadId"]) for each in answer.get("Uploads", [])]
 
     async def bucket_exists(self, bucket: str) -> bool:
         try:
@@ -138,6 +185,10 @@ class S3Requests:
         """A body of `size` bytes may take its time, but not for ever."""
         seconds = self._settings.deadline + size / self._settings.slowest
         limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _named(begun: Begun) -> dict[str, str]:
+    return {"Bucket": begun.bucket, "Key": begun.key, "UploadId": begun.upload}
 
 
 async def _read(stream: Any) -> bytes:  # noqa: ANN401 - the vendor has no types

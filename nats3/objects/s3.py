@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from nats3.errors import Blocked, Unavailable
 from nats3.objects.client import S3Settings, open_client
+from nats3.objects.parts import digest_of_parts, put_in_parts, slices, sweep
 from nats3.objects.probe import Abilities, probe
-from nats3.objects.requests import Part, S3Requests, Upload
+from nats3.objects.requests import Part, S3Requests, Seen, Upload
 from nats3.objects.store import (
     BucketMissing,
     Listed,
@@ -40,7 +41,7 @@ class S3Store:
     """
 
     def __init__(self, requests: S3Requests, settings: S3Settings, meter: Meter) -> None:
-        self._requests = requests
+        self.requests = requests
         self._settings = settings
         self._meter = meter
         self._abilities: dict[str, Abilities] = {}
@@ -58,7 +59,7 @@ class S3Store:
         """What this bucket can do: probed at its first use, then known."""
         async with self._probing[bucket]:
             if bucket not in self._abilities:
-                self._abilities[bucket] = await probe(self._requests, bucket)
+                self._abilities[bucket] = await probe(self.requests, bucket)
             return self._abilities[bucket]
 
     async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
@@ -69,7 +70,7 @@ class S3Store:
         if not can.conditions and await self._is_there(upload):
             return Put.ALREADY_THERE
         try:
-            await self._requests.put(upload)
+            await self._send(upload)
         except Taken:
             await self._prove(upload)
             return Put.ALREADY_THERE
@@ -85,7 +86,7 @@ class S3Store:
             await self.head(bucket, key)
             return b""
         try:
-            part = await self._requests.get(bucket, key, _range(start, length))
+            part = await self.requests.get(bucket, key, _range(start, length))
         except OutOfRange:
             return await self._nothing(bucket, key, start, length)
         body = _cut(part, start, length, ObjectShort(bucket, key, part.size))
@@ -95,7 +96,7 @@ class S3Store:
     async def head(self, bucket: str, key: str) -> ObjectHead:
         """As promised by ObjectStore; one HEAD, and a second of the bucket where there is no object."""
         try:
-            seen = await self._requests.head(bucket, key)
+            seen = await self.requests.head(bucket, key)
         except ObjectMissing:
             if not await self.bucket_exists(bucket):
                 raise BucketMissing(bucket) from None
@@ -106,7 +107,7 @@ class S3Store:
         """As promised by ObjectStore; one request per page."""
         token: str | None = None
         while True:
-            page = await self._requests.page(bucket, prefix, after, token)
+            page = await self.requests.page(bucket, prefix, after, token)
             if page.objects:
                 yield page.objects
             if page.token is None:
@@ -116,13 +117,23 @@ class S3Store:
     async def delete(self, bucket: str, key: str) -> None:
         """As promised by ObjectStore; one DELETE."""
         try:
-            await self._requests.delete(bucket, key)
+            await self.requests.delete(bucket, key)
         except ObjectMissing:
             return
 
     async def bucket_exists(self, bucket: str) -> bool:
         """As promised by Buckets; one HEAD."""
-        return await self._requests.bucket_exists(bucket)
+        return await self.requests.bucket_exists(bucket)
+
+    async def sweep(self, bucket: str, prefix: str, owned: Callable[[str], bool]) -> int:
+        """Take back the parts of uploads below `prefix` that nobody ended, of keys that are `owned`; how many there were."""
+        return await sweep(self.requests, bucket, prefix, owned)
+
+    async def _send(self, upload: Upload) -> None:
+        if len(upload.body) > self._settings.part:
+            await put_in_parts(self.requests, upload, self._settings.part)
+        else:
+            await self.requests.put(upload)
 
     def _refuse_too_large(self, body: bytes) -> None:
         largest = self._settings.largest_put
@@ -155,14 +166,27 @@ class S3Store:
     async def _compare(self, upload: Upload) -> None:
         """Return when the stored bytes are proven equal. Raises ObjectDiffers, ObjectMissing."""
         if not self._reads_back(upload.bucket):
-            seen = await self._requests.head(upload.bucket, upload.key)
+            seen = await self.requests.head(upload.bucket, upload.key)
             if seen.size != len(upload.body) or seen.checksum not in {None, upload.sha256}:
                 raise ObjectDiffers(upload.bucket, upload.key)
-            if seen.checksum is not None:
+            if seen.checksum is not None or await self._is_of_our_parts(seen, upload):
                 return
-        stored = await self._requests.get(upload.bucket, upload.key)
-        if stored.body != upload.body:
-            raise ObjectDiffers(upload.bucket, upload.key)
+        await self._read_back(upload)
+
+    async def _is_of_our_parts(self, seen: Seen, upload: Upload) -> bool:
+        """Whether the store tells the digest that our parts have."""
+        if seen.of_parts is None:
+            return False
+        return seen.of_parts == await asyncio.to_thread(digest_of_parts, upload.body, self._settings.part)
+
+    async def _read_back(self, upload: Upload) -> None:
+        """Compare the stored bytes, no more of them at once than one request may send."""
+        size = self._settings.part
+        for number, part in enumerate(slices(upload.body, size) if upload.body else [memoryview(b"")]):
+            wanted = None if len(upload.body) <= size else _range(number * size, len(part))
+            stored = await self.requests.get(upload.bucket, upload.key, wanted)
+            if memoryview(stored.body) != part or stored.size != len(upload.body):
+                raise ObjectDiffers(upload.bucket, upload.key)
 
     def _reads_back(self, bucket: str) -> bool:
         if self._settings.verify == "probe":

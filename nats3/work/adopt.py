@@ -7,18 +7,16 @@ from contextlib import aclosing
 from dataclasses import replace
 from hashlib import sha256
 
-from nats3.chunk.decode import decode, header_length, read_header
+from nats3.chunk.decode import decode
 from nats3.chunk.layout import ChunkHeader, DecodeError
 from nats3.chunk.object_key import Span, build_key, job8, job_prefix, life_prefix, parse_key
 from nats3.job.order import StoreOrder
 from nats3.job.storing import Candidate, ObjectsCondemned, Storing, next_to_adopt, opening_events
 from nats3.objects.store import Listed, ObjectMissing, ObjectShort, ObjectStore
+from nats3.work.head_reader import header_of
 from nats3.work.record import flushed
 from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
-
-_HEADER_GUESS = 64 * 1024
-"""Bytes fetched of an object to learn its header: most are far shorter."""
 
 _AFTER_ALL = "~"
 """Sorts behind every character that a key has after its prefix."""
@@ -57,7 +55,7 @@ class Adoption:
             if key in recorded or key in state.condemned:
                 continue
             try:
-                header = await self._header(key, size)
+                header = await header_of(self._objects, self._tools.in_thread, self._order.bucket, Listed(key, size))
             except (ObjectMissing, ObjectShort):
                 continue
             except DecodeError:
@@ -66,13 +64,6 @@ class Adoption:
             if header.origin.job_id == self._claimed.job_id:
                 candidates[key] = _candidate(key, header)
         return candidates, unreadable
-
-    async def _header(self, key: str, size: int) -> ChunkHeader:
-        start = await self._objects.get(self._order.bucket, key, 0, min(_HEADER_GUESS, size))
-        length = header_length(start)
-        if len(start) < length <= size:
-            start = await self._objects.get(self._order.bucket, key, 0, length)
-        return read_header(start)
 
     async def _own_objects(self, state: Storing) -> AsyncIterator[Listed]:
         """Objects of this job behind the last recorded one: of its life, and of every later life of the stream."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 
+from nats3.chunk.object_key import job8, job_prefix, parse_key
 from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.server import JetStream
@@ -27,7 +28,7 @@ from nats3.job.storing import (
     goes_on,
     next_opening,
 )
-from nats3.objects.store import BucketMissing, ObjectStore
+from nats3.objects.store import AccessDenied, BucketMissing, ObjectStore
 from nats3.subject import matches
 from nats3.work.adopt import Adoption
 from nats3.work.archive import Archive
@@ -37,6 +38,9 @@ from nats3.work.tools import Tools
 
 _INACTIVE_S = 24 * 3600.0
 _CONNECT_S = 2.0
+
+_MAY_NEED_PARTS = 32 << 20
+"""An order with chunks this large may make objects that are sent in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Binder:
         self._bind = next(self._claimed.binds)
         await connected(self._tools.nats)
         await self._require_bucket()
+        await self._sweep()
         await self._adopt()
         await self._tools.reach("bind.after_adopt")
         info = await self._streams.info(self._order.stream)
@@ -86,6 +91,24 @@ class Binder:
         """A missing bucket is said so: some stores would make it by themselves at the first PUT."""
         if not await self._tools.bucket_exists(self._order.bucket):
             raise BucketMissing(self._order.bucket)
+
+    async def _sweep(self) -> None:
+        """Take back the parts of large objects that an earlier bind did not finish: nobody else knows of them."""
+        if self._order.limits.max_bytes < _MAY_NEED_PARTS:
+            return
+        prefix, mine = job_prefix(self._order.prefix or "", self._order.stream), job8(self._claimed.job_id)
+
+        def owned(key: str) -> bool:
+            parsed = parse_key(key)
+            return parsed is not None and parsed.job8 == mine
+
+        try:
+            count = await self._tools.sweep(self._order.bucket, prefix, owned)
+        except AccessDenied as denied:
+            self._tools.signals.bound(self._order.name, f"unfinished uploads stay where they are: {denied}")
+            return
+        if count:
+            self._tools.signals.bound(self._order.name, f"took back the parts of {count} unfinished uploads")
 
     async def _adopt(self) -> None:
         adoption = Adoption(self._claimed, self._order, self._bind, self._tools, self._objects)

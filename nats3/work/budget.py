@@ -1,7 +1,7 @@
 """The memory that messages on their way may take in this process: one budget, an account for each job.
 
-Nobody waits for memory that only the wait itself would free: who is short has the largest open chunk flushed, and what is
-sealed is settled without asking for more than was taken when it was received.
+Nobody waits for memory that would never come back: what is sealed is settled without asking for more, and while little of
+what is held is on its way, the largest open chunk is flushed for those who wait.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing_extensions import override
 
 OVERHEAD = 240
 """Bytes that a message in a batch takes beside its own: five objects, and their places in five columns."""
+
+_ENOUGH = 4
+"""While a quarter of the budget is on its way to the bucket, those who are short wait for that."""
 
 _PARTS = 2
 """One job alone may have a half, so that the next one finds room to begin."""
@@ -54,6 +57,11 @@ class Budget:
         """What each job may have whoever waits."""
         return self.total // max(_PARTS, len(self._accounts))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
     def account(self, name: str, flush: Callable[[], None] | None = None) -> Account:
         """A new account, to be closed. `flush` is called when somebody is short and its open chunk is the largest."""
         account = Account(self, name, flush)
@@ -79,27 +87,28 @@ class Budget:
         turn = _Turn(account, size, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._let_on()
-        if not turn.granted.done():
-            self.relieve()
         return turn.granted
 
-    def relieve(self) -> None:
-        """Somebody is short: have the largest open chunk flushed."""
-        largest = max(self._accounts, key=lambda account: account.open_bytes)
-        if largest.open_bytes > 0 and largest.flush is not None:
-            largest.flush()
-
     def _let_on(self) -> None:
-        """Give to those who wait, in turn; who waits for his own other memory holds nobody up."""
+        """Give to those who wait, in turn; who waits for memory of his own holds nobody up."""
         for turn in list(self._waiting):
+            account = turn.account
             if turn.granted.done():
                 self._waiting.remove(turn)
             elif self.held + turn.size > self.total:
-                return
-            elif turn.account.held + turn.size <= self.most:
+                return self._relieve()
+            elif account.held + turn.size <= self.most:
                 self._waiting.remove(turn)
-                self.moved(turn.account, turn.size)
+                self.moved(account, turn.size)
                 turn.granted.set_result(None)
+            elif not account.under_way:
+                account.let_go()
+        return None
+
+    def _relieve(self) -> None:
+        """Somebody is short: have the largest open chunk flushed, unless enough is on its way to come back by itself."""
+        if _ENOUGH * sum(account.under_way for account in self._accounts) < self.total:
+            max(self._accounts, key=lambda account: account.open_bytes).let_go()
 
     def forget(self, account: Account) -> None:
         self._accounts.remove(account)
@@ -115,19 +124,28 @@ class Account:
         self.flush = flush
         self.held = 0
         self.open_bytes = 0
-        """How much of it lies in a chunk that could be flushed; its owner keeps it."""
+        """How much of it lies in a chunk that could be flushed; whoever holds it says so."""
+        self.coming = 0
+        """How much of it is reserved for what was asked for."""
 
     @override
     def __repr__(self) -> str:
         return f"<Account {self.name} held={self.held} open={self.open_bytes}>"
 
+    @property
+    def under_way(self) -> int:
+        """How much of it comes back by itself."""
+        return max(0, self.held - self.open_bytes - self.coming)
+
+    def let_go(self) -> None:
+        """Have the open chunk flushed."""
+        if self.open_bytes > 0 and self.flush is not None:
+            self.flush()
+
     def take(self, wanted: int, least: int = 1) -> int:
-        """So much of `wanted` as there is now, at least `least`; or 0, and the largest open chunk is flushed for it."""
+        """So much of `wanted` as there is now, at least `least`; or 0."""
         granted = self.budget.may_have(self, wanted, least)
-        if granted:
-            self.budget.moved(self, granted)
-        else:
-            self.budget.relieve()
+        self.budget.moved(self, granted)
         return granted
 
     def hold(self, size: int) -> None:
@@ -152,7 +170,7 @@ class Account:
 
     def close(self) -> None:
         """Everything is given back."""
-        self.open_bytes = 0
+        self.open_bytes = self.coming = 0
         self.budget.forget(self)
 
     def __enter__(self) -> Self:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from nats3.chunk.decode import decode, header_length, read_header
-from nats3.chunk.layout import ChunkHeader, DecodeError
-from nats3.chunk.object_key import ParsedKey, check_prefix, parse_key
+from nats3.chunk.layout import ChunkHeader, Codec, DecodeError
+from nats3.chunk.object_key import EXTENSIONS, ParsedKey, check_prefix, parse_key
+from nats3.chunk.parquet import read_parquet_header
 from nats3.job.rebuilding import Found
 from nats3.job.storing import Candidate
 from nats3.job.surveying import Finding
@@ -83,7 +84,7 @@ class HeadReader:
         if digest is None or not digest.startswith(parsed.sha16):
             header, digest = await self._whole(listed.key)
         else:
-            header = await self._header(listed)
+            header = await header_of(self._objects, self._in_thread, self._bucket, listed)
         _require_key(parsed, header, digest)
         return Read(Found(_candidate(listed.key, parsed, header), header.first, digest), header, listed.size)
 
@@ -91,12 +92,19 @@ class HeadReader:
         body = await self._objects.get(self._bucket, key)
         return (await self._in_thread(lambda: decode(body))).header, sha256(body).hexdigest()
 
-    async def _header(self, listed: Listed) -> ChunkHeader:
-        start = await self._objects.get(self._bucket, listed.key, 0, min(HEADER_GUESS, listed.size))
-        length = header_length(start)
-        if len(start) < length <= listed.size:
-            start = await self._objects.get(self._bucket, listed.key, 0, length)
-        return read_header(start)
+
+async def header_of(objects: ObjectStore, in_thread: InThread, bucket: str, listed: Listed) -> ChunkHeader:
+    """The header of an object, by as few of its bytes as it takes. Raises ObjectMissing, ObjectShort, DecodeError."""
+    if listed.key.endswith(
+        EXTENSIONS[Codec.PARQUET]
+    ):  # which has its header near its end, and proves itself as a whole
+        body = await objects.get(bucket, listed.key)
+        return await in_thread(lambda: read_parquet_header(body))
+    start = await objects.get(bucket, listed.key, 0, min(HEADER_GUESS, listed.size))
+    length = header_length(start)
+    if len(start) < length <= listed.size:
+        start = await objects.get(bucket, listed.key, 0, length)
+    return read_header(start)
 
 
 def _candidate(key: str, parsed: ParsedKey, header: ChunkHeader) -> Candidate:

@@ -129,6 +129,20 @@ class Signals(Protocol):
     def state(self, job_id: str, job: str, kind: Kind, state: StateName, reason: str) -> None: ...
 
 
+class Sweep(Protocol):
+    """Takes back what uploads of large objects left in a bucket."""
+
+    async def __call__(self, bucket: str, prefix: str, owned: Callable[[str], bool]) -> int:
+        """How many unfinished uploads below `prefix` had keys that are `owned`. Raises Unavailable, AccessDenied."""
+        ...
+
+
+async def nothing_to_sweep(bucket: str, prefix: str, owned: Callable[[str], bool]) -> int:
+    """A store that takes every object whole."""
+    del bucket, prefix, owned
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """Everything that a worker touches."""
@@ -148,6 +162,7 @@ class Tools:
     sleep: Callable[[float], Awaitable[None]]
     budget: Budget
     reach: Reach = pass_by
+    sweep: Sweep = nothing_to_sweep
 
 
 class InThread(Protocol):

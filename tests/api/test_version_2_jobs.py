@@ -50,7 +50,7 @@ async def test_a_store_job_is_answered_whole(api: Api) -> None:
             "consumer": None,
             "limits": {"max_bytes": 1_000_000, "max_count": 1000, "max_age": "10s"},
             "codec": "binary",
-            "level": 3,
+            "level": "auto",
             "drain": False,
         },
         "progress": {

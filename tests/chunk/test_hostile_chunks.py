@@ -189,6 +189,9 @@ def a_column_changed(**changes: Any) -> bytes:
         a_column_changed(payloads=[msgpack.Timestamp(1, 1)]),
         a_column_changed(more=[]),
         ONE.replace(b"\xa3ids", b"\xa3idz"),
+        msgpack.packb(
+            {7 if name == "ids" else name: column for name, column in msgpack.unpackb(ONE, raw=False).items()}
+        ),
         msgpack.packb(dict(reversed(msgpack.unpackb(ONE, raw=False).items()))),
         msgpack.packb([1, 2, 3]),
         msgpack.packb({1: 2}),

@@ -58,7 +58,7 @@ def test_the_seek_table_is_that_of_the_seekable_format(batch: Batch, origin: Ori
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="there is no zstd program on this machine")
-@pytest.mark.parametrize("codec", list(Codec))
+@pytest.mark.parametrize("codec", [Codec.BINARY, Codec.JSON])
 def test_the_zstd_program_decompresses_an_object(codec: Codec, batch: Batch, origin: Origin, tmp_path: Path) -> None:
     path = tmp_path / "chunk.zst"
     body = encode(batch, origin, codec, frame_bytes=150).body

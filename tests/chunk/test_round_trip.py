@@ -16,6 +16,7 @@ from nats3.message import Batch, fingerprint
 from nats3.selection import Selection
 
 CODECS = list(Codec)
+FRAMED = [Codec.BINARY, Codec.JSON]
 ORIGIN = Origin(
     "log", "0b9d3f1e-7a51-4c1e-9d65-0d6f2a3b4c5d", "S", ">", None, Opening(1, "u", 1), 0, "u", activation=1, bind=1
 )
@@ -53,7 +54,7 @@ def test_a_chunk_with_every_oddity_of_the_wire_comes_back(codec: Codec, batch: B
     encoded = encode(batch, origin, codec, frame_bytes=150)
     decoded = decode(encoded.body, encoded.sha256)
     assert (decoded.batch, decoded.header.origin) == (batch, origin)
-    assert len(decoded.frames) > 2
+    assert len(decoded.frames) > 2 or codec not in FRAMED
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -65,7 +66,7 @@ def test_the_header_tells_what_the_chunk_holds(codec: Codec, batch: Batch, origi
     assert header.last_fingerprint == fingerprint(batch[5])
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", FRAMED)
 def test_ranged_reads_find_one_message_without_the_rest_of_the_object(
     codec: Codec, batch: Batch, origin: Origin
 ) -> None:

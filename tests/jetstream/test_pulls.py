@@ -24,12 +24,42 @@ def test_one_request_takes_all_the_room_and_no_second_is_made() -> None:
     assert pulls.waiting
 
 
-def test_no_request_is_smaller_than_the_largest_message() -> None:
+def test_a_second_request_is_never_smaller_than_the_largest_message() -> None:
     pulls = Pulls(LEAST)
-    pulls.allow(10, 1)
+    pulls.allow(10, LEAST)
     assert drawn(pulls) == [Pull(1, 10, LEAST)]
     pulls.arrived(1, 30)
+    pulls.allow(10, LEAST)
     assert drawn(pulls) == []
+
+
+def test_where_little_is_allowed_little_is_asked_for() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 20)
+    assert drawn(pulls) == [Pull(1, 10, 20)]
+
+
+def test_after_a_message_that_did_not_fit_only_a_larger_request_is_made() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 20)
+    (pull,) = drawn(pulls)
+    pulls.ended(pull.number, 10, 20)
+    pulls.did_not_fit(pull)
+    assert (pulls.refused, drawn(pulls)) == (20, [])
+    pulls.allow(10, 40)
+    assert drawn(pulls) == [Pull(2, 10, 40)]
+    pulls.arrived(1, 35)
+    assert pulls.refused == 0
+
+
+def test_what_may_arrive_is_open_or_allowed() -> None:
+    pulls = Pulls(LEAST)
+    pulls.allow(10, 500)
+    drawn(pulls)
+    pulls.allow(10, 50)
+    assert pulls.may_arrive == 500
+    pulls.ended(1, 10, 500)
+    assert pulls.may_arrive == 50
 
 
 def test_no_bytes_ask_for_nothing() -> None:

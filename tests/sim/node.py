@@ -52,7 +52,7 @@ def tools_over(world) -> Tools:
         uuid=lambda: f"life-{world.rng.getrandbits(48):012x}",
         monotonic=asyncio.get_running_loop().time,
         sleep=asyncio.sleep,
-        budget=Budget(1 << 20),
+        budget=Budget(world.rng.choice([1 << 20, 4000, 600])),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from actors.testing import MemoryJournal
 from nats3.job import storing
-from nats3.work import adopt, bind, identity, store_flow
+from nats3.work import adopt, bind, identity, shipping, store_flow
 from tests.sim.store_world import history
 
 RETENTIONS = ("limits", "interest", "workqueue")
@@ -85,7 +85,7 @@ PLANTED = {
     ),
     "believe that the stream is the same": (bind, "goes_on", lambda *_: True),
     "record no gap at a bind": (bind, "gap_before_first", lambda *_: None),
-    "record no gap while running": (store_flow, "gaps_within", lambda *_: ()),
+    "record no gap while running": (shipping, "gaps_within", lambda *_: ()),
     "delete the older consumer of an interest stream first": (bind.Binder, "_consume", _older_first),
     "write without fence and version": (MemoryJournal, "_write", _write_without_fence),
     "take a present message in a gap for a restored one": (identity.Identity, "_newest_archived", None),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats3.work.budget import Budget
+from nats3.work.budget import Account, Budget
 
 MIB = 1 << 20
 
@@ -34,15 +34,56 @@ def test_less_than_the_least_is_nothing():
     assert budget.account("d").take(20, least=10) == 10
 
 
-def test_when_somebody_is_short_the_largest_open_chunk_is_flushed():
+async def waits(account: Account, size: int) -> None:
+    """Ask, and be told at once that there is nothing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await account.obtain(size)
+
+
+def holding(budget: Budget, name: str, open_bytes: int, under_way: int, flushed: list[str]) -> Account:
+    account = budget.account(name, lambda: flushed.append(name))
+    account.hold(open_bytes + under_way)
+    account.open_bytes = open_bytes
+    return account
+
+
+async def test_when_somebody_is_short_the_largest_open_chunk_is_flushed():
     flushed: list[str] = []
     budget = Budget(100)
-    for name, size in (("small", 10), ("large", 40), ("sent", 50)):
-        account = budget.account(name, lambda name=name: flushed.append(name))
-        account.open_bytes = 0 if name == "sent" else account.take(size)
-        account.hold(size - account.held)
-    assert budget.account("hungry").take(10) == 0
+    for name, size in (("small", 20), ("large", 45), ("other", 34)):
+        holding(budget, name, size, 0, flushed)
+    await waits(budget.account("hungry"), 10)
     assert flushed == ["large"]
+
+
+async def test_nothing_is_flushed_while_enough_is_on_its_way_to_the_bucket():
+    flushed: list[str] = []
+    budget = Budget(100)
+    holding(budget, "a", 45, 0, flushed)
+    other = holding(budget, "b", 10, 45, flushed)
+    async with asyncio.TaskGroup() as tasks:
+        hungry = tasks.create_task(waits_long(budget.account("hungry"), 40))
+        await asyncio.sleep(0)
+        assert flushed == []
+        other.give(30)  # not enough for the hungry, and little is on its way now
+        assert flushed == ["a"]
+        hungry.cancel()
+
+
+async def waits_long(account: Account, size: int) -> None:
+    await account.obtain(size)
+
+
+async def test_who_has_only_an_open_chunk_and_wants_more_than_a_job_may_have_lets_it_go():
+    flushed: list[str] = []
+    budget = Budget(100)
+    account = holding(budget, "a", 20, 0, flushed)
+    await waits(account, 40)
+    assert flushed == ["a"]
+    account.hold(5)  # something is on its way: that comes back first
+    await waits(account, 40)
+    assert flushed == ["a"]
 
 
 async def test_who_waits_is_served_in_turn_once_memory_comes_back():

@@ -6,6 +6,7 @@ Nothing outlives it: a subscription, a request or a write belongs to one link an
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple
 
 from typing_extensions import override
@@ -96,13 +97,17 @@ class Link:
     def unsubscribe(self, sid: bytes) -> None:
         """End a subscription; nothing happens when it, or the link, has ended."""
         if self.alive and self._client.frames.sinks.pop(sid, None) is not None:
-            self.write(b"UNSUB %b\r\n" % sid)
+            with suppress(MustBind):
+                self.write(b"UNSUB %b\r\n" % sid)
 
     def write(self, frames: bytes) -> None:
         """Send whole frames, without waiting for room: drain() after much of it."""
         if not self.alive:
             raise MustBind(Reason.CONNECTION_LOST)
-        self._transport.write(frames)
+        try:
+            self._transport.write(frames)
+        except RuntimeError as fault:  # uvloop's word for a transport that has just been closed
+            raise MustBind(Reason.CONNECTION_LOST, str(fault)) from fault
 
     async def drain(self) -> None:
         """Wait until the socket takes more."""

@@ -15,6 +15,7 @@ from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import publish_frame
 from nats3.jetstream.publisher import Window, WindowPublisher
 from nats3.jetstream.settings import NatsSettings
+from nats3.jetstream.wire import Transport
 from tests.contract.jetstream_contract import publish
 from tests.jetstream.wire_script import scripted_server
 from tests.jetstream.worlds import RealWorld, api, wait_down
@@ -259,3 +260,21 @@ class _Nothing:
 
     def lost(self) -> None:
         pass
+
+
+async def test_a_write_into_a_transport_that_was_just_closed_is_a_lost_connection(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uvloop says RuntimeError there, before anybody has heard that the connection is lost."""
+    async with Connection.open(NatsSettings(nats_url), patience_s=5) as connection:
+        publisher = WindowPublisher(connection.link(), "S")
+
+        def closed(_: object, __: bytes) -> None:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Transport, "write", closed)
+            with pytest.raises(MustBind) as lost:
+                await publisher.send([b"a"], [None], [b""])
+            assert lost.value.reason is Reason.CONNECTION_LOST
+            await publisher.close()

@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import Queue
 from time import monotonic
 
+from tests.faults.planted_rules import RULES
 from tests.faults.planting import Planted
 
 ROOT = Path(__file__).parents[2]
@@ -221,7 +222,7 @@ LOG = (
 )  # fmt: skip
 
 
-FAULTS = LOG
+FAULTS = (*LOG, *RULES)
 
 
 @dataclass(frozen=True)
@@ -289,7 +290,7 @@ def _run(tree: Path, tests: str) -> tuple[str, str]:
         return _play(tree, tests[4:])
     options = ("-q", "-x", "--no-header", "--durations=0", "-p", "no:cacheprovider")
     code, said = _bounded([sys.executable, "-m", "pytest", *options, *tests.split()], tree)
-    failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR tests/"))]
     name = failed[0].partition(" ")[2].partition(" - ")[0].partition("[")[0] if failed else ""
     match code:
         case 0:

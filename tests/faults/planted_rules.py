@@ -104,17 +104,10 @@ RULES = (
         "self._line",
     ),
     Planted(
-        "what the target has of ours is not looked for",
-        "nats3/work/load_worker.py",
-        "reader.present = await self._target.present(self.state, self.state.target)",
-        "tests/sim/test_load_lives.py -k refusal",
-        "pass",
-    ),
-    Planted(
         "a load is complete before its acknowledgements are there",
         LOAD_FLOW,
         "                await self._publisher.drain()\n",
-        "row:publish_acknowledgements_are_lost",
+        "tests/sim/test_load_lives.py -k waited_for",
     ),
     Planted(
         "an exclusive load demands no place",

@@ -12,9 +12,11 @@ import pytest
 
 from actors.testing import run_seeded
 from nats3.jetstream import memory_publisher
+from nats3.jetstream.memory_publisher import MemoryPublisher
+from nats3.job.loading import LoadCompleted
 from nats3.message import Batch
 from nats3.work import load_worker, outgoing, pieces, ranged, sent, target
-from tests.sim.load_world import World, history
+from tests.sim.load_world import RUN, World, history
 
 MODES = ("auto", "exclusive", "atomic", "polling")
 COUNT = int(os.environ.get("LIVES_COUNT", "200"))
@@ -118,3 +120,32 @@ def _goes_wrong(seed, mode):
         return bool(history(seed, mode))
     except Exception:  # noqa: BLE001 - a world that breaks is caught as well
         return True
+
+
+def test_a_load_is_complete_only_after_all_its_acknowledgements_were_waited_for(monkeypatch):
+    """The publisher in memory waits for them within each `send` as well: those waits do not count."""
+    world, waited, sending = World(3, "auto"), [], []
+    send, drain = MemoryPublisher.send, MemoryPublisher.drain
+
+    async def sent(self, *messages):
+        sending.append(True)
+        await send(self, *messages)
+        sending.pop()
+
+    async def drained(self):
+        await drain(self)
+        if not sending:
+            waited.append(any(isinstance(event, LoadCompleted) for event in world.log.events(RUN)))
+
+    monkeypatch.setattr(MemoryPublisher, "send", sent)
+    monkeypatch.setattr(MemoryPublisher, "drain", drained)
+
+    async def live_on():
+        world.archive()
+        await world.start()
+        await asyncio.sleep(30)
+        await world.nodes[-1].end()
+
+    run_seeded(1, live_on)
+    assert any(isinstance(event, LoadCompleted) for event in world.log.events(RUN))
+    assert waited == [False]

@@ -98,10 +98,10 @@ RULES = (
     Planted("a load without message ids", OUTGOING, "Nats-Msg-Id: %b%b:%d", LOAD, "Nats3-Msg-Id: %b%b:%d"),
     Planted(
         "what was sent counts as acknowledged",
-        LOAD_FLOW,
-        "takewhile(lambda sent: sent.end <= acked, self._line)",
+        "nats3/work/sent.py",
+        "takewhile(lambda sent: sent.end <= acked, self._parts)",
         LOAD,
-        "self._line",
+        "self._parts",
     ),
     Planted(
         "a load is complete before its acknowledgements are there",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from actors.testing import run_seeded
-from tests.eventstore import test_lives as log_lives
+from tests.eventstore import lives as log_lives
 from tests.sim import lease_world, load_world, store_world
 from tests.sim.store_world import Tell
 
@@ -33,7 +33,7 @@ def _log(seed: int, tell: Tell | None) -> list[str]:
 
 KINDS: dict[str, History] = {
     **{f"store/{name}": partial(_store, retention=name) for name in ("limits", "interest", "workqueue")},
-    **{f"load/{name}": partial(_load, mode=name) for name in ("auto", "exclusive", "polling")},
+    **{f"load/{name}": partial(_load, mode=name) for name in ("auto", "exclusive", "atomic", "polling")},
     "lease": lease_world.history,
     "log": _log,
 }

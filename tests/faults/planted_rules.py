@@ -47,10 +47,10 @@ RULES = (
     Planted("no gap at a bind", BIND, "        await self._run.emit(gap)\n", STORE),
     Planted(
         "no gap while running",
-        FLOW,
-        "origin = replace(origin, gaps=gaps_within(origin.previous_seq, batch.seqs))",
+        "nats3/work/shipping.py",
+        "gaps = () if self._bound.filtered else gaps_within(self._seen, sealed.batch.seqs)",
         STORE,
-        "pass",
+        "gaps = ()",
     ),
     Planted(
         "a consumer is used again",
@@ -61,8 +61,8 @@ RULES = (
     ),
     Planted(
         "what is settled is not looked for in a redelivery",
-        FLOW,
-        "        await self._drop_settled(batch.slice(0, cut))\n",
+        "nats3/work/intake.py",
+        "        await self._drop_settled(known)\n",
         "row:killed_in_the_middle_of_draining_a_work_queue",
         "",
     ),

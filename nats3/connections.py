@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from nats3.config import Config, Secret
 from nats3.config import S3Settings as S3Config
@@ -49,3 +51,13 @@ def _revealed(secret: Secret | None) -> str | None:
 
 def _path(path: Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def place() -> str:
+    """Names this boot of the machine and this network: within them one process at a time listens on an address."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    network = Path("/proc/self/ns/net")
+    known = (
+        f"{boot.read_text().strip()} {network.readlink()}" if boot.exists() and network.is_symlink() else str(uuid4())
+    )
+    return sha256(known.encode()).hexdigest()[:8]

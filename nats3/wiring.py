@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -38,7 +36,7 @@ from nats3.api.entrance import Entrance
 from nats3.api.services import LOOPBACK, Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.config import Config
-from nats3.connections import nats_of, s3_of
+from nats3.connections import nats_of, place, s3_of
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
@@ -66,7 +64,7 @@ from nats3.views.jobs import JobsView
 from nats3.views.leftover_queries import Leftovers
 from nats3.views.leftovers import LeftoversView
 from nats3.work.budget import Budget
-from nats3.work.catalogue import ViewCatalogue
+from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.lease import NodeLease
@@ -77,7 +75,8 @@ from nats3.work.pulse import Pulse
 from nats3.work.reading import ChunkReader
 from nats3.work.staff import Workers
 from nats3.work.surveyor import Surveyor
-from nats3.work.tools import InThread, Tools
+from nats3.work.tidy import Tidy
+from nats3.work.tools import Habits, InThread, Tools
 
 T = TypeVar("T")
 
@@ -148,11 +147,16 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
             monotonic=time.monotonic,
             sleep=asyncio.sleep,
             budget=Budget(config.limits.memory),
+            condemned=ViewCondemned(Leftovers(log.database)),
+            habits=Habits(grace_s=3600.0 * config.s3.sweep_hours or None),
             reach=_failpoints(config, telemetry),
         )
-        office = _office(log, system, lease, tools, ActorListener(telemetry))
+        staff = Workers(log.store, log.batcher, log.snapshots, tools)
+        office = _office(log, system, lease, staff, ActorListener(telemetry))
         surveyor = _surveyor(log, tools, SurveyListener(telemetry))
-        for each in (log.projector, log.upkeep, office, surveyor) if works else ():
+        untidy = ViewUntidy(log.store, Leftovers(log.database), log.projector.wait_for)
+        tidy = Tidy(untidy, log.claims, staff, log.tail)
+        for each in (log.projector, log.upkeep, office, surveyor, tidy) if works else ():
             await lifetimes.enter_async_context(each)
         relay = _relay(config, telemetry, log, tools)
         if works and config.events.publish:
@@ -217,18 +221,18 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
     )
 
 
-def _office(log: Log, system: ActorSystem, lease: NodeLease, tools: Tools, observer: Observer) -> Office:
+def _office(log: Log, system: ActorSystem, lease: NodeLease, staff: Workers, observer: Observer) -> Office:
     office = Office(
         node=log.name,
         claims=log.claims,
         desk=ViewDesk(log.store, Jobs(log.database), log.projector.wait_for),
-        staff=Workers(log.store, log.batcher, log.snapshots, tools),
+        staff=staff,
         system=system,
         tail=log.tail,
         lease=lease,
         monotonic=time.monotonic,
         observer=observer,
-        reach=tools.reach,
+        reach=staff.reach,
     )
     system.observer = office
     return office
@@ -242,17 +246,9 @@ def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Rela
 
 
 def _surveyor(log: Log, tools: Tools, listener: SurveyListener) -> Surveyor:
-    return Surveyor(
-        log.store,
-        log.batcher,
-        log.snapshots,
-        log.claims,
-        log.tail,
-        tools,
-        ViewCatalogue(log.store, Chunks(log.database), Leftovers(log.database), log.projector.wait_for),
-        tools.objects(listener),
-        listener,
-    )
+    views = ViewCatalogue(log.store, Chunks(log.database), Leftovers(log.database), log.projector.wait_for)
+    objects = tools.objects(listener)
+    return Surveyor(log.store, log.batcher, log.snapshots, log.claims, log.tail, tools, views, objects, listener)
 
 
 def services(node: Node) -> Services:
@@ -309,16 +305,6 @@ C = TypeVar("C", bound=_Closable)
 def _closed_with(lifetimes: AsyncExitStack, thing: C) -> C:
     lifetimes.push_async_callback(thing.close)
     return thing
-
-
-def place() -> str:
-    """Names this boot of the machine and this network: within them one process at a time listens on an address."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    network = Path("/proc/self/ns/net")
-    known = (
-        f"{boot.read_text().strip()} {network.readlink()}" if boot.exists() and network.is_symlink() else str(uuid4())
-    )
-    return sha256(known.encode()).hexdigest()[:8]
 
 
 async def _prepare_log(config: Config, telemetry: Telemetry) -> None:

@@ -295,6 +295,7 @@ def _build(reading: _Reading) -> Config:
             session_token=value(known.S3_SESSION_TOKEN),
             addressing=value(known.S3_ADDRESSING),
             max_concurrency=value(known.S3_MAX_CONCURRENCY),
+            sweep_hours=value(known.S3_SWEEP_HOURS),
         ),
         log=LogSettings(value(known.LOG), value(known.LOG_FORMAT)),
         limits=LimitSettings(value(known.LIMITS_MEMORY), value(known.LIMITS_REQUESTS)),

@@ -202,6 +202,10 @@ SERVICE_SUBJECT: Setting[str] = Setting(
     "service.subject", read.subject, "nats3.api", "nats3.api", "what its subjects begin with"
 )
 
+S3_SWEEP_HOURS: Setting[int] = Setting(
+    "s3.sweep_hours", read.whole(0, 87_600), 0, "24", "hours after which a condemned object is deleted; 0: never"
+)
+
 LIMITS_MEMORY: Setting[int] = Setting(
     "limits.memory", read.size(16 * MIB), 256 * MIB, "256MB", "bytes of messages on their way, over all jobs"
 )

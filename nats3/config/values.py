@@ -136,6 +136,7 @@ class S3Settings:
     session_token: Secret | None
     addressing: Addressing
     max_concurrency: int
+    sweep_hours: int = 0
 
 
 @dataclass(frozen=True, slots=True)

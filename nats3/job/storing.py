@@ -228,6 +228,17 @@ def links(state: Storing, candidate: Candidate) -> bool:
     return not known and later and candidate.opening.tip == last_sha256 and first_of_its_life
 
 
+def is_beyond_recall(state: Storing, candidate: Candidate) -> bool:
+    """Whether the candidate can never link any more: what it follows was followed by something else."""
+    life = state.life
+    if life is None:
+        return False
+    if candidate.opening.uuid == life.uuid:
+        return candidate.previous_seq < state.cursor
+    known = any(opening.uuid == candidate.opening.uuid for opening in state.lives)
+    return known or candidate.opening.ordinal <= life.ordinal
+
+
 def next_to_adopt(state: Storing, candidates: Iterable[Candidate]) -> Candidate | None:
     """Of several that link, the one written last: by the highest activation, then bind, then seq."""
     linked = [candidate for candidate in candidates if links(state, candidate)]

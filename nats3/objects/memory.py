@@ -76,7 +76,8 @@ class MemoryStore:
         """As promised by ObjectStore."""
         self._lose(self._meet("head", bucket))
         body = self._object(bucket, key)
-        return ObjectHead(len(body), hash_of(body).hexdigest())
+        digest = hash_of(body).hexdigest()
+        return ObjectHead(len(body), digest, digest)
 
     async def list(self, bucket: str, prefix: str, after: str = "") -> AsyncIterator[list[Listed]]:
         """As promised by ObjectStore."""
@@ -84,10 +85,12 @@ class MemoryStore:
             yield page
             after = page[-1].key
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
         """As promised by ObjectStore."""
         fault = self._meet("delete", bucket, (key, None))
-        self._bucket(bucket)
+        there = self._bucket(bucket).get(key)
+        if there is not None and etag not in {None, hash_of(there).hexdigest()}:
+            raise ObjectDiffers(bucket, key)
         self._apply(bucket, key, None)
         self._lose(fault)
 

@@ -94,9 +94,9 @@ class Patient:
             after = page[-1].key
             yield page
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
         """As promised by ObjectStore, however long it takes."""
-        await self._insist("delete", lambda: self._store.delete(bucket, key))
+        await self._insist("delete", lambda: self._store.delete(bucket, key, etag))
 
     async def bucket_exists(self, bucket: str) -> bool:
         """As promised by Buckets, however long it takes."""

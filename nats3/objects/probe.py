@@ -21,6 +21,7 @@ class Abilities:
 
     conditions: a PUT that must not overwrite is refused. checksums: a PUT with a wrong SHA-256 is refused. told: HEAD
     tells that SHA-256 again. reads_own_writes: GET right after PUT gives the bytes. deletes: what was deleted is gone.
+    guards_deletes: a DELETE of another ETag than the object's is refused.
     """
 
     conditions: bool
@@ -28,6 +29,7 @@ class Abilities:
     told: bool
     reads_own_writes: bool
     deletes: bool
+    guards_deletes: bool = False
 
     @property
     def must_read_back(self) -> bool:
@@ -44,11 +46,11 @@ class Requests(Protocol):
 
     async def head(self, bucket: str, key: str) -> Seen: ...
 
-    async def delete(self, bucket: str, key: str) -> None: ...
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None: ...
 
 
 async def probe(requests: Requests, bucket: str, token: str | None = None) -> Abilities:
-    """Ask the bucket: at most 12 small requests under `.nats3-probe/`, on keys that no other probe uses.
+    """Ask the bucket: at most 13 small requests under `.nats3-probe/`, on keys that no other probe uses.
 
     Raises what the requests raise: an outage says nothing about abilities. Credentials that may not delete leave two
     objects of a few bytes behind.
@@ -60,8 +62,9 @@ async def probe(requests: Requests, bucket: str, token: str | None = None) -> Ab
     conditions = await _refuses(requests, Upload(bucket, first.key, b"two", _hex(b"two"), checksum=False))
     checksums = await _refuses(requests, Upload(bucket, wrong.key, wrong.body, _hex(b"right"), only_new=False))
     told = checksums and await _tells(requests, bucket, f"{name}/told")
+    guards_deletes = await _guards(requests, bucket, first.key)
     deletes = [await _deletes(requests, bucket, key) for key in (first.key, wrong.key, f"{name}/told")]
-    return Abilities(conditions, checksums, told, reads_own_writes, all(deletes))
+    return Abilities(conditions, checksums, told, reads_own_writes, all(deletes), guards_deletes)
 
 
 def _hex(body: bytes) -> str:
@@ -102,6 +105,17 @@ async def _tells(requests: Requests, bucket: str, key: str) -> bool:
         return (await requests.head(bucket, key)).checksum == upload.sha256
     except ObjectMissing:
         return False
+
+
+async def _guards(requests: Requests, bucket: str, key: str) -> bool:
+    """Whether a DELETE that must meet other bytes is refused; one that may not delete at all says nothing of it."""
+    try:
+        await requests.delete(bucket, key, '"00000000000000000000000000000000"')
+    except Taken:
+        return True
+    except (AccessDenied, ObjectMissing, Rejected):
+        return False
+    return False
 
 
 async def _deletes(requests: Requests, bucket: str, key: str) -> bool:

@@ -46,6 +46,7 @@ class Seen:
     checksum: str | None
     said: str | None
     of_parts: str | None = None
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,13 @@ class S3Requests:
             answer = await self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         said = answer.get("Metadata", {}).get(SAID_SHA256)
         told = answer.get("ChecksumSHA256", "")
-        return Seen(int(answer["ContentLength"]), _whole_checksum(answer), said, told if "-" in told else None)
+        return Seen(
+            int(answer["ContentLength"]),
+            _whole_checksum(answer),
+            said,
+            told if "-" in told else None,
+            answer.get("ETag"),
+        )
 
     async def page(self, bucket: str, prefix: str, after: str, token: str | None) -> Page:
         where = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
@@ -115,9 +122,11 @@ class S3Requests:
         objects = [Listed(item["Key"], int(item["Size"])) for item in answer.get("Contents", [])]
         return Page(objects, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
+        """Raises Taken where `etag` is given and the object has another one."""
+        guard = {} if etag is None else {"IfMatch": etag}
         async with self._request(Target("delete", bucket, key)):
-            await self._client.delete_object(Bucket=bucket, Key=key)
+            await self._client.delete_object(Bucket=bucket, Key=key, **guard)
 
     async def begin(self, bucket: str, key: str, sha256: str) -> Begun:
         """Begin an upload in parts."""

@@ -101,7 +101,7 @@ class S3Store:
             if not await self.bucket_exists(bucket):
                 raise BucketMissing(bucket) from None
             raise
-        return ObjectHead(seen.size, seen.checksum or seen.said)
+        return ObjectHead(seen.size, seen.checksum or seen.said, seen.etag)
 
     async def list(self, bucket: str, prefix: str, after: str = "") -> AsyncIterator[list[Listed]]:
         """As promised by ObjectStore; one request per page."""
@@ -114,12 +114,23 @@ class S3Store:
                 return
             token = page.token
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
         """As promised by ObjectStore; one DELETE."""
+        guard = etag if etag is not None and (await self.abilities(bucket)).guards_deletes else None
         try:
-            await self.requests.delete(bucket, key)
+            await self.requests.delete(bucket, key, guard)
         except ObjectMissing:
             return
+        except Taken:
+            await self._require_gone(bucket, key)
+
+    async def _require_gone(self, bucket: str, key: str) -> None:
+        """A guarded DELETE was refused: another object is there, or, as some stores say it of that too, none."""
+        try:
+            await self.requests.head(bucket, key)
+        except ObjectMissing:
+            return
+        raise ObjectDiffers(bucket, key)
 
     async def bucket_exists(self, bucket: str) -> bool:
         """As promised by Buckets; one HEAD."""

@@ -27,10 +27,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """What is known of an object without reading it. `sha256` is hex, None where the store does not tell."""
+    """What is known of an object without reading it. `sha256` is hex, None where the store does not tell.
+
+    `etag` names these very bytes to the store, for a `delete` that must meet no others.
+    """
 
     size: int
     sha256: str | None
+    etag: str | None = None
 
 
 class ObjectMissing(Nats3Error):
@@ -150,8 +154,11 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def delete(self, bucket: str, key: str) -> None:
-        """Remove the object; nothing happens when there is none."""
+    async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
+        """Remove the object; nothing happens when there is none.
+
+        With `etag` only the object that `head` told of, where the store can: raises ObjectDiffers for another one.
+        """
         ...
 
 

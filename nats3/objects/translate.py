@@ -70,7 +70,7 @@ def _missing(_answer: _Answer, target: Target) -> Nats3Error:
 
 
 def _taken(answer: _Answer, target: Target) -> Nats3Error:
-    return Taken(target.key) if target.action == "put" else _rejected(answer, target)
+    return Taken(target.key) if target.action in {"put", "delete"} else _rejected(answer, target)
 
 
 def _out_of_range(answer: _Answer, target: Target) -> Nats3Error:

@@ -13,7 +13,7 @@ from nats3.chunk.object_key import Span, build_key, job8, job_prefix, life_prefi
 from nats3.job.order import StoreOrder
 from nats3.job.storing import Candidate, ObjectsCondemned, Storing, next_to_adopt, opening_events
 from nats3.objects.store import Listed, ObjectMissing, ObjectShort, ObjectStore
-from nats3.work.head_reader import header_of
+from nats3.work.head_reader import candidate_of, header_of
 from nats3.work.record import flushed
 from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
@@ -62,7 +62,7 @@ class Adoption:
                 unreadable.append(key)
                 continue
             if header.origin.job_id == self._claimed.job_id:
-                candidates[key] = _candidate(key, header)
+                candidates[key] = candidate_of(key, header)
         return candidates, unreadable
 
     async def _own_objects(self, state: Storing) -> AsyncIterator[Listed]:
@@ -110,19 +110,6 @@ class Adoption:
         origin = replace(header.origin, activation=self._claimed.fence, bind=self._bind)
         span = Span(header.first, header.last, header.count, header.first_time)
         return build_key(origin, span, digest, header.codec)
-
-
-def _candidate(key: str, header: ChunkHeader) -> Candidate:
-    origin = header.origin
-    return Candidate(
-        key=key,
-        opening=origin.opening,
-        previous_seq=origin.previous_seq,
-        previous_sha256=origin.previous_sha256,
-        last=header.last,
-        activation=origin.activation,
-        bind=origin.bind,
-    )
 
 
 def _behind(key: str, mine: str) -> str:

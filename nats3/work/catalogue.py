@@ -13,7 +13,8 @@ from nats3.job.surveying import SurveyAsked
 from nats3.views.chunk_queries import ChunkFilter, Chunks
 from nats3.views.leftover_queries import Leftovers
 from nats3.work.index import indexed
-from nats3.work.tools import IndexedChunk
+from nats3.work.tidy import Untidy
+from nats3.work.tools import Condemned, Due, IndexedChunk
 from nats3.work.verify import Catalogue
 
 _VIEWS = ("chunks", "leftovers")
@@ -68,3 +69,35 @@ class ViewCatalogue(Catalogue):
 def _filter(asked: SurveyAsked, *, deleted: bool | None = False) -> ChunkFilter:
     job_id = None if asked.job_id is None else UUID(asked.job_id)
     return ChunkFilter(job_id=job_id, bucket=asked.bucket, deleted=deleted)
+
+
+class ViewCondemned(Condemned):
+    """Ages are by the database's clock."""
+
+    def __init__(self, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
+
+    @override
+    async def due(self, job_id: str, grace_s: float, limit: int) -> list[Due]:
+        return [Due(row.bucket, row.key) for row in await self._leftovers.due(UUID(job_id), grace_s, limit)]
+
+
+class ViewUntidy(Untidy):
+    """`wait_for(name, position, timeout)` is the projector's."""
+
+    def __init__(
+        self, store: EventStore, leftovers: Leftovers, wait_for: Callable[[str, Position, float], Awaitable[bool]]
+    ) -> None:
+        self._store = store
+        self._leftovers = leftovers
+        self._wait_for = wait_for
+
+    @override
+    async def untidy(self) -> list[str]:
+        return [str(job_id) for job_id in await self._leftovers.untidy()]
+
+    @override
+    async def caught_up(self) -> int:
+        head = await self._store.head()
+        await self._wait_for("leftovers", head, _PATIENCE_S)
+        return head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from nats3.chunk.decode import decode, header_length, read_header
@@ -86,7 +86,7 @@ class HeadReader:
         else:
             header = await header_of(self._objects, self._in_thread, self._bucket, listed)
         _require_key(parsed, header, digest)
-        return Read(Found(_candidate(listed.key, parsed, header), header.first, digest), header, listed.size)
+        return Read(Found(_stored_by(listed.key, parsed, header), header.first, digest), header, listed.size)
 
     async def _whole(self, key: str) -> tuple[ChunkHeader, str]:
         body = await self._objects.get(self._bucket, key)
@@ -107,7 +107,7 @@ async def header_of(objects: ObjectStore, in_thread: InThread, bucket: str, list
     return read_header(start)
 
 
-def _candidate(key: str, parsed: ParsedKey, header: ChunkHeader) -> Candidate:
+def candidate_of(key: str, header: ChunkHeader) -> Candidate:
     origin = header.origin
     return Candidate(
         key=key,
@@ -115,9 +115,14 @@ def _candidate(key: str, parsed: ParsedKey, header: ChunkHeader) -> Candidate:
         previous_seq=origin.previous_seq,
         previous_sha256=origin.previous_sha256,
         last=header.last,
-        activation=parsed.activation,
-        bind=parsed.bind,
+        activation=origin.activation,
+        bind=origin.bind,
     )
+
+
+def _stored_by(key: str, parsed: ParsedKey, header: ChunkHeader) -> Candidate:
+    """As the key has it: who stored the object, which is not always who wrote it."""
+    return replace(candidate_of(key, header), activation=parsed.activation, bind=parsed.bind)
 
 
 def _require_key(parsed: ParsedKey, header: ChunkHeader, digest: str) -> None:

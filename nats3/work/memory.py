@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from nats3.job.loading import ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
-from nats3.job.storing import ChunkFlushed
-from nats3.work.tools import Archived, ChunkIndex, IndexedChunk, PlanIndex
+from nats3.job.storing import ChunkFlushed, ObjectsCondemned, ObjectsSwept
+from nats3.work.tools import Archived, ChunkIndex, Condemned, Due, IndexedChunk, PlanIndex
 
 
 class MemoryIndex(ChunkIndex, PlanIndex):
@@ -95,3 +95,27 @@ def _reads(order: LoadOrder, chunk: ChunkFlushed) -> bool:
 
 def _count(chunks: list[ChunkFlushed]) -> int:
     return sum(chunk.count for chunk in chunks)
+
+
+class MemoryCondemned(Condemned):
+    """`events` gives those of the one run there is. Time counts from when a condemnation was first seen here."""
+
+    def __init__(self, events: Callable[[], Iterable[object]], monotonic: Callable[[], float]) -> None:
+        self._events = events
+        self._monotonic = monotonic
+        self._seen: dict[str, float] = {}
+
+    @override
+    async def due(self, job_id: str, grace_s: float, limit: int) -> list[Due]:
+        condemned: dict[str, Due] = {}
+        for event in self._events():
+            match event:
+                case ObjectsCondemned(bucket=bucket, keys=keys):
+                    condemned |= {key: Due(bucket, key) for key in keys}
+                case ObjectsSwept(keys=keys):
+                    condemned = {key: due for key, due in condemned.items() if key not in keys}
+                case _:
+                    pass
+        now = self._monotonic()
+        self._seen = {key: self._seen.get(key, now) for key in condemned}
+        return [due for key, due in condemned.items() if now - self._seen[key] >= grace_s][:limit]

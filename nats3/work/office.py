@@ -85,10 +85,6 @@ class Staff(Protocol):
         """Record that the restart law gave the run up."""
         ...
 
-    async def forget(self, job_id: str) -> None:
-        """The job is deleted and runs nowhere: leave nothing of it in NATS."""
-        ...
-
 
 @dataclass(slots=True)
 class _Post:
@@ -191,8 +187,6 @@ class Office(Observer):
                 self._begin_stop(job_id, "handed_over", tasks)
             case JobDeleted() if job_id in self._posts:
                 self._begin_stop(job_id, "deleted", tasks)
-            case JobDeleted():
-                tasks.create_task(self._forget(job_id))
             case JobResumed() if job_id in self._posts:
                 self._tell(self._posts[job_id], LookNow())
             case _:
@@ -306,15 +300,6 @@ class Office(Observer):
                 await self.claims.release(entity_id, Fence(fence))
                 return
             await asyncio.sleep(_AGAIN_S)
-
-    async def _forget(self, job_id: str) -> None:
-        """A job that runs nowhere was deleted: whoever gets its claim tidies up."""
-        with suppress(LogUnavailable, Unavailable):
-            for claim in await self.claims.take([f"run/{job_id}"], 1):
-                try:
-                    await self.staff.forget(job_id)
-                finally:
-                    await self._release(claim.entity_id, claim.fence)
 
     @override
     def on_restarted(self, name: str, error: BaseException, kind: Kind, delay: float) -> None:

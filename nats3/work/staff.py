@@ -11,17 +11,20 @@ from typing_extensions import override
 from actors import errors as actor_errors
 from actors.actor import Actor
 from eventstore import Batcher, EventStore, Version
-from nats3.errors import Nats3Error
+from nats3.failpoint import Reach
+from nats3.jetstream.streams import StreamMissing
 from nats3.job import loading, ordering, storing
 from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
 from nats3.job.running import RunFailed, fault_in
+from nats3.job.storing import ConsumersForgotten
 from nats3.work.bind import forget_consumers
 from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
 from nats3.work.run import Claimed
 from nats3.work.store_worker import StoreWorker
+from nats3.work.tidy import Forgetter
 from nats3.work.tools import Tools
 
 _PAGE = 1000
@@ -29,13 +32,17 @@ _STORING = FoldedState(storing.Storing, storing.FOLD)
 _LOADING = FoldedState(loading.Loading, loading.FOLD)
 
 
-class Workers(Staff):
+class Workers(Staff, Forgetter):
     """Store and load workers over the event log."""
 
     def __init__(self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools) -> None:
         self._store = store
         self._log = Log(store, batcher, HISTORY, snapshots)
         self._tools = tools
+
+    @property
+    def reach(self) -> Reach:
+        return self._tools.reach
 
     @override
     def actor(self, runnable: Runnable, claimed: Claimed) -> Callable[[], Actor]:
@@ -64,10 +71,14 @@ class Workers(Staff):
             await journal.append(history.version, [RunFailed(reason, fault_in(reason))])
 
     @override
-    async def forget(self, job_id: str) -> None:
-        """Consumers that a job left behind are deleted with it; where NATS is away, its inactive threshold does that."""
+    async def forget(self, job_id: str, fence: int) -> None:
+        """Consumers that a deleted store job left behind are deleted; that nothing is left is recorded."""
         page = await self._store.read(f"job/{job_id}", Version(0), _PAGE)
         job = reduce(ordering.evolve, map(HISTORY.decode, page), None)
-        if job is not None and isinstance(job.order, StoreOrder):
-            with suppress(Nats3Error):
-                await forget_consumers(self._tools.nats.streams, job.order.stream, job_id)
+        if job is None or job.wanted != "deleted" or not isinstance(job.order, StoreOrder):
+            return
+        stream = job.order.stream
+        with suppress(StreamMissing):
+            await forget_consumers(self._tools.nats.streams, stream, job_id)
+        journal = RunJournal(f"run/{job_id}", fence, self._log, _STORING, actor=self._tools.node)
+        await journal.append((await journal.recover()).version, [ConsumersForgotten(stream)])

@@ -40,6 +40,7 @@ class StoreFlow:
         objects: ObjectStore,
         *,
         progressed: Callable[[], Awaitable[None]],
+        keep_house: Callable[[], Awaitable[None]],
     ) -> None:
         self._order = order
         self._bound = bound
@@ -53,17 +54,19 @@ class StoreFlow:
         self._shipping = Shipping(order, bound, origin, tools, objects, self._account)
         reading = Reading(claimed.job_id, order, bound, run, archive)
         self._intake = Intake(reading, tools, self._account, self._shipping.sealed)
+        self._keep_house_for = keep_house
 
     async def run(self) -> None:
         """Until `finish` was asked for and everything received is settled. Raises what ends the binding."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch())
+                beside = [tasks.create_task(work()) for work in (self._watch, self._keep_house)]
                 tasks.create_task(self._intake.run())
                 tasks.create_task(self._shipping.press_all(tasks))
                 tasks.create_task(self._shipping.ship_all(tasks))
                 await self._settle_all()
-                watch.cancel()
+                for task in beside:
+                    task.cancel()
         except BaseExceptionGroup as group:
             raise sole(group) from None
         finally:
@@ -125,6 +128,9 @@ class StoreFlow:
         await self._progressed()
 
     # --- watch
+
+    async def _keep_house(self) -> None:
+        await self._keep_house_for()
 
     async def _watch(self) -> None:
         """Look at the stream again and again: deleted and made anew, or configured otherwise, means bind."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from typing_extensions import override
 
 from actors.journal import Journal
 from nats3.buffer import Seal
+from nats3.errors import Nats3Error
 from nats3.job.order import StoreOrder
-from nats3.job.storing import Storing, StoringEvent, evolve
+from nats3.job.storing import ConsumersForgotten, Storing, StoringEvent, evolve
 from nats3.work.bind import Binder
+from nats3.work.housekeeping import Housekeeping
 from nats3.work.run import Claimed
 from nats3.work.store_flow import StoreFlow
 from nats3.work.tools import Tools
 from nats3.work.worker import Trouble, Worker
+
+_FORGET_S = 5.0
+"""How long a deleted job tries to clear away its consumers before it leaves that to others."""
 
 
 class StoreWorker(Worker[Storing, StoringEvent]):
@@ -39,8 +47,16 @@ class StoreWorker(Worker[Storing, StoringEvent]):
     async def round(self) -> bool:
         bound = await self._binder.bind()
         await self.recovered()
+        house = Housekeeping(self.claimed, self._order, bound.bind, self, self.tools, self._objects)
         self._flow = StoreFlow(
-            self.claimed, self._order, bound, self, self.tools, self._objects, progressed=self.progressed
+            self.claimed,
+            self._order,
+            bound,
+            self,
+            self.tools,
+            self._objects,
+            progressed=self.progressed,
+            keep_house=house.run,
         )
         if self.ending:
             self.finish()
@@ -58,4 +74,8 @@ class StoreWorker(Worker[Storing, StoringEvent]):
 
     @override
     async def forget(self) -> None:
-        await self._binder.forget()
+        """Where NATS is away, `work/tidy.py` comes back for it: the event that nothing is left is then still missing."""
+        with suppress(Nats3Error, TimeoutError):
+            async with asyncio.timeout(_FORGET_S):
+                await self._binder.forget()
+                await self.emit(ConsumersForgotten(self._order.stream))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -103,6 +103,35 @@ class PlanIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A condemned object whose grace is over, by the database's clock."""
+
+    bucket: str
+    key: str
+
+
+class Condemned(Protocol):
+    """What is condemned, as a view of the log has it. Raises Unavailable."""
+
+    async def due(self, job_id: str, grace_s: float, limit: int) -> Sequence[Due]:
+        """Objects that this job condemned at least `grace_s` seconds ago and that are not known to be gone, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Of housekeeping, in seconds: until the first look, between two, after each page of a listing.
+
+    `grace_s` is how long a condemned object is kept; None: for ever.
+    """
+
+    first_s: float = 60.0
+    every_s: float = 3600.0
+    page_s: float = 1.0
+    grace_s: float | None = None
+
+
 class Lease(Protocol):
     """Whether this node may still act for the jobs that it claimed, by its own monotonic clock."""
 
@@ -161,6 +190,8 @@ class Tools:
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     budget: Budget
+    condemned: Condemned
+    habits: Habits = Habits()
     reach: Reach = pass_by
     sweep: Sweep = nothing_to_sweep
 

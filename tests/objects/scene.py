@@ -18,7 +18,7 @@ from tests.faults.s3_proxy import Rewrite, S3Proxy
 
 BODY = random.Random(1).randbytes(100_000)
 SHA = sha256(BODY).hexdigest()
-PROBE = 12
+PROBE = 13
 """Requests of a probe of a store that can do all."""
 
 

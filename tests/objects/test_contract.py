@@ -53,8 +53,8 @@ class Place:
     async def head(self, key: str) -> ObjectHead:
         return await self.store.head(self.bucket, self.folder + key)
 
-    async def delete(self, key: str) -> None:
-        await self.store.delete(self.bucket, self.folder + key)
+    async def delete(self, key: str, etag: str | None = None) -> None:
+        await self.store.delete(self.bucket, self.folder + key, etag)
 
     async def pages(self, prefix: str, after: str = "") -> list[list[Listed]]:
         after = self.folder + after if after else ""
@@ -139,6 +139,15 @@ class EndpointContract:
     async def test_a_bucket_exists_or_not(self, place: Place) -> None:
         assert await place.store.bucket_exists(place.bucket)
         assert not await place.store.bucket_exists("no-such-bucket")
+
+    async def test_a_delete_that_must_meet_these_bytes_meets_no_others(self, place: Place) -> None:
+        await place.put("k", TEN)
+        with pytest.raises(ObjectDiffers):
+            await place.delete("k", '"00000000000000000000000000000000"')
+        await place.delete("k", (await place.head("k")).etag)
+        with pytest.raises(ObjectMissing):
+            await place.get("k")
+        await place.delete("k", '"00000000000000000000000000000000"')
 
     async def test_what_was_deleted_is_gone_and_deleting_nothing_is_fine(self, place: Place) -> None:
         await place.put("k", TEN)

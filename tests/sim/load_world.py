@@ -24,6 +24,7 @@ from nats3.objects.memory import Fault, MemoryStore
 from nats3.work.load_worker import LoadWorker
 from nats3.work.memory import MemoryIndex
 from nats3.work.record import flushed
+from nats3.work.tools import Habits
 from tests.sim.node import Node
 from tests.sim.store_world import BUCKET, Tell
 
@@ -43,6 +44,8 @@ class World:
     mode: str
     rng: random.Random = field(init=False)
     faults: Counter = field(default_factory=Counter)
+    run: str = RUN
+    habits: Habits = field(default_factory=Habits)
     nodes: list = field(default_factory=list)
     told: list = field(default_factory=list)
 

@@ -9,6 +9,7 @@ from actors.system import ActorSystem
 from nats3.objects.patient import Patient
 from nats3.wiring import kind_of_fault
 from nats3.work.budget import Budget
+from nats3.work.memory import MemoryCondemned
 from nats3.work.run import Claimed
 from nats3.work.tools import Tools
 
@@ -53,6 +54,8 @@ def tools_over(world) -> Tools:
         monotonic=asyncio.get_running_loop().time,
         sleep=asyncio.sleep,
         budget=Budget(world.rng.choice([1 << 20, 4000, 600])),
+        condemned=MemoryCondemned(lambda: world.log.events(world.run), asyncio.get_running_loop().time),
+        habits=world.habits,
     )
 
 

@@ -22,6 +22,7 @@ from nats3.job.storing import ChunkFlushed, GapObserved, LifeOpened, Storing, ev
 from nats3.objects.memory import Fault, MemoryStore
 from nats3.work.memory import MemoryIndex
 from nats3.work.store_worker import StoreWorker
+from nats3.work.tools import Habits
 from tests.sim.node import Node
 
 Tell = Callable[..., None]
@@ -42,6 +43,8 @@ class World:
     removed: dict[int, int] = field(default_factory=dict)
     vanished: set[int] = field(default_factory=set)
     faults: Counter = field(default_factory=Counter)
+    run: str = RUN
+    habits: Habits = field(init=False)
     nodes: list = field(default_factory=list)
     told: list = field(default_factory=list)
 
@@ -53,6 +56,12 @@ class World:
         self.jet.make_stream(STREAM, ["s.>"], retention=self.retention)
         self.index = MemoryIndex(lambda: [(JOB, self.log.events(RUN))])
         self.uids = count(1)
+        keeping = random.Random(
+            f"habits {self.retention}/{self.seed}"
+        )  # of its own: the same seed is the same history as before
+        self.habits = Habits(
+            keeping.choice([0.1, 3.0]), keeping.choice([0.5, 5.0]), 0.01, keeping.choice([None, 0.0, 1.0, 10.0])
+        )
         self.order = StoreOrder(
             "job",
             STREAM,
@@ -195,9 +204,16 @@ async def live(world: World, rates: Mapping[str, float], steps: int = 120) -> li
     world.publish()
     world.publish()
     drained = await _drained(world)
+    await _swept(world)
     for node in world.nodes:
         await node.end()
     return check(world, drained=drained)
+
+
+async def _swept(world: World) -> None:
+    """Whatever was on its way has arrived; housekeeping has had its time."""
+    world.objects.land()
+    await asyncio.sleep(60)
 
 
 async def _drained(world: World) -> bool:
@@ -240,6 +256,7 @@ def check(world: World, *, drained: bool) -> list[str]:
             case _:
                 pass
         state = evolve(state, event)
+    wrong += _check_bucket(world, state)
     wrong += ["TWICE"] * any(times > 1 for times in counted.values())
     for uid, (_, seq) in world.published.items():
         if counted[uid] or uid in world.vanished:
@@ -259,6 +276,18 @@ def _unseen_reuse(world: World, uid: int) -> bool:
     """Not claimed (docs/guarantees.md): a seq was given out again after a power loss and was gone before anyone looked."""
     place = world.published[uid]
     return any(world.published[other] == place for other in world.vanished)
+
+
+def _check_bucket(world: World, state: Storing) -> list[str]:
+    """What no event refers to was found and, where sweeping is asked for, is gone; what one refers to is never condemned."""
+    recorded = {event.key for event in world.log.events(RUN) if isinstance(event, ChunkFlushed)}
+    wrong = ["RECORDED AND CONDEMNED"] if recorded & state.condemned else []
+    unknown = set(world.objects.buckets[BUCKET]) - recorded
+    if unknown - state.condemned:
+        wrong.append("NOT FOUND")
+    if world.habits.grace_s is not None and unknown:
+        wrong.append("NOT SWEPT")
+    return wrong
 
 
 def _check_chunk(world: World, state: Storing, event: ChunkFlushed, counted: Counter) -> list[str]:

@@ -6,13 +6,14 @@ A failing seed replays: LIVES=limits/17 make test ARGS=tests/sim
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 
 from actors.testing import MemoryJournal
 from nats3.job import storing
-from nats3.work import adopt, bind, identity, shipping, store_flow
+from nats3.work import adopt, bind, identity, shipping, store_flow, stragglers, sweeper
 from tests.sim.store_world import history
 
 RETENTIONS = ("limits", "interest", "workqueue")
@@ -74,7 +75,26 @@ MORE = {
 }
 """Some rules matter only in rare weather: there it rains more often."""
 
+
+async def _by_listing(self, grace_s):
+    """Whatever lies in the bucket and is not recorded now."""
+    async for page in self._objects.list("b", ""):
+        await self._index.fresh()
+        recorded = await self._index.recorded("b", [listed.key for listed in page])
+        await asyncio.sleep(0.3)
+        for listed in page:
+            if listed.key not in recorded:
+                await self._objects.delete("b", listed.key)
+    return 0
+
+
+async def _look_nowhere(self, rest):
+    return 0
+
+
 PLANTED = {
+    "sweep what a listing shows": (sweeper.Sweeper, "sweep", _by_listing),
+    "never list what lies behind the log": (stragglers.Stragglers, "look", _look_nowhere),
     "acknowledge before the chunk is recorded": (store_flow.StoreFlow, "settle", _acknowledge_first),
     "record before the chunk is stored": (store_flow.StoreFlow, "settle", _record_before_stored),
     "ignore what the bucket has ahead of the log": (adopt.Adoption, "run", _nothing),

@@ -113,7 +113,10 @@ async def _guards(requests: Requests, bucket: str, key: str) -> bool:
         await requests.delete(bucket, key, '"00000000000000000000000000000000"')
     except Taken:
         return True
-    except (AccessDenied, ObjectMissing, Rejected):
+    except Rejected as answer:
+        if answer.status not in {400, _NOT_IMPLEMENTED}:
+            raise
+    except (AccessDenied, ObjectMissing):
         return False
     return False
 

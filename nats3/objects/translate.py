@@ -44,6 +44,16 @@ class Rejected(Unavailable):
         self.code = code
 
 
+class Full(Rejected):
+    """There is no room: once there is some again, the same request succeeds."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, code, message)
+        remedy = "the bucket is full: free space or raise its quota, the job goes on by itself"
+        self.reason = f"{remedy} ({self.reason})"
+        self.args = (f"s3 is unavailable: {self.reason}",)
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
@@ -85,10 +95,17 @@ def _rejected(answer: _Answer, _target: Target) -> Nats3Error:
     return Rejected(answer.status, answer.code, answer.message)
 
 
+def _full(answer: _Answer, _target: Target) -> Nats3Error:
+    return Full(answer.status, answer.code, answer.message)
+
+
 _BY_CODE: dict[str, _Make] = {
     "NoSuchBucket": _bucket_missing,
     "NoSuchKey": _missing,
     "PreconditionFailed": _taken,
+    # Some say it with 403, which would otherwise mean that somebody may not write.
+    "QuotaExceeded": _full,
+    "XMinioStorageFull": _full,
     # Most of these come as 403; some stores say 400, and the remedy is the same person's.
     "AccessDenied": _denied,
     "AuthorizationHeaderMalformed": _denied,
@@ -112,6 +129,7 @@ _BY_STATUS: dict[int, _Make] = {
     500: _doubtful,
     502: _doubtful,
     504: _doubtful,
+    507: _full,
 }
 
 

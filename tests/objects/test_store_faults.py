@@ -173,3 +173,14 @@ def test_no_wait_is_longer_than_recovery_may_take() -> None:
     """Within 5 s of the store's return: the wait that was just begun, and one connection attempt that hung."""
     longest = max(Backoff().wait(attempt, 0.999999) for attempt in range(1, 10_000))
     assert longest + S3Settings().connect_timeout <= 5.0
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(507, "InsufficientStorage"), (507, "XMinioStorageFull"), (403, "QuotaExceeded")]
+)
+async def test_a_full_bucket_says_what_to_do_and_is_waited_out(scene: Scene, key: str, status: int, code: str) -> None:
+    scene.proxy.always(Answer(status, code))
+    with pytest.raises(Unavailable, match="the bucket is full: free space or raise its quota"):
+        await scene.put(key)
+    scene.proxy.clear()
+    assert await scene.put(key) is Put.CREATED

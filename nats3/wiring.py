@@ -33,9 +33,10 @@ from eventstore.migrate import migrate
 from eventstore.once import Once
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
-from nats3.api.services import LOOPBACK, Services, StreamFacts
+from nats3.api.services import LOOPBACK, Rules, Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.config import Config
+from nats3.config.values import ServerSettings
 from nats3.connections import nats_of, place, s3_of
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, armed
@@ -273,9 +274,13 @@ def services(node: Node) -> Services:
         nodes=node.log.claims.nodes,
         reporter=HttpListener(node.telemetry),
         entrance=node.entrance,
-        hosts=LOOPBACK | {told.host} | set(told.hosts),
-        metrics_public=told.metrics_public,
+        rules=rules_of(told),
     )
+
+
+def rules_of(told: ServerSettings) -> Rules:
+    """What of these settings may change while the program runs."""
+    return Rules(LOOPBACK | {told.host} | set(told.hosts), told.metrics_public)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Door:
             require_own_page(request)
         if entry.role == "open":
             return await self._perhaps(request) if entry.path in READY else NOBODY
-        if entry.path in METRICS and self.services.metrics_public:
+        if entry.path in METRICS and self.services.rules.metrics_public:
             return NOBODY
         caller = await self._identified(entry, request)
         if caller.role is None or not at_least(caller.role, entry.role):

@@ -44,8 +44,8 @@ class WrongMediaType(RequestError):
     code = "unsupported_media_type"
     shape = True
 
-    def __init__(self) -> None:
-        super().__init__("Expected request with `Content-Type: application/json`")
+    def __init__(self, wanted: str = "application/json") -> None:
+        super().__init__(f"Expected request with `Content-Type: {wanted}`")
 
 
 class TooLarge(RequestError):
@@ -56,6 +56,32 @@ class TooLarge(RequestError):
     def __init__(self, limit: int, what: str = "the body") -> None:
         remedy = "send less" if what == "the body" else "read the object itself"
         super().__init__(f"{what} is larger than {limit} bytes; {remedy}")
+
+
+class HeadTooLarge(RequestError):
+    status = 431
+    code = "head_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"address and headers have more than {limit} bytes together; send less")
+
+
+class Encoded(RequestError):
+    """Nothing is unpacked here, so nothing can blow up."""
+
+    status = 415
+    code = "unsupported_encoding"
+    shape = True
+
+    def __init__(self) -> None:
+        super().__init__("the body is compressed: send it as it is, without Content-Encoding")
+
+
+class BadPath(RequestError):
+    code = "bad_path"
+
+    def __init__(self) -> None:
+        super().__init__("the address holds a control character: leave it out")
 
 
 class TooSlow(RequestError):

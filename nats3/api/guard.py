@@ -9,13 +9,28 @@ from uuid import UUID
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nats3.api.errors import TooLarge, TooSlow, UnknownHost
+from nats3.api.errors import BadPath, Encoded, HeadTooLarge, TooLarge, TooSlow, UnknownHost
 from nats3.api.problems import Problem, answer, problem_of
 from nats3.api.requests import request_id_of
 from nats3.api.services import Services
 
 MAX_BODY = 1 << 20
+MAX_HEAD = 16 * 1024
 BODY_SECONDS = 10.0
+_POLICY = (
+    b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", _POLICY),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+"""On every answer: no browser guesses types, runs what stands inline, frames a page, or shows answers to other sites."""
+
 CRASHED = Problem(500, "internal", "nats3 has a bug here; its log has the details under this X-Request-Id")
 
 
@@ -33,11 +48,11 @@ class Guard:
         headers = _headers(scope)
         request_id = request_id_of(headers.get("x-request-id"), self._services.new_id())
         scope["nats3.request_id"] = request_id
-        reply = _Reply(send, request_id)
+        reply = _Reply(send, request_id, _Body(receive, headers), secure=scope.get("scheme") == "https")
         began = monotonic()
         try:
-            self._check(headers)
-            await self._app(scope, _Body(receive).receive, reply.send)
+            self._check(scope, headers)
+            await self._app(scope, reply.body.receive, reply.send)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the one place where a bug becomes an answer
@@ -46,10 +61,17 @@ class Guard:
             route = scope.get("nats3.route", "other")
             self._services.reporter.answered(scope["method"], route, reply.status, monotonic() - began)
 
-    def _check(self, headers: dict[str, str]) -> None:
-        hosts = self._services.hosts
-        if "*" not in hosts and host_name(headers.get("host", "")) not in hosts:
+    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+        hosts = self._services.rules.hosts
+        named = [value for name, value in scope["headers"] if name.lower() == b"host"]
+        if len(named) > 1 or ("*" not in hosts and host_name(headers.get("host", "")) not in hosts):
             raise UnknownHost
+        if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["path"]) > MAX_HEAD:
+            raise HeadTooLarge(MAX_HEAD)
+        if any(character < " " or character == "\x7f" for character in scope["path"]):
+            raise BadPath
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Encoded
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length[:20]) > MAX_BODY:
             raise TooLarge(MAX_BODY)
@@ -66,15 +88,21 @@ class Guard:
 class _Reply:
     """The way back: remembers the status and adds the headers that every answer has."""
 
-    def __init__(self, send: Send, request_id: UUID) -> None:
+    def __init__(self, send: Send, request_id: UUID, body: _Body, *, secure: bool) -> None:
         self._send = send
         self.request_id = request_id
+        self.body = body
+        self._secure = secure
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [(b"x-request-id", str(self.request_id).encode()), (b"x-content-type-options", b"nosniff")]
+            own = [(b"x-request-id", str(self.request_id).encode()), *SECURITY]
+            if self._secure:
+                own.append((b"strict-transport-security", b"max-age=31536000"))
+            if not self.body.is_whole:
+                own.append((b"connection", b"close"))  # else what is still to come of it would be read for ever
             message["headers"] = [*message.get("headers", ()), *own]
         await self._send(message)
 
@@ -82,11 +110,16 @@ class _Reply:
 class _Body:
     """The way in: counts and clocks the body, and leaves alone what comes after it."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, headers: dict[str, str]) -> None:
         self._receive = receive
+        self._expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._size = 0
         self._deadline: float | None = None
         self._whole = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self._whole or not self._expected
 
     async def receive(self) -> Message:
         if self._whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +15,9 @@ from nats3.api.errors import BadParameter, BadQuery, Misshapen, WrongMediaType
 from nats3.errors import Invalid
 
 M = TypeVar("M", bound=BaseModel)
+
+_AT_ONCE = 16_384
+"""Bytes that are read within one turn of the loop."""
 
 MAX_INT = (1 << 63) - 1
 
@@ -53,7 +57,10 @@ async def read_json(request: Request) -> Any:  # noqa: ANN401 - any JSON value
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
         raise WrongMediaType
-    return strict_json.parse(await request.body())
+    body = await request.body()
+    if len(body) <= _AT_ONCE:
+        return strict_json.parse(body)
+    return await asyncio.to_thread(strict_json.parse, body)  # the loop has others to answer meanwhile
 
 
 def as_model(model: type[M], value: Any) -> M:  # noqa: ANN401 - any JSON value

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from nats3.api import (
     docs_page,
+    login,
     openapi,
     says_archive,
     says_tokens,
@@ -73,6 +74,12 @@ SYSTEM = (
     Entry("GET", "/metrics", system.metrics, "read", "Prometheus metrics", says_v1.METRICS),
 )
 VERSION_1 = (*SYSTEM, *_of_kind("store"), *_of_kind("load"))
+
+BROWSER = (
+    Entry("GET", "/login", login.show, "open", "sign in with a browser", says_tokens.LOGIN),
+    Entry("POST", "/login", login.sign_in, "open", "a token for a cookie", says_tokens.SIGN_IN),
+    Entry("POST", "/logout", login.sign_out, "open", "end the session", says_tokens.SIGN_OUT),
+)
 
 VERSION_2 = (
     Entry("POST", "/api/v2/jobs", v2_jobs.create, "operate", "order a job", says_v2.JOBS_CREATE),
@@ -173,4 +180,4 @@ DOCUMENTS = (
 )
 # fmt: on
 
-ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *map(_once, VERSION_2), *DOCUMENTS)
+ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *map(_once, VERSION_2), *DOCUMENTS, *BROWSER)

@@ -50,3 +50,15 @@ CREATE = Says(
 LIST = listed("All that were ever made, oldest first.", TokenAnswer, number("Go on behind so many of them.", "after"))
 GET = Says((json_answer(200, "The token.", TokenAnswer),))
 REVOKE = Says((Answer(204, "It opens nothing any more.", {}),), refuses=(409,))
+
+_HTML = {"text/html": {"type": "string"}}
+LOGIN = Says((Answer(200, "A page without script: a form, or who is signed in.", _HTML),), refuses=(429, 503))
+SIGN_IN = Says(
+    (
+        Answer(303, "The browser has a cookie now.", {}, ("Location",)),
+        Answer(401, "The form again: the token opens nothing.", _HTML),
+        Answer(429, "The form again: too often.", _HTML, ("Retry-After",)),
+    ),
+    refuses=(400, 403, 408, 415, 503),
+)
+SIGN_OUT = Says((Answer(303, "The cookie opens nothing any more.", {}, ("Location",)),), refuses=(403, 429, 503))

@@ -231,10 +231,17 @@ def _anything(job_id: UUID, order: Order) -> None:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+@dataclass(slots=True)
+class Rules:
+    """What may change while the program runs. `hosts` are the names that a Host header may give, without ports ("*" allows any)."""
+
+    hosts: frozenset[str] = LOOPBACK
+    metrics_public: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`exposition` takes an Accept header and gives the body and content type of /metrics; `hosts` are the names that
-    a Host header may give, without ports ("*" allows any). `sees` leaves of events those that the caller may know of;
+    """`exposition` takes an Accept header and gives the body and content type of /metrics; `sees` leaves of events those that the caller may know of;
     `require_within` raises OutOfScope for an order that the caller may not give.
     """
 
@@ -256,10 +263,9 @@ class Services:
     nodes: Callable[[], Awaitable[Sequence[Node]]]
     reporter: Reporter
     entrance: Entrance
-    hosts: frozenset[str] = LOOPBACK
     new_id: Callable[[], UUID] = uuid4
     chance: Callable[[int], bytes] = urandom
-    metrics_public: bool = False
+    rules: Rules = field(default_factory=Rules)
     sees: Callable[[Sequence[Recorded]], Awaitable[Sequence[Recorded]]] = _all
     require_within: Callable[[UUID, Order], None] = _anything
     streams: Slots = field(default_factory=lambda: Slots(STREAMS))

@@ -10,6 +10,7 @@ from nats3.api.errors import NotJson
 
 MAX_DEPTH = 32
 MAX_DIGITS = 40
+MAX_MEMBERS = 1000
 
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
@@ -45,6 +46,8 @@ def _check_depth(body: bytes) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise NotJson(f"an object has more than {MAX_MEMBERS} fields; send less")
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:

@@ -243,11 +243,20 @@ def _check_together(reading: _Reading) -> None:
         return
     _check_bind(reading)
     _check_failpoints(reading)
-    for pair in (("s3.access", "s3.secret"), ("nats.tls_cert", "nats.tls_key"), ("nats.user", "nats.password")):
+    for pair in (
+        ("s3.access", "s3.secret"),
+        ("nats.tls_cert", "nats.tls_key"),
+        ("server.tls_cert", "server.tls_key"),
+        ("nats.user", "nats.password"),
+    ):
         missing = [BY_KEY[key].variable for key in pair if reading.values[key] is None]
         if len(missing) == 1:
             there = next(BY_KEY[key].variable for key in pair if reading.values[key] is not None)
             reading.fault(missing[0], f"is not set, but {there} is", "set both or neither")
+    if reading.values["server.tls_ca"] is not None and reading.values["server.tls_cert"] is None:
+        reading.fault(
+            known.SERVER_TLS_CA.variable, "is set without a certificate", f"set {known.SERVER_TLS_CERT.variable}"
+        )
     logins = [BY_KEY[f"nats.{way}"].variable for way in _LOGINS if reading.values[f"nats.{way}"] is not None]
     if len(logins) > 1:
         reading.fault(logins[1], f"is set, and so is {logins[0]}", "NATS takes one login: unset all but one")
@@ -255,14 +264,17 @@ def _check_together(reading: _Reading) -> None:
 
 def _check_bind(reading: _Reading) -> None:
     addr = reading.value(known.SERVER_ADDR)
-    if reading.value(known.SERVER_INSECURE_BIND) or addr.is_loopback:
+    behind = reading.value(known.SERVER_TLS_CERT) or reading.value(known.SERVER_TRUSTED_PROXIES)
+    if behind or reading.value(known.SERVER_INSECURE_BIND) or addr.is_loopback:
         return
     told = reading.told.get(known.SERVER_ADDR.key)
     reading.fault(
         told.source if told else known.SERVER_ADDR.variable,
-        f"{addr} lets other machines in, and this version asks nobody for a token (tokens come later)",
-        f"listen on 127.0.0.1:{addr.port}, or, where something in front of nats3 asks who is there, "
-        "allow it by --insecure-bind or NATS3_SERVER_INSECURE_BIND=true",
+        f"{addr} lets other machines in, and tokens would cross the network in the clear",
+        f"listen on 127.0.0.1:{addr.port}; or serve TLS (NATS3_SERVER_TLS_CERT, NATS3_SERVER_TLS_KEY); or name the proxy "
+        "that does (NATS3_SERVER_TRUSTED_PROXIES); or, where nobody else can reach that address, say so "
+        "(--insecure-bind, NATS3_SERVER_INSECURE_BIND=true, best with NATS3_SERVER_AUTH=required). "
+        "`nats3 token create NAME --role admin --database` makes the first token",
     )
 
 
@@ -319,6 +331,10 @@ def _server(reading: _Reading) -> ServerSettings:
         hosts=value(known.SERVER_HOSTS),
         auth=value(known.SERVER_AUTH),
         metrics_public=value(known.SERVER_METRICS_PUBLIC),
+        trusted_proxies=value(known.SERVER_TRUSTED_PROXIES),
+        tls_cert=value(known.SERVER_TLS_CERT),
+        tls_key=value(known.SERVER_TLS_KEY),
+        tls_ca=value(known.SERVER_TLS_CA),
     )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from nats3.config.values import Address, Secret
+from nats3.config.values import Address, Network, Secret
 from nats3.errors import Invalid
 from nats3.failpoint import Failpoint, NoFailpoint, parse
 from nats3.subject import check_literal, check_name
@@ -128,6 +129,14 @@ def address(raw: str) -> Address:
     if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
         raise Wrong("has no host before the port" if not host else "has a host that no machine can have")
     return Address(host, int(port))
+
+
+def networks(raw: str) -> tuple[Network, ...]:
+    """Addresses and networks by commas, `10.0.0.5,10.1.0.0/16`."""
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise Wrong("holds something that is no IP address and no network") from None
 
 
 def hosts(raw: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from nats3.config import read
-from nats3.config.values import Address, Addressing, Auth, Level, LogFormat, Secret, ServiceRole
+from nats3.config.values import Address, Addressing, Auth, Level, LogFormat, Network, Secret, ServiceRole
 from nats3.failpoint import Failpoint
 
 T = TypeVar("T")
@@ -91,6 +91,22 @@ SERVER_AUTH: Setting[Auth] = Setting(
     "auto",
     "required",
     "who needs a token: required says everyone; auto nobody on loopback, until the first token is made",
+)
+SERVER_TRUSTED_PROXIES: Setting[tuple[Network, ...]] = Setting(
+    "server.trusted_proxies",
+    read.networks,
+    (),
+    "10.0.0.5,10.1.0.0/16",
+    "addresses and networks, by commas, of the proxies that ask who is there; X-Forwarded-* is believed from them alone",
+)
+SERVER_TLS_CERT: Setting[Path | None] = Setting(
+    "server.tls_cert", read.path, None, "/etc/nats3/tls.crt", "certificate of the API, with those that signed it"
+)
+SERVER_TLS_KEY: Setting[Path | None] = Setting(
+    "server.tls_key", read.path, None, "/etc/nats3/tls.key", "key of that certificate"
+)
+SERVER_TLS_CA: Setting[Path | None] = Setting(
+    "server.tls_ca", read.path, None, "/etc/nats3/clients.pem", "who signs the clients that alone may connect"
 )
 SERVER_METRICS_PUBLIC: Setting[bool] = Setting(
     "server.metrics_public", read.switch, False, "true", "answer /metrics without a token"

@@ -42,11 +42,21 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nats3", **_object(top)}
 
 
+def changed(one: Config, other: Config) -> set[str]:
+    """The keys that have other values, secrets included."""
+    before, after = _values(one), _values(other)
+    return {key for key in before if before[key] != after[key]}
+
+
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _by_key(config: Config) -> dict[str, str | None]:
+    return {key: _shown(value) for key, value in _values(config).items()}
+
+
+def _values(config: Config) -> dict[str, object]:
     nested = {"log": config.log.level, "log_format": config.log.format}
     nested |= {"node_name": config.node_name, "failpoints": ",".join(each.place for each in config.failpoints)}
     nested |= {"failpoints_allowed": bool(config.failpoints)}
@@ -55,7 +65,7 @@ def _by_key(config: Config) -> dict[str, str | None]:
         settings: object = getattr(config, group.name)
         if is_dataclass(settings) and group.name != "log":
             found |= {f"{group.name}.{one.name}": getattr(settings, one.name) for one in fields(settings)}
-    return {key: _shown(value) for key, value in found.items()}
+    return found
 
 
 def _shown(value: object) -> str | None:
@@ -67,6 +77,6 @@ def _shown(value: object) -> str | None:
         case Secret() | Address():
             return str(value)
         case tuple():
-            return ",".join(cast("tuple[str, ...]", value))
+            return ",".join(str(one) for one in cast("tuple[object, ...]", value))
         case _:
             return str(value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from typing_extensions import override
@@ -15,6 +15,7 @@ from nats3.failpoint import Failpoint
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "json", "console"]
+Network: TypeAlias = IPv4Network | IPv6Network
 Auth = Literal["auto", "required"]
 ServiceRole = Literal["off", "read", "operate"]
 Addressing = Literal["auto", "path", "virtual"]
@@ -72,11 +73,16 @@ class ServerSettings:
     hosts: tuple[str, ...] = ()
     auth: Auth = "auto"
     metrics_public: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
 
     @property
     def asks_always(self) -> bool:
         """Whether a token is needed even while none was ever made."""
-        return self.auth == "required" or not (self.insecure_bind or self.addr.is_loopback)
+        open_to_all = self.insecure_bind or self.addr.is_loopback
+        return self.auth == "required" or bool(self.trusted_proxies) or not open_to_all
 
     @property
     def host(self) -> str:

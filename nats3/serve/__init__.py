@@ -9,11 +9,13 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -24,17 +26,16 @@ from typing_extensions import override
 from eventstore import SchemaMissing, SchemaNewer
 from nats3.api.app import build
 from nats3.config import Config, Misconfigured, load
-from nats3.config.values import Address
 from nats3.serve.children import Children
+from nats3.serve.listening import listen, raise_limits, server_of, tls_of
 from nats3.serve.micro import micro_service
+from nats3.serve.reload import Reload
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.wiring import running, services
 from nats3.work.endure import sole
 
 USAGE = 2
-_ANSWER_S = 3
-"""How long requests under way may take once the end has come."""
 
 
 def serve(
@@ -47,38 +48,33 @@ def serve(
 ) -> int:
     """Run until a signal ends it. Returns the exit code: 0 ended in order, 1 cannot run, 2 misconfigured."""
     options = {"server.addr": addr, "nats.context": context, "server.insecure_bind": "true" if insecure_bind else None}
+    read = partial(load, os.environ, file=config_file, options=options)
     try:
-        config = load(os.environ, file=config_file, options=options)
+        config = read()
     except Misconfigured as fault:
         sys.stderr.write(f"nats3: {fault}\n")
         return USAGE
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
     try:
-        listener = _listen(config.server.addr)
+        raise_limits()
+        listener = listen(config.server.addr)
+        tls = tls_of(config.server)
         telemetry = Telemetry(log, CollectorRegistry())
         children = Children(workers, config, telemetry, config_file) if workers else None
-        uvloop.run(_until_told(config, telemetry, listener, children))
+        uvloop.run(_until_told(_Program(config, telemetry, listener, tls, children, read)))
     except (SchemaMissing, SchemaNewer, OSError) as fault:
         sys.stderr.write(f"nats3: {fault}\n")
         return 1
     return 0
 
 
-def _listen(addr: Address) -> socket.socket:
-    """Taken before anything else is begun, so that a port in use stops the start at once. Raises OSError."""
-    family = socket.AF_INET6 if ":" in addr.host else socket.AF_INET
-    try:
-        return socket.create_server((addr.host, addr.port), family=family, backlog=2048)
-    except OSError as fault:
-        raise OSError(f"cannot listen on {addr}: {fault.strerror}; set NATS3_SERVER_ADDR to a free address") from fault
-
-
-async def _until_told(config: Config, telemetry: Telemetry, listener: socket.socket, children: Children | None) -> None:
+async def _until_told(node: _Program) -> None:
     """Work until a signal comes. One that comes before the node works, while Postgres is awaited, just ends it."""
-    told = asyncio.Event()
+    told = node.told
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    node = _Program(config, telemetry, listener, told, children)
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, node.reload)
     try:
         async with asyncio.TaskGroup() as tasks:
             work = tasks.create_task(node.run())
@@ -99,15 +95,24 @@ class _Program:
         config: Config,
         telemetry: Telemetry,
         listener: socket.socket,
-        told: asyncio.Event,
+        tls: ssl.SSLContext | None,
         children: Children | None,
+        read: Callable[[], Config],
     ) -> None:
         self._config = config
         self._telemetry = telemetry
         self._listener = listener
-        self._told = told
+        self._tls = tls
         self._children = children
+        self._read = read
+        self._reload: Reload | None = None
+        self.told = asyncio.Event()
         self.works = False
+
+    def reload(self) -> None:
+        """Take up settings anew; before the node works there is nothing to change yet."""
+        if self._reload is not None:
+            self._reload()
 
     async def run(self) -> None:
         """Answer requests while the node works; then take no more, settle, and close."""
@@ -118,13 +123,14 @@ class _Program:
             if children is not None:
                 given = replace(given, exposition=children.exposition)
             app = build(given)
-            server = _Server(_uvicorn(self._config, app))
+            server = _Server(server_of(self._config, app, self._tls))
             service = micro_service(node, app, datetime.now(UTC))  # noqa: TID251 - told to people only
+            self._reload = Reload(self._read, self._config, self._telemetry, given.rules, given.entrance, self._tls)
             self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[self._listener]))
                 beside = [tasks.create_task(each.run()) for each in (children, service) if each is not None]
-                await self._told.wait()
+                await self.told.wait()
                 server.should_exit = True
                 for each in beside:
                     each.cancel()
@@ -138,19 +144,3 @@ class _Server(uvicorn.Server):
     @override
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-def _uvicorn(config: Config, app: object) -> uvicorn.Config:
-    del config
-    return uvicorn.Config(
-        app,  # pyright: ignore[reportArgumentType] - an ASGI application of Starlette
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        date_header=True,
-        h11_max_incomplete_event_size=16 * 1024,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=_ANSWER_S,
-        ws="none",
-    )

@@ -33,6 +33,7 @@ def main() -> int:
 async def _until_told(config: Config, telemetry: Telemetry) -> None:
     """Work until a signal comes or the parent lets go of the leash."""
     told = asyncio.Event()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # for the parent alone; it would end us
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with asyncio.TaskGroup() as tasks:

@@ -14,6 +14,7 @@ from eventstore import migrate
 from nats3.api.app import build
 from nats3.api.door import Undeclared
 from nats3.api.routes import ROUTES
+from nats3.api.services import Rules
 from tests.api.conftest import Api, running
 from tests.api.test_guard import STORE
 
@@ -238,7 +239,7 @@ async def test_tokens_are_listed_in_pages_with_what_became_of_them(api: Api) -> 
 async def test_metrics_are_told_without_a_token_only_where_that_was_said(api: Api) -> None:
     await admin_of(api)
     assert (await api.client.get("/metrics")).status_code == 401
-    transport = httpx2.ASGITransport(build(replace(api.services, metrics_public=True)))
+    transport = httpx2.ASGITransport(build(replace(api.services, rules=Rules(metrics_public=True))))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         assert (await client.get("/metrics")).status_code == 200
         assert (await client.get("/api/v2/jobs")).status_code == 401

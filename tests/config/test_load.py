@@ -234,8 +234,31 @@ def test_a_secret_and_its_file_together_are_refused(tmp_path):
 @pytest.mark.parametrize("addr", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", "example.org:80", "127.0.0.1.nip.io:80"])
 def test_a_bind_beyond_loopback_is_refused_and_says_why(addr):
     said = refused({**NEEDED, "NATS3_SERVER_ADDR": addr})
-    assert f"NATS3_SERVER_ADDR: {addr} lets other machines in, and this version asks nobody for a token" in said
-    assert "--insecure-bind or NATS3_SERVER_INSECURE_BIND=true" in said
+    assert f"NATS3_SERVER_ADDR: {addr} lets other machines in, and tokens would cross the network in the clear" in said
+    for way in ("listen on 127.0.0.1", "NATS3_SERVER_TLS_CERT", "NATS3_SERVER_TRUSTED_PROXIES", "--insecure-bind"):
+        assert way in said
+
+
+def test_a_wide_bind_with_tls_or_behind_a_declared_proxy_starts_and_asks_for_tokens():
+    wide = {**NEEDED, "NATS3_SERVER_ADDR": "0.0.0.0:8080"}
+    tls = {"NATS3_SERVER_TLS_CERT": "/c", "NATS3_SERVER_TLS_KEY": "/k"}
+    proxy = {"NATS3_SERVER_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.0/16,::1"}
+    assert load({**wide, **tls}).server.asks_always
+    assert [str(each) for each in load({**wide, **proxy}).server.trusted_proxies] == [
+        "10.0.0.5/32",
+        "10.1.0.0/16",
+        "::1/128",
+    ]
+    assert load({**NEEDED, **proxy}).server.asks_always
+    assert load({**NEEDED, "NATS3_SERVER_AUTH": "required"}).server.asks_always
+    assert not load(NEEDED).server.asks_always
+    assert not load({**wide, "NATS3_SERVER_INSECURE_BIND": "true"}).server.asks_always
+
+
+def test_half_a_tls_and_a_proxy_that_is_no_address_are_refused():
+    assert "NATS3_SERVER_TLS_KEY: is not set" in refused({**NEEDED, "NATS3_SERVER_TLS_CERT": "/c"})
+    assert "NATS3_SERVER_TLS_CA: is set without a certificate" in refused({**NEEDED, "NATS3_SERVER_TLS_CA": "/c"})
+    assert "no IP address" in refused({**NEEDED, "NATS3_SERVER_TRUSTED_PROXIES": "proxy.example"})
 
 
 @pytest.mark.parametrize("addr", ["127.0.0.1:8080", "127.9.9.9:1", "[::1]:8080", "localhost:0"])

@@ -86,6 +86,7 @@ class Intake:
         while self._ending is None:
             fresh = await self._receive()
             for sealed in self._take(fresh):
+                await self._tools.reach("store.after_seal")
                 await self._sealed.put(sealed)
         last = self._buffer.flush(self._ending)
         if last is not None:
@@ -129,6 +130,7 @@ class Intake:
             return Batch()
         finally:
             self._patience = None
+        await self._tools.reach("store.after_recv")
         self._book(delivered.batch)
         if len(delivered.again):
             await self._acknowledge_again(delivered.again)

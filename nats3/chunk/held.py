@@ -19,10 +19,15 @@ _MOST_RAW = 256 * MIB
 _NAMES = ("seqs", "times")
 
 
+MOST = 512 * 1024
+"""An event holds no more than 1 MiB, and this stands in it in base64."""
+
+
 def to_bytes(batch: Batch) -> bytes:
-    """Seqs and times of the batch."""
+    """Seqs and times of the batch. Nothing where they take more than MOST: what was in it is then not known."""
     raw = pack({"seqs": deltas(batch.seqs), "times": deltas(batch.times)})
-    return _PREFIX.pack(len(batch), len(raw)) + Compressor(_LEVEL).frame(raw)
+    held = _PREFIX.pack(len(batch), len(raw)) + Compressor(_LEVEL).frame(raw)
+    return held if len(held) <= MOST else b""
 
 
 def from_bytes(held: bytes) -> Batch:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats3.chunk.held import from_bytes, to_bytes
+from nats3.chunk.held import MOST, from_bytes, to_bytes
 from nats3.chunk.layout import DecodeError
 from nats3.message import Batch
 
@@ -46,3 +46,13 @@ def test_every_flipped_bit_and_every_cut_is_refused_or_changes_nothing() -> None
     for length in range(len(held)):
         with pytest.raises(DecodeError):
             from_bytes(held[:length])
+
+
+def test_what_no_event_could_hold_is_not_told_and_not_known() -> None:
+    chance = Random(7)
+    times = sorted(chance.randrange(1 << 62) for _ in range(200_000))
+    large = batch_of(list(range(1, len(times) + 1)), times)
+    assert to_bytes(large) == b""
+    with pytest.raises(DecodeError, match="not known"):
+        from_bytes(to_bytes(large))
+    assert 0 < len(to_bytes(large.slice(0, 50_000))) <= MOST

@@ -195,6 +195,11 @@ class Projector:
         """All projections, by name and version. Raises LogUnavailable."""
         return await projection.statuses(self._link)
 
+    async def unmade(self) -> frozenset[str]:
+        """Names of its views that nobody can read yet. Raises LogUnavailable."""
+        seen = {status.name for status in await self.status() if status.active}
+        return frozenset(self._keepers) - seen
+
     async def skip(self, name: str, position: Position, reason: str, actor: str) -> Appended:
         """Record that a projection may pass over the event at which it stopped; it goes on by itself.
 

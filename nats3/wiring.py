@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -26,28 +25,23 @@ from eventstore import (
     Snapshots,
     Tail,
     Upkeep,
-    walk,
 )
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
 from eventstore.once import Once
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
-from nats3.api.services import LOOPBACK, Rules, Services, StreamFacts
 from nats3.api.v1_orders import job_text
 from nats3.config import Config
-from nats3.config.values import ServerSettings
 from nats3.connections import nats_of, place, s3_of
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.server import NatsJetStream
-from nats3.jetstream.streams import StreamInfo
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
 from nats3.telemetry.listeners import (
     ActorListener,
-    HttpListener,
     LogListener,
     ObjectListener,
     RelayListener,
@@ -58,7 +52,6 @@ from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
 from nats3.views.coverage import CoverageView
-from nats3.views.coverage_queries import Coverage
 from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
@@ -83,8 +76,6 @@ T = TypeVar("T")
 
 _VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
 _RETRY_S = 1.0
-_WALK_PAGE = 500
-"""Events that are hashed between two turns of the loop, which others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +165,7 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         entrance = Entrance.open(log.store, required=config.server.asks_always, per_second=config.limits.requests)
         seen = await _insist(entrance.look, telemetry)
         await lifetimes.enter_async_context(_beside(entrance.watch(log.tail, seen)))
-        outside = Outside(log.store, tools.nats.streams, s3.bucket_exists)
+        outside = Outside(log.store, log.projector.unmade, tools.nats.streams, s3.bucket_exists)
         yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread), entrance, nats)
 
 
@@ -250,54 +241,6 @@ def _surveyor(log: Log, tools: Tools, listener: SurveyListener) -> Surveyor:
     views = ViewCatalogue(log.store, Chunks(log.database), Leftovers(log.database), log.projector.wait_for)
     objects = tools.objects(listener)
     return Surveyor(log.store, log.batcher, log.snapshots, log.claims, log.tail, tools, views, objects, listener)
-
-
-def services(node: Node) -> Services:
-    """What the API is given of a running node."""
-    told = node.config.server
-    return Services(
-        log=node.log.store,
-        writer=node.log.batcher,
-        projections=node.log.projector,
-        upkeep=node.log.upkeep,
-        tail=node.log.tail,
-        jobs=Jobs(node.log.database),
-        chunks=Chunks(node.log.database),
-        coverage=Coverage(node.log.database),
-        audit=node.log.audit,
-        walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
-        readiness=node.outside,
-        world=_World(node.outside),
-        archive=node.archive,
-        once=node.log.once,
-        exposition=node.telemetry.exposition,
-        nodes=node.log.claims.nodes,
-        reporter=HttpListener(node.telemetry),
-        entrance=node.entrance,
-        rules=rules_of(told),
-    )
-
-
-def rules_of(told: ServerSettings) -> Rules:
-    """What of these settings may change while the program runs."""
-    return Rules(LOOPBACK | {told.host} | set(told.hosts), told.metrics_public)
-
-
-@dataclass(frozen=True, slots=True)
-class _World:
-    """The world in the words of the API: neither room knows the other's."""
-
-    outside: Outside
-
-    async def stream(self, name: str) -> StreamFacts | None:
-        seen = await self.outside.stream(name)
-        return None if seen is None else StreamFacts(seen.exists, seen.retention)
-
-    async def bucket_exists(self, name: str) -> bool | None:
-        return await self.outside.bucket_exists(name)
-
-    async def every_stream(self) -> list[StreamInfo]:
-        return await self.outside.every_stream()
 
 
 class _Closable(Protocol):

@@ -30,9 +30,10 @@ from nats3.serve.children import Children
 from nats3.serve.listening import listen, raise_limits, server_of, tls_of
 from nats3.serve.micro import micro_service
 from nats3.serve.reload import Reload
+from nats3.serve.services import services
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
-from nats3.wiring import running, services
+from nats3.wiring import running
 from nats3.work.endure import sole
 
 USAGE = 2

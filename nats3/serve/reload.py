@@ -13,9 +13,9 @@ from nats3.api.services import Rules
 from nats3.config import Config, Misconfigured
 from nats3.config.show import changed
 from nats3.serve.listening import load_certificates
+from nats3.serve.services import rules_of
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
-from nats3.wiring import rules_of
 
 RELOADED = frozenset(
     {

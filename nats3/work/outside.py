@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from eventstore import EventStore, LogUnavailable
@@ -27,8 +27,16 @@ class StreamSeen:
 class Outside:
     """The world and its readiness."""
 
-    def __init__(self, store: EventStore, streams: Streams, bucket_exists: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        unmade: Callable[[], Awaitable[Collection[str]]],
+        streams: Streams,
+        bucket_exists: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        """`unmade` names the views that nobody can read yet."""
         self._store = store
+        self._unmade = unmade
         self._streams = streams
         self._bucket_exists = bucket_exists
 
@@ -73,6 +81,8 @@ class Outside:
 
     async def _ask_postgres(self) -> None:
         await self._store.head()
+        if unmade := await self._unmade():
+            raise LogUnavailable(f"views are being made: {', '.join(sorted(unmade))}")
 
     async def _ask_s3(self) -> None:
         try:

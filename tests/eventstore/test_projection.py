@@ -106,6 +106,17 @@ async def test_how_far_a_view_is_behind_is_known_of_those_that_this_node_keeps(
             assert other.behind() == {}
 
 
+async def test_a_view_that_nobody_can_read_yet_is_named(store: PostgresStore, log_url: str) -> None:
+    async with Tail(store) as tail:
+        projector = Projector(log_url, store, tail, [Sums()])
+        assert await projector.unmade() == {"sums"}
+        async with projector:
+            async with asyncio.timeout(10):
+                while await projector.unmade():
+                    continue
+    assert await rows(log_url) == []
+
+
 async def test_types_not_asked_for_are_passed_over_and_counted_as_read(store: PostgresStore, log_url: str) -> None:
     view = Sums()
     async with projecting(log_url, store, view) as projector:

@@ -1,0 +1,68 @@
+"""What the API is given of a running node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from eventstore import walk
+from nats3.api.services import LOOPBACK, Rules, Services, StreamFacts
+from nats3.config.values import ServerSettings
+from nats3.jetstream.streams import StreamInfo
+from nats3.telemetry.listeners import HttpListener
+from nats3.views.chunk_queries import Chunks
+from nats3.views.coverage_queries import Coverage
+from nats3.views.job_queries import Jobs
+from nats3.wiring import Node
+from nats3.work.outside import Outside
+
+_WALK_PAGE = 500
+"""Events that are hashed between two turns of the loop, which others wait for."""
+
+
+def services(node: Node) -> Services:
+    """The rooms of a node in the words of the API."""
+    told = node.config.server
+    return Services(
+        log=node.log.store,
+        writer=node.log.batcher,
+        projections=node.log.projector,
+        upkeep=node.log.upkeep,
+        tail=node.log.tail,
+        jobs=Jobs(node.log.database),
+        chunks=Chunks(node.log.database),
+        coverage=Coverage(node.log.database),
+        audit=node.log.audit,
+        walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
+        readiness=node.outside,
+        world=_World(node.outside),
+        archive=node.archive,
+        once=node.log.once,
+        exposition=node.telemetry.exposition,
+        nodes=node.log.claims.nodes,
+        reporter=HttpListener(node.telemetry),
+        entrance=node.entrance,
+        rules=rules_of(told),
+    )
+
+
+def rules_of(told: ServerSettings) -> Rules:
+    """What of these settings may change while the program runs."""
+    return Rules(LOOPBACK | {told.host} | set(told.hosts), told.metrics_public)
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """The world in the words of the API: neither room knows the other's."""
+
+    outside: Outside
+
+    async def stream(self, name: str) -> StreamFacts | None:
+        seen = await self.outside.stream(name)
+        return None if seen is None else StreamFacts(seen.exists, seen.retention)
+
+    async def bucket_exists(self, name: str) -> bool | None:
+        return await self.outside.bucket_exists(name)
+
+    async def every_stream(self) -> list[StreamInfo]:
+        return await self.outside.every_stream()

@@ -44,6 +44,7 @@ from eventstore.listener import Listener
 from eventstore.memory import MemoryClaims, MemoryStore
 from eventstore.memory_partitions import MemoryPartitions
 from eventstore.partitions import PostgresPartitions, SegmentIndex
+from eventstore.past import Checked, Past, Standing
 from eventstore.postgres import PostgresStore
 from eventstore.projection import Indexed, Poisoned, ProjectionStatus, View, at_version, table_of
 from eventstore.projector import Projector
@@ -64,6 +65,7 @@ __all__ = [
     "Backoff",
     "Batcher",
     "Broken",
+    "Checked",
     "Claim",
     "Claims",
     "Conflict",
@@ -97,6 +99,7 @@ __all__ = [
     "Page",
     "Partition",
     "Partitions",
+    "Past",
     "Poisoned",
     "Policy",
     "Position",
@@ -123,6 +126,7 @@ __all__ = [
     "Snapshot",
     "Snapshots",
     "Span",
+    "Standing",
     "Stopped",
     "Superseded",
     "Tail",

@@ -8,15 +8,21 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from eventstore.errors import SegmentAltered, SegmentMissing
 from eventstore.event import Position, Recorded
 from eventstore.segment import Row, decode
 from eventstore.segments import Index, Kept, Segments
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 DECODED = 4
 """Segments that stay decoded: who reads on does not fetch them anew for every page."""
+
+FEW = 50
+"""Events that are encoded or decoded at once: a thread would take longer."""
 
 _LOOK = 50
 """Segments that are looked up at a time."""
@@ -112,7 +118,7 @@ class Cold:
         if self._segments is None:
             raise SegmentMissing(kept.name, "no place is configured where segments are kept")
         body = await self._segments.get(kept.name)
-        return await asyncio.to_thread(proven, kept, body)
+        return await aside(kept.events, proven, kept, body)
 
     async def _tiled(
         self, low: int, high: int, entity_id: str | None = None, *, newest_first: bool = False
@@ -128,6 +134,11 @@ class Cold:
             if found:
                 return found
         raise SegmentMissing(f"of position {edge - 1 if newest_first else edge}", "the log does not remember one")
+
+
+async def aside(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of `work` over so many events: in a thread, where that is worth one."""
+    return work(*args, **kwargs) if events < FEW else await asyncio.to_thread(work, *args, **kwargs)
 
 
 def proven(kept: Kept, body: bytes) -> list[Row]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from eventstore.connection import Link
 from eventstore.event import Recorded, Version
 from eventstore.segment import Row, line, row_of
@@ -23,16 +25,21 @@ async def history(link: Link, store: EventStore, name: str) -> list[Recorded]:
     rows = await link.fetch(
         "SELECT state FROM es.snapshot WHERE entity_id = %s AND schema_version = %s", (entity_of(name), _SHAPE)
     )
-    events = [row_of(each).event for each in unpack(rows[0][0])] if rows else []
-    while page := await store.read(entity_of(name), Version(len(events)), 1000):
-        events += page
-    return events
+    return await _read_on(store, name, unpack(rows[0][0]) if rows else ())
 
 
-async def keep(link: Link, snapshots: Snapshots, store: EventStore, name: str) -> None:
+async def keep(snapshots: Snapshots, store: EventStore, name: str) -> None:
     """Keep the history as it is now: then the events of its entity may leave the database."""
-    events = await history(link, store, name)
+    kept = await snapshots.load(entity_of(name))
+    events = await _read_on(store, name, kept.state if kept and kept.schema_version == _SHAPE else ())
     if events:
         state = [line(Row(event, _NO_HASH)) for event in events]
         last = events[-1]
         await snapshots.save(Snapshot(last.entity_id, last.version, last.position, _SHAPE, state))
+
+
+async def _read_on(store: EventStore, name: str, lines: Iterable[bytes]) -> list[Recorded]:
+    events = [row_of(each).event for each in lines]
+    while page := await store.read(entity_of(name), Version(len(events)), 1000):
+        events += page
+    return events

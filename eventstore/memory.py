@@ -66,7 +66,7 @@ class MemoryStore:
         clock: Callable[[], datetime] = wall_clock,
         node: NodeId | None = None,
         *,
-        ends: Callable[[NewEvent], bool] = retention.ends,
+        ends: Callable[[NewEvent], bool] = retention.never,
         segments: Segments | None = None,
     ) -> None:
         self.node = node or NodeId(uuid4())
@@ -159,7 +159,7 @@ class MemoryStore:
             self.rows.append(Row(event, entity.hash))
             entity.events.append(event)
         entity.version += len(append.events)
-        entity.closed = self._ends(append.events[-1])
+        entity.closed = retention.ends(append.events[-1]) or self._ends(append.events[-1])
         return Appended(append.entity_id, Version(entity.version), first, self.rows[-1].event.position)
 
 

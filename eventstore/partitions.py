@@ -33,7 +33,7 @@ _OVERLAPPING: LiteralString = _KEPT + _RELEVANT + _OVER
 _ROWS: LiteralString = (
     SELECTED + ", hash FROM es.event WHERE position >= %s AND position < %s ORDER BY position LIMIT %s"
 )
-_LOOK: LiteralString = (
+LOOK: LiteralString = (
     "SELECT p.name, p.from_position, p.to_position,"
     " coalesce((SELECT max(s.to_position) FROM es.segment s WHERE s.partition = p.name), p.from_position),"
     " p.dropped_at IS NOT NULL,"
@@ -116,7 +116,7 @@ class PostgresPartitions:
                 await connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def look(self) -> list[Partition]:
-        return [Partition(*row) for row in await self._link.fetch(_LOOK)]
+        return [Partition(*row) for row in await self._link.fetch(LOOK)]
 
     async def rows(self, low: int, high: int, limit: int) -> list[Row]:
         async with self._link.lend() as connection:
@@ -131,12 +131,12 @@ class PostgresPartitions:
         return bool(rows[0][0])
 
     async def drop(self, name: str) -> list[Hold]:
-        try:
-            async with self._link.lend() as connection:
+        async with self._link.lend() as connection:
+            try:
                 cursor = await connection.execute("SELECT kind, name, position FROM es.drop_partition(%s)", (name,))
-                return [Hold(*row) for row in await cursor.fetchall()]
-        except LockNotAvailable:
-            return [Hold("reader", "a long read of the log", 0)]
+            except LockNotAvailable:
+                return [Hold("reader", "a long read of the log", 0)]
+            return [Hold(*row) for row in await cursor.fetchall()]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -63,7 +63,7 @@ class PostgresStore:
     """
 
     def __init__(
-        self, url: str, node: NodeId | None = None, *, ends: Ends = retention.ends, segments: Segments | None = None
+        self, url: str, node: NodeId | None = None, *, ends: Ends = retention.never, segments: Segments | None = None
     ) -> None:
         self.url = url
         self.node = node or NodeId(uuid4())
@@ -71,7 +71,8 @@ class PostgresStore:
         self._reading = Link(url, "eventstore read")
         self._following = Link(url, "eventstore log")
         self._ends = ends
-        self._cold = Cold(SegmentIndex(self._reading), segments)
+        self._index = SegmentIndex(self._reading)
+        self._cold = Cold(self._index, segments)
         self._hashes: OrderedDict[str, tuple[Version, bytes]] = OrderedDict()
         self._room_until = 0
 
@@ -133,10 +134,17 @@ class PostgresStore:
         superuser, owner = rows[0]
         return "superuser" if superuser else "owner" if owner else None
 
+    async def floor(self) -> Position:
+        """Events below this position were moved into segments."""
+        return await self._index.floor()
+
     async def close(self) -> None:
         """Close the connections."""
         for link in (self._writing, self._reading, self._following):
             await link.drop()
+
+    def _closes(self, event: NewEvent) -> bool:
+        return retention.ends(event) or self._ends(event)
 
     async def _append(self, part: Sequence[Append]) -> list[Outcome]:
         outcomes = await self._attempt(part)
@@ -153,7 +161,7 @@ class PostgresStore:
         """One call; None for an append that was chained to a hash that is no longer the entity's."""
         before = await self._hashes_before(part)
         hashes = [list(_links(append, start)) for append, start in zip(part, before, strict=True)]
-        values = (*_values(self.node, part, before, hashes), [self._ends(append.events[-1]) for append in part])
+        values = (*_values(self.node, part, before, hashes), [self._closes(append.events[-1]) for append in part])
         try:
             rows = await self._writing.call(_APPEND, values)
         except CheckViolation:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
-from eventstore.errors import EventStoreError, LogRewound, Superseded
+from eventstore.errors import EventStoreError, LogRewound, SegmentFault, Superseded
 from eventstore.event import NodeId, Position, Recorded
 from eventstore.projection import TRANSIENT, Checkpoint
 from eventstore.tail import Tail
@@ -110,8 +110,8 @@ class Relay:
     async def _try_to_relay(self) -> None:
         try:
             await self._own()
-        except NotKept as refused:
-            self._heard.away(refused.reason)
+        except (NotKept, SegmentFault) as refused:
+            self._heard.away(str(refused))
             await asyncio.sleep(self._backoff.next())
         except (Superseded, LogRewound, *TRANSIENT):
             await asyncio.sleep(self._backoff.next())

@@ -11,9 +11,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
-from eventstore.cold import proven
+from eventstore.cold import aside, proven
 from eventstore.errors import EventStoreError, LogUnavailable, SegmentAltered
 from eventstore.event import Append, Appended, Fence, NewEvent, Position, Version
 from eventstore.segment import Row, encode
@@ -28,6 +29,9 @@ EVENTS = 5000
 
 BYTES = 16 << 20
 """Characters of data after which a segment takes no more events."""
+
+INTERVAL = 60.0
+"""Seconds between looks."""
 
 _PAGE = 500
 
@@ -63,7 +67,8 @@ class Hold:
     """What speaks against dropping a partition, each of which goes away by itself or by a command.
 
     `kind` is head (it may get more events), partition (an older one is still there), segment (it is not exported),
-    follower (`name` has read up to `position`) or entity (`name` is open, and no snapshot covers version `position`).
+    follower (`name` has read up to `position`), entity (`name` is open, and no snapshot covers version `position`) or
+    reader (the log is read by somebody who would be cut off).
     """
 
     kind: str
@@ -130,7 +135,7 @@ def entity_of(partition: str) -> str:
 
 
 class Retention:
-    """Moves what is due out of the database. Run `run()` as a task on every node.
+    """Moves what is due out of the database. Run `run()` as a task on every node, or use it as an async context manager.
 
     `snapshot` keeps a snapshot of an entity's newest state where it can; an open entity without one stays in the way.
     """
@@ -146,6 +151,8 @@ class Retention:
         signal: RetentionSignal | None = None,
         actor: str = "",
         events: int = EVENTS,
+        interval: float = INTERVAL,
+        chance: Random | None = None,
     ) -> None:
         self._partitions = partitions
         self._store = store
@@ -155,16 +162,28 @@ class Retention:
         self._signal = signal or Quiet()
         self._actor = actor
         self._events = events
+        self._interval = interval
+        self._chance = chance or Random()  # noqa: S311 - jitter is no secret
 
-    async def run(self, interval: float, chance: Random | None = None) -> None:
+    async def run(self) -> None:
         """A round every `interval` seconds, give or take a fifth, for ever; a fault is told, and the next one is a new try."""
-        chance = chance or Random()  # noqa: S311 - jitter is no secret
         while True:
             try:
                 await self.round()
             except EventStoreError as fault:
                 self._signal.failed(str(fault))
-            await asyncio.sleep(interval * chance.uniform(0.8, 1.2))
+            await asyncio.sleep(self._interval * self._chance.uniform(0.8, 1.2))
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._task = self._tasks.create_task(self.run(), name="eventstore retention")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
 
     async def round(self) -> None:
         """Do all that is due now. Raises LogUnavailable, SegmentFault."""
@@ -195,7 +214,7 @@ class Retention:
         at, events, size = partition.exported, 0, 0
         while at < partition.to_position:
             rows, to = await self._cut(at, partition.to_position)
-            body = await asyncio.to_thread(encode, log_id, at, to, rows)
+            body = await aside(len(rows), encode, log_id, at, to, rows)
             kept, spans = described(log_id, partition.name, (at, to), rows, body)
             await self._segments.put(kept.name, body)
             if not (await self._proven(kept) and await self._partitions.keep(kept, spans)):
@@ -223,7 +242,7 @@ class Retention:
 
         False: somebody else has dropped them meanwhile. Raises SegmentMissing, SegmentAltered.
         """
-        read = await asyncio.to_thread(proven, kept, await self._segments.get(kept.name))
+        read = await aside(kept.events, proven, kept, await self._segments.get(kept.name))
         rows: list[Row] = []
         low: int = kept.from_position
         while page := await self._partitions.rows(low, kept.to_position, _PAGE):
@@ -260,3 +279,8 @@ class Retention:
 def ends(event: NewEvent) -> bool:
     """Whether the history of a partition ends with this event."""
     return event.type == DROPPED
+
+
+def never(_event: NewEvent) -> bool:
+    """What to say of events that end nothing."""
+    return False

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -20,8 +21,13 @@ from eventstore import (
     Claims,
     Listener,
     LogUnavailable,
+    Policy,
+    PostgresPartitions,
     PostgresStore,
     Projector,
+    Retention,
+    SegmentFault,
+    Segments,
     Snapshots,
     Tail,
     Upkeep,
@@ -29,22 +35,26 @@ from eventstore import (
 from eventstore.audit import Audit
 from eventstore.migrate import migrate
 from eventstore.once import Once
+from eventstore.past import Past
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
 from nats3.api.v1_orders import job_text
-from nats3.config import Config
+from nats3.config import Config, Misconfigured
 from nats3.connections import nats_of, place, s3_of
-from nats3.errors import Unavailable
+from nats3.errors import Invalid, Unavailable
 from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.server import NatsJetStream
+from nats3.job.history import HISTORY, ends
 from nats3.objects.patient import Patient
 from nats3.objects.s3 import S3Store
+from nats3.objects.segments import BucketSegments
 from nats3.telemetry.listeners import (
     ActorListener,
     LogListener,
     ObjectListener,
     RelayListener,
+    RetentionListener,
     SurveyListener,
     WorkListener,
 )
@@ -61,6 +71,8 @@ from nats3.work.budget import Budget
 from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
+from nats3.work.journal import Log as RunLog
+from nats3.work.kept import StateKeeper
 from nats3.work.lease import NodeLease
 from nats3.work.office import Office
 from nats3.work.outbox import Mailbox, Outbox, Topics
@@ -91,6 +103,7 @@ class Log:
     upkeep: Upkeep
     snapshots: Snapshots
     audit: Audit
+    past: Past
     database: Database
     once: Once
 
@@ -119,7 +132,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
         s3 = await lifetimes.enter_async_context(S3Store.open(s3_of(config.s3), ObjectListener(telemetry)))
         nats = await lifetimes.enter_async_context(Connection.open(nats_of(config)))
-        log = await _open_log(config, telemetry, lifetimes, works=works)
+        segments = _segments(config, s3)
+        log = await _open_log(config, telemetry, lifetimes, segments, works=works)
         system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
         lease = NodeLease(time.monotonic)
         index = ViewIndex(log.store, Chunks(log.database), log.projector.wait_for)
@@ -150,6 +164,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         tidy = Tidy(untidy, log.claims, staff, log.tail)
         for each in (log.projector, log.upkeep, office, surveyor, tidy) if works else ():
             await lifetimes.enter_async_context(each)
+        if works and segments is not None:
+            await lifetimes.enter_async_context(_retention(config, telemetry, log, segments, lifetimes))
         relay = _relay(config, telemetry, log, tools)
         if works and config.events.publish:
             await lifetimes.enter_async_context(relay)
@@ -184,7 +200,9 @@ def _failpoints(config: Config, telemetry: Telemetry) -> Reach:
     return armed(config.failpoints, telemetry.failpoint_reached)
 
 
-async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitStack, *, works: bool) -> Log:
+async def _open_log(
+    config: Config, telemetry: Telemetry, lifetimes: AsyncExitStack, segments: Segments | None, *, works: bool
+) -> Log:
     """The lease comes first, so that a view that the process before us kept is ours at once."""
     url = config.postgres.url.reveal()
     database = _closed_with(lifetimes, Database(url))
@@ -193,7 +211,7 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
     if works:
         await _insist(lambda: claims.succeed(name), telemetry)
         await _insist(lambda: claims.register(name), telemetry)
-    store = _closed_with(lifetimes, PostgresStore(url, claims.node))
+    store = _closed_with(lifetimes, PostgresStore(url, claims.node, ends=ends, segments=segments))
     wake = asyncio.Event()
     signal = LogListener(telemetry)
     batcher = await lifetimes.enter_async_context(Batcher(store, wake=wake, signal=signal))
@@ -204,10 +222,11 @@ async def _open_log(config: Config, telemetry: Telemetry, lifetimes: AsyncExitSt
         store=store,
         batcher=batcher,
         tail=tail,
-        projector=_closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node)),
-        upkeep=_closed_with(lifetimes, Upkeep(url, store, tail, _VIEWS, node=claims.node)),
+        projector=_closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node, segments=segments)),
+        upkeep=_closed_with(lifetimes, Upkeep(url, store, tail, _VIEWS, node=claims.node, segments=segments)),
         snapshots=_closed_with(lifetimes, Snapshots(url)),
-        audit=_closed_with(lifetimes, Audit(url)),
+        audit=_closed_with(lifetimes, Audit(url, segments=segments)),
+        past=_closed_with(lifetimes, Past(url, segments)),
         database=database,
         once=_closed_with(lifetimes, Once(url)),
     )
@@ -228,6 +247,28 @@ def _office(log: Log, system: ActorSystem, lease: NodeLease, staff: Workers, obs
     )
     system.observer = office
     return office
+
+
+def _segments(config: Config, s3: S3Store) -> Segments | None:
+    told = config.log_retention
+    return BucketSegments(s3, told.bucket, told.prefix) if told.bucket else None
+
+
+def _retention(
+    config: Config, telemetry: Telemetry, log: Log, segments: Segments, lifetimes: AsyncExitStack
+) -> Retention:
+    told = config.log_retention
+    keeper = StateKeeper(RunLog(log.store, log.batcher, HISTORY, log.snapshots), log.snapshots)
+    return Retention(
+        _closed_with(lifetimes, PostgresPartitions(config.postgres.url.reveal())),
+        log.store,
+        segments,
+        Policy(timedelta(days=told.days), told.keep),
+        keeper.keep,
+        signal=RetentionListener(telemetry),
+        actor=config.node_name,
+        interval=told.interval,
+    )
 
 
 def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Relay:
@@ -269,6 +310,12 @@ async def _prepare_log(config: Config, telemetry: Telemetry) -> None:
         power = await _insist(probe.power, telemetry)
         if power is not None:
             telemetry.too_powerful(power)
+        floor = await _insist(probe.floor, telemetry)
+        if floor > 1 and config.log_retention.bucket is None:
+            fault = f"is not set, but the events below position {floor} were moved into a bucket"
+            raise Misconfigured(
+                [Invalid("NATS3_LOG_RETENTION_BUCKET", fault, "name the bucket that they were moved to")]
+            )
     finally:
         await probe.close()
 
@@ -287,7 +334,7 @@ async def _insist(call: Callable[[], Awaitable[T]], telemetry: Telemetry) -> T:
 
 def kind_of_fault(error: BaseException) -> Kind:
     """What supervision makes of an error. A conflict says that what was decided is out of date: recover and go on."""
-    if isinstance(error, (Unavailable, LogUnavailable, actor_errors.Conflict)):
+    if isinstance(error, (Unavailable, LogUnavailable, SegmentFault, actor_errors.Conflict)):
         return Kind.TRANSIENT
     return actor_errors.classify(error)
 

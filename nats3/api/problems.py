@@ -9,6 +9,7 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from eventstore import (
+    EventStoreError,
     LogUnavailable,
     NothingBefore,
     NothingUnderWay,
@@ -16,6 +17,8 @@ from eventstore import (
     Occupied,
     SchemaMissing,
     SchemaNewer,
+    SegmentAltered,
+    SegmentMissing,
     Stopped,
     UnknownProjection,
     Unstorable,
@@ -24,12 +27,14 @@ from nats3.api.errors import RequestError
 from nats3.errors import Blocked, Invalid, Unavailable
 
 RETRY = {"Retry-After": "5"}
-_OF_PROJECTIONS: dict[type[Exception], tuple[int, str]] = {
+_OF_THE_LOG: dict[type[Exception], tuple[int, str]] = {
     UnknownProjection: (404, "projection_not_found"),
     Occupied: (409, "occupied"),
     NothingUnderWay: (409, "nothing_under_way"),
     NothingBefore: (409, "nothing_before"),
     NotPoison: (409, "not_poison"),
+    SegmentMissing: (503, "segment_missing"),
+    SegmentAltered: (503, "segment_altered"),
 }
 
 
@@ -52,8 +57,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(error.status, error.code, str(error), tuple(error.faults), error.shape, dict(error.headers))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
-        case UnknownProjection() | Occupied() | NothingUnderWay() | NothingBefore() | NotPoison():
-            return Problem(*_OF_PROJECTIONS[type(error)], str(error), _faults_of(error))
+        case EventStoreError() if type(error) in _OF_THE_LOG:
+            return Problem(*_OF_THE_LOG[type(error)], str(error), _faults_of(error))
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():
             dependency = getattr(error, "dependency", "postgres")
             return Problem(503, "unavailable", f"{dependency} is away; try again soon", headers=RETRY)

@@ -15,10 +15,12 @@ from nats3.api.shapes_v2 import (
     MessageAnswer,
     NodeAnswer,
     OperationAnswer,
+    PartitionAnswer,
     Plan,
     Projection,
     Returned,
     RunAnswer,
+    SegmentAnswer,
     Skipped,
     StoreJob,
     StreamAnswer,
@@ -213,6 +215,12 @@ EVENTS_LIST = Says(
 )
 EVENTS_VERIFY = Says(
     (Answer(200, "How far it is, a line each; the last one is the verdict.", {NDJSON: {"type": "string"}}),),
+    refuses=(429,),
+)
+PARTITIONS_LIST = Says((page("Every partition, oldest first.", PartitionAnswer),))
+SEGMENTS_LIST = listed("Segments in the order of the log.", SegmentAnswer, _AFTER)
+SEGMENTS_VERIFY = Says(
+    (Answer(200, "A line for each segment; the last one is the verdict.", {NDJSON: {"type": "string"}}),),
     refuses=(429,),
 )
 EVENT_GET = Says((json_answer(200, "The event.", Event),))

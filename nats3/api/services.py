@@ -9,7 +9,20 @@ from os import urandom
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID, uuid4
 
-from eventstore import Append, Appended, Node, Operation, Position, ProjectionStatus, Recorded, Verified, Version
+from eventstore import (
+    Append,
+    Appended,
+    Checked,
+    Kept,
+    Node,
+    Operation,
+    Position,
+    ProjectionStatus,
+    Recorded,
+    Standing,
+    Verified,
+    Version,
+)
 from eventstore.audit import Page, Question
 from eventstore.once import Begun, Turn
 from nats3.api.entrance import Entrance
@@ -100,6 +113,16 @@ class Repeats(Protocol):
     async def forget(self, turn: Turn) -> None: ...
 
     async def leave(self, turn: Turn) -> None: ...
+
+
+class Past(Protocol):
+    """What left the database, or is to leave it. Every method raises LogUnavailable."""
+
+    async def partitions(self) -> list[Standing]: ...
+
+    async def segments(self, after: Position, limit: int) -> list[tuple[Kept, datetime | None]]: ...
+
+    def check(self) -> AsyncGenerator[Checked]: ...
 
 
 class Readiness(Protocol):
@@ -255,6 +278,7 @@ class Services:
     coverage: Coverage
     audit: Questions
     walk: Walk
+    past: Past
     readiness: Readiness
     world: World
     archive: Archive

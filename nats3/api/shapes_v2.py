@@ -411,3 +411,37 @@ class MessageAnswer(Shape):
     header: str | None
     payload: str
     text: str | None
+
+
+class HoldAnswer(Shape):
+    """What keeps a partition in the database: a follower, an open entity, or what else `kind` says."""
+
+    kind: str
+    name: str
+    position: int
+
+
+class PartitionAnswer(Shape):
+    """Positions from `from_position` up to, not including, `to_position` of the log."""
+
+    name: str
+    from_position: int
+    to_position: int
+    state: Literal["kept", "exported", "dropped"]
+    exported_to: int
+    held_by: list[HoldAnswer]
+
+
+class SegmentAnswer(Shape):
+    """A range of the log in the bucket; `dropped_at`: since when it is there alone."""
+
+    name: str
+    partition: str
+    from_position: int
+    to_position: int
+    events: int
+    size: int
+    sha256: str
+    first_recorded_at: Time | None
+    last_recorded_at: Time | None
+    dropped_at: Time | None

@@ -17,25 +17,25 @@ from nats3.api.errors import WalkUnderWay
 from nats3.api.reading import only
 from nats3.api.services import Services, Slots
 
-_MEDIA = "application/x-ndjson"
+MEDIA = "application/x-ndjson"
 
 
 async def get(services: Services, request: Request) -> Response:
     """One JSON object a line: how far it is, and as the last one the verdict. Raises WalkUnderWay."""
     only(request)
     if request.method == "HEAD":
-        return Response(media_type=_MEDIA)
+        return Response(media_type=MEDIA)
     head = await services.log.head()
     if not services.walks.take():
         raise WalkUnderWay
-    return _Answer(services.walks, _lines(services.walk(), head))
+    return Answer(services.walks, _lines(services.walk(), head))
 
 
-class _Answer(StreamingResponse):
+class Answer(StreamingResponse):
     """However it ends, another may begin."""
 
     def __init__(self, places: Slots, body: AsyncGenerator[bytes]) -> None:
-        super().__init__(body, media_type=_MEDIA, headers={"Cache-Control": "no-store"})
+        super().__init__(body, media_type=MEDIA, headers={"Cache-Control": "no-store"})
         self._places = places
         self._body = body
 

@@ -30,6 +30,7 @@ COMMANDS = (
     ("events", "nats3.cli.audit:events", "Read the event log."),
     ("chunks", "nats3.cli.chunks:app", "What lies in the buckets, and what is in it."),
     ("streams", "nats3.cli.streams:app", "Streams of NATS, and what of each is archived."),
+    ("log", "nats3.cli.log:app", "What of the event log is in Postgres, and what moved into a bucket."),
     ("projections", "nats3.cli.projections:app", "The tables made from the event log."),
     ("archive", "nats3.cli.archive:app", "Hold buckets and index together: verify, rebuild the index."),
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),

@@ -18,6 +18,7 @@ from nats3.config.values import (
     Config,
     EventSettings,
     LimitSettings,
+    LogRetentionSettings,
     LogSettings,
     NatsSettings,
     PostgresSettings,
@@ -318,6 +319,13 @@ def _build(reading: _Reading) -> Config:
             value(known.EVENTS_SUBJECT),
         ),
         service=ServiceSettings(value(known.SERVICE_ROLE), value(known.SERVICE_SUBJECT)),
+        log_retention=LogRetentionSettings(
+            bucket=value(known.LOG_RETENTION_BUCKET),
+            prefix=value(known.LOG_RETENTION_PREFIX).strip("/"),
+            days=value(known.LOG_RETENTION_DAYS),
+            keep=value(known.LOG_RETENTION_KEEP),
+            interval=value(known.LOG_RETENTION_INTERVAL),
+        ),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
         failpoints=value(known.FAILPOINTS),
     )

@@ -229,6 +229,26 @@ LIMITS_REQUESTS: Setting[int] = Setting(
     "limits.requests", read.whole(0, 1_000_000), 200, "200", "requests a second that one token may make; 0 for any"
 )
 
+LOG_RETENTION_BUCKET: Setting[str | None] = Setting(
+    "log_retention.bucket",
+    read.text,
+    None,
+    "nats3-log",
+    "bucket that old events of the log move to; none moves without",
+)
+LOG_RETENTION_PREFIX: Setting[str] = Setting(
+    "log_retention.prefix", read.text, "event-log", "event-log", "what the keys of these objects begin with"
+)
+LOG_RETENTION_DAYS: Setting[int] = Setting(
+    "log_retention.days", read.whole(0, 36_500), 90, "90", "days that events stay in Postgres at least"
+)
+LOG_RETENTION_KEEP: Setting[int] = Setting(
+    "log_retention.keep", read.whole(0, 10**15), 1_000_000, "1000000", "how many of the newest stay there at least"
+)
+LOG_RETENTION_INTERVAL: Setting[int] = Setting(
+    "log_retention.interval", read.whole(1, 86_400), 60, "60", "seconds between looks for what may move"
+)
+
 SETTINGS = tuple(cast("Setting[object]", value) for value in tuple(globals().values()) if isinstance(value, Setting))
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 

@@ -180,6 +180,20 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRetentionSettings:
+    """Where old events of the log move to (None: they stay), and which: `days` old, with `keep` newer ones behind them.
+
+    `interval`: seconds between looks.
+    """
+
+    bucket: str | None
+    prefix: str
+    days: int
+    keep: int
+    interval: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything nats3 was told, checked."""
 
@@ -191,6 +205,7 @@ class Config:
     limits: LimitSettings
     events: EventSettings
     service: ServiceSettings
+    log_retention: LogRetentionSettings
     node_name: str
     failpoints: tuple[Failpoint, ...] = ()
     """Tests only: where this process must harm itself; empty in every real life."""

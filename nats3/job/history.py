@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from uuid import UUID
 
+from eventstore.event import NewEvent
 from eventstore.types import Registry, Upcaster
 from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested
 from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
@@ -54,6 +55,20 @@ HISTORY = registry()
 def types_of(*events: type) -> frozenset[str]:
     """The names under which these events stand in the log."""
     return frozenset(HISTORY.type_of(event) for event in events)
+
+
+def ends(event: NewEvent) -> bool:
+    """Whether the history that this event stands in ends with it: the job is deleted, or its run has no more to do.
+
+    A run that is ordered anew goes on in the same history, which is then open again.
+    """
+    match event.type:
+        case "job_deleted" | "load_completed":
+            return True
+        case "run_stopped":
+            return event.data["reason"] == "deleted"
+        case _:
+            return False
 
 
 def job_entity(job_id: UUID) -> str:

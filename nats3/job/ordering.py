@@ -66,6 +66,10 @@ class Job:
     resumed: int = 0
 
 
+FOLD = 1
+"""Raise it when `evolve` makes another state of the same events: then snapshots of before are not read."""
+
+
 def evolve(job: Job | None, event: JobEvent) -> Job:
     if isinstance(event, JobCreated):
         return Job(event.order, kind_of(event.order), event.api)

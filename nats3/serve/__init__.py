@@ -63,7 +63,7 @@ def serve(
         telemetry = Telemetry(log, CollectorRegistry())
         children = Children(workers, config, telemetry, config_file) if workers else None
         uvloop.run(_until_told(_Program(config, telemetry, listener, tls, children, read)))
-    except (SchemaMissing, SchemaNewer, OSError) as fault:
+    except (Misconfigured, SchemaMissing, SchemaNewer, OSError) as fault:
         sys.stderr.write(f"nats3: {fault}\n")
         return 1
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from eventstore import walk
 from nats3.api.services import LOOPBACK, Rules, Services, StreamFacts
 from nats3.config.values import ServerSettings
 from nats3.jetstream.streams import StreamInfo
@@ -33,7 +32,8 @@ def services(node: Node) -> Services:
         chunks=Chunks(node.log.database),
         coverage=Coverage(node.log.database),
         audit=node.log.audit,
-        walk=partial(walk, node.config.postgres.url.reveal(), _WALK_PAGE),
+        walk=partial(node.log.past.walk, _WALK_PAGE),
+        past=node.log.past,
         readiness=node.outside,
         world=_World(node.outside),
         archive=node.archive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -113,6 +114,44 @@ class LogListener:
 
     def appended(self, count: int, head: int, seconds: float) -> None:
         self.telemetry.events_appended(count, head, seconds)
+
+
+class Hold(Protocol):
+    """What keeps a partition of the log in the database."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def position(self) -> int: ...
+
+
+@dataclass(slots=True)
+class RetentionListener:
+    """What the retention of the log tells."""
+
+    telemetry: Telemetry
+    attempts: int = 0
+
+    def exported(self, partition: str, events: int, size: int) -> None:
+        self.telemetry.partition_moved(partition, events, size)
+
+    def dropped(self, partition: str) -> None:
+        self.attempts = 0
+        self.telemetry.partition_dropped(partition)
+
+    def held(self, partition: str, holds: Sequence[Hold]) -> None:
+        self.attempts += 1
+        first = holds[0]
+        why = f"{first.kind} {first.name} at {first.position}" + (f" and {len(holds) - 1} more" if holds[1:] else "")
+        self.telemetry.partition_held(partition, why, self.attempts)
+
+    def failed(self, reason: str) -> None:
+        self.attempts += 1
+        self.telemetry.log_retention_failed(reason, self.attempts)
 
 
 @dataclass(slots=True)

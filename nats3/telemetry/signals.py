@@ -310,5 +310,20 @@ class Telemetry:
         """The stream of events takes none; they wait in the log. Warned of as rarely as dependency_failed."""
         self._now_and_then(attempt)("events wait to be published", reason=reason, attempt=attempt)
 
+    def partition_moved(self, partition: str, events: int, stored_bytes: int) -> None:
+        """Events of the log are in the bucket, proven; `partition_dropped` comes once they leave Postgres."""
+        self.log.info("partition of the log exported", partition=partition, events=events, stored_bytes=stored_bytes)
+
+    def partition_dropped(self, partition: str) -> None:
+        self.log.info("partition of the log dropped", partition=partition)
+
+    def partition_held(self, partition: str, why: str, attempt: int) -> None:
+        """A partition that is due stays, because `why`. Warned of as rarely as dependency_failed."""
+        self._now_and_then(attempt)("partition of the log is held", partition=partition, why=why, attempt=attempt)
+
+    def log_retention_failed(self, reason: str, attempt: int) -> None:
+        """Old events could not be moved; it is tried again. Warned of as rarely as dependency_failed."""
+        self._now_and_then(attempt)("retention of the log failed", reason=reason, attempt=attempt)
+
     def projection_stalled(self, projection: str, position: int, reason: str) -> None:
         self.log.error("projection stalled", projection=projection, position=position, reason=reason)

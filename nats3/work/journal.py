@@ -21,6 +21,7 @@ from eventstore import (
     Position,
     Recorded,
     Registry,
+    SegmentFault,
     Snapshot,
     Stopped,
     Undecodable,
@@ -147,6 +148,8 @@ class RunJournal(Journal[Any]):
             return await self._store.read(self._entity_id, Version(after), _PAGE)
         except LogUnavailable as away:
             raise actor_errors.Transient(away.reason) from away
+        except SegmentFault as fault:  # it is read on once somebody has brought the segment back
+            raise actor_errors.Transient(str(fault)) from fault
 
     @override
     async def append(self, expected: int, events: Sequence[Any]) -> int:

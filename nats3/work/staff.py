@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import reduce
 
 from typing_extensions import override
 
 from actors import errors as actor_errors
 from actors.actor import Actor
-from eventstore import Batcher, EventStore, Version
+from eventstore import Batcher, EventStore
+from nats3.errors import Unavailable
 from nats3.failpoint import Reach
 from nats3.jetstream.streams import StreamMissing
-from nats3.job import loading, ordering, storing
 from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
 from nats3.job.running import RunFailed, fault_in
 from nats3.job.storing import ConsumersForgotten
 from nats3.work.bind import forget_consumers
 from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
+from nats3.work.kept import LOADING, STORING, job_of
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
 from nats3.work.run import Claimed
@@ -27,16 +27,11 @@ from nats3.work.store_worker import StoreWorker
 from nats3.work.tidy import Forgetter
 from nats3.work.tools import Tools
 
-_PAGE = 1000
-_STORING = FoldedState(storing.Storing, storing.FOLD)
-_LOADING = FoldedState(loading.Loading, loading.FOLD)
-
 
 class Workers(Staff, Forgetter):
     """Store and load workers over the event log."""
 
     def __init__(self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools) -> None:
-        self._store = store
         self._log = Log(store, batcher, HISTORY, snapshots)
         self._tools = tools
 
@@ -49,11 +44,11 @@ class Workers(Staff, Forgetter):
         """A factory: each activation is a new actor on the same claim."""
         order = runnable.order
         if isinstance(order, StoreOrder):
-            return lambda: StoreWorker(claimed, order, self._journal(claimed, _STORING), self._tools)
+            return lambda: StoreWorker(claimed, order, self._journal(claimed, STORING), self._tools)
         return lambda: LoadWorker(
             claimed,
             order,
-            self._journal(claimed, _LOADING),
+            self._journal(claimed, LOADING),
             self._tools,
             generation=runnable.generation,
             attempt=runnable.attempt,
@@ -65,7 +60,7 @@ class Workers(Staff, Forgetter):
     @override
     async def failed(self, claimed: Claimed, reason: str) -> None:
         """Somebody else's claim or write in between makes this record worthless: then it is left out."""
-        journal = self._journal(claimed, _STORING)  # of whatever kind: only the version matters
+        journal = self._journal(claimed, STORING)  # of whatever kind: only the version matters
         with suppress(actor_errors.ActorError):
             history = await journal.recover()
             await journal.append(history.version, [RunFailed(reason, fault_in(reason))])
@@ -73,12 +68,14 @@ class Workers(Staff, Forgetter):
     @override
     async def forget(self, job_id: str, fence: int) -> None:
         """Consumers that a deleted store job left behind are deleted; that nothing is left is recorded."""
-        page = await self._store.read(f"job/{job_id}", Version(0), _PAGE)
-        job = reduce(ordering.evolve, map(HISTORY.decode, page), None)
+        try:
+            job, _ = await job_of(self._log, job_id)
+        except actor_errors.Transient as away:
+            raise Unavailable("postgres", str(away)) from away
         if job is None or job.wanted != "deleted" or not isinstance(job.order, StoreOrder):
             return
         stream = job.order.stream
         with suppress(StreamMissing):
             await forget_consumers(self._tools.nats.streams, stream, job_id)
-        journal = RunJournal(f"run/{job_id}", fence, self._log, _STORING, actor=self._tools.node)
+        journal = RunJournal(f"run/{job_id}", fence, self._log, STORING, actor=self._tools.node)
         await journal.append((await journal.recover()).version, [ConsumersForgotten(stream)])

@@ -18,6 +18,7 @@ from eventstore import (
     Batcher,
     Claims,
     Fence,
+    Past,
     Position,
     PostgresStore,
     Projector,
@@ -153,6 +154,8 @@ class running:  # noqa: N801 - reads as a verb
         stack.push_async_callback(store.close)
         stack.push_async_callback(database.close)
         stack.push_async_callback(claims.close)
+        past = Past(self._url)
+        stack.push_async_callback(past.close)
         audit = Audit(self._url)
         stack.push_async_callback(audit.close)
         wake = asyncio.Event()
@@ -189,6 +192,7 @@ class running:  # noqa: N801 - reads as a verb
             coverage=Coverage(database),
             audit=audit,
             walk=lambda: walk(self._url, 2),
+            past=past,
             readiness=outside,
             world=outside,
             once=repeats,

@@ -46,7 +46,7 @@ ALL = Policy(timedelta(0), 0)
 
 
 def ends(event: NewEvent) -> bool:
-    return event.type in ("over", DROPPED)
+    return event.type == "over"
 
 
 class MemoryWorld:

@@ -1,0 +1,70 @@
+"""Keeps the newest state of an entity as a snapshot, so that its old events may leave the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, cast
+
+from actors.errors import Transient
+from eventstore import LogUnavailable, Snapshots, decisions
+from nats3.job import loading, ordering, storing
+from nats3.job.order import StoreOrder
+from nats3.work.journal import FoldedState, Log, RunJournal
+
+STORING = FoldedState(storing.Storing, storing.FOLD)
+LOADING = FoldedState(loading.Loading, loading.FOLD)
+ORDERING = FoldedState(ordering.Job, ordering.FOLD)
+
+
+async def job_of(log: Log, job_id: str) -> tuple[ordering.Job | None, int]:
+    """What is wanted of a job and at which version of `job/<id>`; None where there is none. Raises ActorError."""
+    history = await RunJournal(f"job/{job_id}", 0, log, ORDERING, actor="").recover()
+    job = cast("ordering.Job | None", history.snapshot)
+    return reduce(ordering.evolve, history.events, job), history.version
+
+
+@dataclass(frozen=True, slots=True)
+class StateKeeper:
+    """Keeps snapshots of jobs, of their runs and of what was decided about projections; of nothing else."""
+
+    log: Log
+    snapshots: Snapshots
+
+    async def keep(self, entity_id: str) -> None:
+        """Keep the newest state, if this program can fold the entity. Raises LogUnavailable, SegmentFault."""
+        category, _, name = entity_id.partition("/")
+        try:
+            match category:
+                case "projection":
+                    await decisions.keep(self.snapshots, self.log.store, name)
+                case "job":
+                    await self._keep_job(name)
+                case "run":
+                    await self._keep_run(name)
+                case _:
+                    pass
+        except Transient as away:
+            raise LogUnavailable(str(away)) from away
+
+    async def _keep_job(self, job_id: str) -> None:
+        job, version = await job_of(self.log, job_id)
+        if job is not None:
+            await self._journal(f"job/{job_id}", ORDERING).save(version, job)
+
+    async def _keep_run(self, job_id: str) -> None:
+        job, _ = await job_of(self.log, job_id)
+        if job is None:
+            return
+        begin: Any
+        if isinstance(job.order, StoreOrder):
+            codec, evolve, begin = STORING, storing.evolve, storing.Storing()
+        else:
+            codec, evolve, begin = LOADING, loading.evolve, loading.Loading()
+        journal = self._journal(f"run/{job_id}", codec)
+        history = await journal.recover()
+        fold: Any = evolve
+        await journal.save(history.version, reduce(fold, history.events, history.snapshot or begin))
+
+    def _journal(self, entity_id: str, codec: FoldedState) -> RunJournal:
+        return RunJournal(entity_id, 0, self.log, codec, actor="")

@@ -130,7 +130,7 @@ class Commands:
                 await self._append(target.job_id, Version(row.version), HISTORY.encode(event, event_id), who)
             except VersionConflict:
                 continue
-            return await self._shown(target.job_id)
+            return await self._shown(target.job_id, row)
         raise Contended(f"job {target.job_id} is changed by others all the time: try again")
 
     async def show(self, target: Target) -> JobRow:
@@ -146,13 +146,16 @@ class Commands:
             raise VersionPassed(target.job_id, target.if_match, row.version)
         return row
 
-    async def _shown(self, job_id: UUID) -> JobRow:
-        """The row at or after the latest event of `job/<id>`; where the view is late, its row and what it lacks."""
-        events = await self._commands(job_id)
-        if not events:
-            raise JobMissing(job_id)
-        await self._projections.wait_for("jobs", Position(events[-1].position), SIGHT)
-        row = await self._jobs.get(job_id)
+    async def _shown(self, job_id: UUID, known: JobRow | None = None) -> JobRow:
+        """The row at or after the latest event of `job/<id>`; where the view is late, its row and what it lacks.
+
+        `known` is the row as it was; that of a deleted job is shown to nobody else.
+        """
+        row = known or await self._jobs.get(job_id)
+        events = await self._commands(job_id, Version(row.version if row else 0))
+        if events:
+            await self._projections.wait_for("jobs", Position(events[-1].position), SIGHT)
+            row = await self._jobs.get(job_id) or row
         missing = [event for event in events if row is None or event.position > row.position]
         folded = reduce(fold, missing, row)
         if folded is None:
@@ -160,11 +163,12 @@ class Commands:
         return folded
 
     async def _was_given(self, job_id: UUID, event_id: UUID) -> bool:
-        return any(event.event_id == event_id for event in await self._commands(job_id))
+        return any(event.event_id == event_id for event in await self._commands(job_id, Version(0)))
 
-    async def _commands(self, job_id: UUID) -> list[Recorded]:
+    async def _commands(self, job_id: UUID, after: Version) -> list[Recorded]:
+        """What was ordered behind a version: the view knows the rest, which may be in a bucket by now."""
         events: list[Recorded] = []
-        page: Sequence[Recorded] = await self._log.read(job_entity(job_id), Version(0), _PAGE)
+        page: Sequence[Recorded] = await self._log.read(job_entity(job_id), after, _PAGE)
         while page:
             events += page
             page = await self._log.read(job_entity(job_id), page[-1].version, _PAGE) if len(page) == _PAGE else ()

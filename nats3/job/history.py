@@ -58,12 +58,12 @@ def types_of(*events: type) -> frozenset[str]:
 
 
 def ends(event: NewEvent) -> bool:
-    """Whether the history that this event stands in ends with it: the job is deleted, or its run has no more to do.
+    """Whether the history that this event stands in ends with it: the job is deleted, its run or walk has no more to do.
 
     A run that is ordered anew goes on in the same history, which is then open again.
     """
     match event.type:
-        case "job_deleted" | "load_completed":
+        case "job_deleted" | "load_completed" | "walk_ended":
             return True
         case "run_stopped":
             return event.data["reason"] == "deleted"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -37,7 +38,7 @@ from eventstore import (
     migrate,
 )
 from eventstore.retention import DROPPED, EXPORTED
-from eventstore.segment import Row
+from eventstore.segment import Row, decode, encode
 
 SIZE = 10
 """Positions of a partition."""
@@ -72,6 +73,11 @@ class MemoryWorld:
         row = self.store.rows[place]
         self.store.rows[place] = row._replace(event=row.event._replace(actor="mallory"))
 
+    async def forget(self, position: int) -> None:
+        """What only a superuser can do to what is remembered of a segment."""
+        kept = self.store.index.kept
+        kept[:] = [each for each in kept if each[0].from_position != position]
+
     async def close(self) -> None:
         return
 
@@ -102,6 +108,9 @@ class PostgresWorld:
 
     async def change(self, position: int) -> None:
         await self._say("UPDATE es.event SET actor = 'mallory' WHERE position = %s", (position,))
+
+    async def forget(self, position: int) -> None:
+        await self._say("DELETE FROM es.segment WHERE from_position = %s", (position,))
 
     async def close(self) -> None:
         await self.store.close()
@@ -379,6 +388,36 @@ class Contract:
         assert len(await whole(fresh, page)) == 42
         if isinstance(fresh, PostgresStore):
             await fresh.close()
+
+    async def test_another_segment_of_the_same_range_is_not_taken_for_the_one_that_was_written(
+        self, world: World
+    ) -> None:
+        await three_lives(world)
+        await moving(world).round()
+        name = min(world.segments.bodies)
+        header, rows = decode(name, world.segments.bodies[name])
+        forged = [row._replace(event=row.event._replace(actor="mallory")) for row in rows]
+        world.segments.bodies[name] = encode(UUID(header.log_id), header.from_position, header.to_position, forged)
+        with pytest.raises(SegmentAltered, match="not those that were written"):
+            await whole(world.store)
+
+    async def test_a_segment_that_the_log_forgot_is_no_gap_in_silence(self, world: World) -> None:
+        await three_lives(world)
+        await moving(world).round()
+        await world.forget(5)
+        with pytest.raises(SegmentMissing, match="of position 5"):
+            await whole(world.store)
+        with pytest.raises(SegmentMissing):
+            await world.store.read_log(Position(0), 100, ["over"])
+
+    async def test_a_segment_of_other_events_than_the_log_has_is_refused(self, world: World) -> None:
+        if isinstance(world, MemoryWorld):
+            pytest.skip("only Postgres counts: the store in memory trusts who calls it")
+        await three_lives(world)
+        name = (await world.partitions.look())[0].name
+        kept = Kept(Position(1), Position(5), name, "x", "0" * 64, 1, 3, ("said",), None, None)
+        with pytest.raises(psycopg.errors.RaiseException, match="with 3 events does not fit: there are 4"):
+            await world.partitions.keep(kept, [])
 
     async def _fresh(self, world: PostgresWorld) -> PostgresStore:
         return PostgresStore(world.url, segments=world.segments)

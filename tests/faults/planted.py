@@ -43,6 +43,9 @@ UPKEEP = "tests/eventstore/test_upkeep.py"
 SCHEMA = "tests/eventstore/test_schema.py"
 OFFICE = "tests/work/test_office.py"
 JOURNAL = "tests/contract/test_run_journal.py"
+RETENTION = "tests/contract/test_retention.py"
+HELD = "eventstore/migrations/held.sql"
+KEEP = "eventstore/migrations/keep_segment.sql"
 RUNS = "tests/work/test_snapshots_of_runs.py"
 _EVENT_IDS = """\
         if [event.event_id for event in found] != [event.event_id for event in append.events]:
@@ -216,6 +219,61 @@ LOG = (
         "eventstore/migrate.py",
         '        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))\n',
         f"{SCHEMA}::test_many_that_migrate_at_once_do_it_once",
+    ),
+    Planted("a partition that may get more events stays", HELD, "WHERE head.reached < part.high", RETENTION, "WHERE false"),
+    Planted("the oldest partition goes first", HELD, "AND o.dropped_at IS NULL", RETENTION, "AND false"),
+    Planted(
+        "nothing is dropped that is not exported whole",
+        HELD,
+        "HAVING coalesce(max(s.to_position), 0) < min(part.high)",
+        RETENTION,
+        "HAVING false",
+    ),
+    Planted("nothing is dropped before its followers", HELD, "WHERE f.position < part.high - 1", RETENTION, "WHERE false"),
+    Planted(
+        "nothing is dropped of what is open",
+        HELD,
+        "WHERE e.closed_at IS NULL AND coalesce(s.version, 0) < n.last_version",
+        RETENTION,
+        "WHERE false",
+    ),
+    Planted(
+        "who goes on after the end is open",
+        APPEND,
+        "closed_at = CASE WHEN s.closes THEN clock_timestamp() END",
+        RETENTION,
+        "closed_at = coalesce(e.closed_at, CASE WHEN s.closes THEN clock_timestamp() END)",
+    ),
+    Planted("segments leave no hole", KEEP, "IF p_from <> ends THEN", RETENTION, "IF false THEN"),
+    Planted("a segment has all events of its range", KEEP, " OR found <> p_events THEN", RETENTION, " THEN"),
+    Planted(
+        "the floor moves with the drop",
+        "eventstore/migrations/drop_partition.sql",
+        "    UPDATE es.log SET floor = part.to_position;\n",
+        RETENTION,
+    ),
+    Planted(
+        "a segment is read back before anything is dropped",
+        "eventstore/retention.py",
+        "if not (await self._proven(kept) and await self._partitions.keep(kept, spans)):",
+        RETENTION,
+        "if not await self._partitions.keep(kept, spans):",
+    ),
+    Planted("a segment is held against the rows", "eventstore/retention.py", "if read != rows:", RETENTION, "if False:"),
+    Planted("the export is recorded", "eventstore/retention.py", "        await self._record(partition, 0, EXPORTED)\n", RETENTION),
+    Planted("what is young stays", "eventstore/retention.py", "partition.age >= policy.age and ", RETENTION),
+    Planted("the newest stay", "eventstore/retention.py", " and partition.behind >= policy.keep", RETENTION),
+    Planted(
+        "a segment is the one that was written", "eventstore/cold.py", "if sha256(body).hexdigest() != kept.sha256:",
+        RETENTION, "if False:",
+    ),
+    Planted(
+        "segments are read without a hole", "eventstore/cold.py",
+        "if not kept.from_position <= (edge - 1 if newest_first else edge) < kept.to_position:", RETENTION, "if False:",
+    ),
+    Planted(
+        "everything that follows is in the rule", "eventstore/migrations/following.sql",
+        "FROM es.projection;", "tests/eventstore/test_retention.py", "FROM es.projection WHERE false;",
     ),
     Planted("a newer schema is refused", "eventstore/migrate.py", "        raise SchemaNewer(found, newest)\n", SCHEMA,
             "        pass\n"),

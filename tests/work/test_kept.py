@@ -18,7 +18,7 @@ from nats3.job.surveying import SurveyAsked, WalkBegun, WalkEnded
 from nats3.work.journal import Log
 from nats3.work.kept import ORDERING, STORING, StateKeeper
 
-ORDER = StoreOrder(name="a", stream="a", subject=None, bucket="b")
+ORDER = StoreOrder(name="a", stream="a", subject="a.>", bucket="b")
 
 
 class World:

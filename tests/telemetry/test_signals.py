@@ -50,6 +50,10 @@ EVERY_SIGNAL = {
     "events_published": (2,),
     "events_wait": ("no stream", 1),
     "projection_stalled": ("jobs", 7, "poison"),
+    "partition_moved": ("event_1", 10, 100),
+    "partition_dropped": ("event_1",),
+    "partition_held": ("event_1", "follower jobs at 7", 1),
+    "log_retention_failed": ("the bucket is away", 1),
 }
 
 

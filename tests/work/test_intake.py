@@ -17,6 +17,7 @@ from nats3.job.order import ChunkLimits, StoreOrder
 from nats3.work.bind import Bound
 from nats3.work.budget import Budget
 from nats3.work.intake import QUIET, Intake, Reading, cost
+from nats3.work.tools import Habits
 from tests.sim.node import tools_over
 
 MIB = 1 << 20
@@ -28,6 +29,7 @@ class House:
     def __init__(self, budget: int, max_payload: int = MIB) -> None:
         self.jet = MemoryJetStream(max_payload)
         self.objects = self.index = None
+        self.habits = Habits()
         self.rng = random.Random(1)
         self.tools = tools_over(self)
         object.__setattr__(self.tools, "budget", Budget(budget))

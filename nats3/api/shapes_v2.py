@@ -59,7 +59,7 @@ class StoreOrderAnswer(Shape):
     consumer: str | None
     limits: LimitsAnswer
     codec: CodecName
-    level: int
+    level: int | Literal["auto"]
     drain: bool
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nats3.api.shapes_log import (
+    Entity,
+    Event,
+    NodeAnswer,
+    OperationAnswer,
+    PartitionAnswer,
+    Projection,
+    Returned,
+    SegmentAnswer,
+    Skipped,
+)
 from nats3.api.shapes_v2 import (
     Chunk,
     Coverage,
     DryRun,
-    Entity,
-    Event,
     LoadJob,
     MessageAnswer,
-    NodeAnswer,
-    OperationAnswer,
-    PartitionAnswer,
     Plan,
-    Projection,
-    Returned,
     RunAnswer,
-    SegmentAnswer,
-    Skipped,
     StoreJob,
     StreamAnswer,
     Verdict,

@@ -261,7 +261,7 @@ async def test_a_follower_goes_on_behind_the_last_event_that_it_saw(api: Api) ->
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_fifty_followers_miss_nothing_of_a_thousand_events(api: Api) -> None:
-    """`make bench ARGS=followers` does it at 1,000 events a second."""
+    """Each page of events is written out once, however many follow."""
     job = await made(api)
     async with served(api) as client, asyncio.TaskGroup() as tasks:
         client.timeout = httpx2.Timeout(30)

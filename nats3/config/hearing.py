@@ -1,0 +1,171 @@
+"""Who tells settings: the file, the environment, the `nats` command line. What was told last counts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar, cast
+
+from nats3.config.context import VARIABLES, read_context
+from nats3.config.read import Wrong
+from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Setting
+from nats3.errors import Invalid
+
+T = TypeVar("T")
+LOGINS = ("user", "token", "creds", "nkey")
+"""Ways to log in to NATS, of which one may be set."""
+
+_OF_A_LOGIN = frozenset({"nats.password", *(f"nats.{way}" for way in LOGINS)})
+DEFAULT_FILE = Path("/etc/nats3/config.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A text given for a setting: what it says, and who said it, in the words a person would look for."""
+
+    value: str
+    source: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was told so far, later tellers replacing earlier ones, and what was wrong with it."""
+
+    told: dict[str, Told] = field(default_factory=dict[str, Told])
+    values: dict[str, object] = field(default_factory=dict[str, object])
+    faults: list[Invalid] = field(default_factory=list[Invalid])
+
+    def fault(self, field_: str, fault: str, remedy: str) -> None:
+        self.faults.append(Invalid(field_, fault, remedy))
+
+    def value(self, setting: Setting[T]) -> T:
+        return cast("T", self.values[setting.key])
+
+
+def hear_environment(reading: Reading, environ: Mapping[str, str]) -> None:
+    by_variable = {setting.variable: setting for setting in SETTINGS}
+    files = {setting.variable + "_FILE": setting for setting in SETTINGS if setting.secret}
+    for name, value in sorted(environ.items()):
+        if setting := by_variable.get(name):
+            if value:
+                reading.told[setting.key] = Told(value, name)
+        elif setting := files.get(name):
+            _hear_secret_file(reading, environ, name, setting)
+        elif name.startswith("NATS3_") and name not in OTHER_VARIABLES:
+            near = get_close_matches(name, [*by_variable, *files, *OTHER_VARIABLES], n=1, cutoff=0.7)
+            reading.fault(name, "is no variable that nats3 knows", _did_you_mean(near))
+
+
+def hear_nats(reading: Reading, environ: Mapping[str, str]) -> None:
+    """What the `nats` command line would use: its variables where nothing of NATS is told, and a context for the rest."""
+    if not any(key.startswith("nats.") for key in reading.told):
+        told = {key: Told(environ[name], name) for name, key in VARIABLES.items() if environ.get(name)}
+        reading.told.update(told)
+    named = reading.told.get("nats.context")
+    if named is None:
+        return
+    try:
+        content = read_context(named.value, environ)
+    except Wrong as wrong:
+        reading.fault(named.source, f'context "{named.value}" {wrong}', "`nats context ls` lists what there is")
+        return
+    login = any(f"nats.{way}" in reading.told for way in LOGINS)
+    for key, value in content.items():
+        if not (login and key in _OF_A_LOGIN):
+            reading.told.setdefault(key, Told(value, f"context {named.value}"))
+
+
+def _hear_secret_file(reading: Reading, environ: Mapping[str, str], name: str, setting: Setting[object]) -> None:
+    if not environ[name]:
+        return
+    if environ.get(setting.variable):
+        reading.fault(name, f"is set, and so is {setting.variable}", "unset one of them")
+        return
+    try:
+        value = Path(environ[name]).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reading.fault(name, f"{environ[name]} cannot be read: {reason}", f"for example {name}=/run/secrets/nats3")
+        return
+    if value:
+        reading.told[setting.key] = Told(value, name)
+
+
+def hear_file(reading: Reading, file: Path | None, environ: Mapping[str, str]) -> None:
+    asked = file or (Path(environ["NATS3_CONFIG"]) if environ.get("NATS3_CONFIG") else None)
+    path = asked or DEFAULT_FILE
+    if asked is None and not path.is_file():
+        return
+    try:
+        content = _decode(path)
+    except OSError as error:
+        reading.fault(str(path), f"cannot be read: {error.strerror}", "name another by --config or NATS3_CONFIG")
+        return
+    except Wrong as wrong:
+        reading.fault(str(path), str(wrong), "see docs/operating.md for an example")
+        return
+    for key, value in _flat(content):
+        _hear_key(reading, path, key, value)
+
+
+def _decode(path: Path) -> Mapping[object, object]:
+    raw = path.read_bytes()
+    try:
+        if path.suffix == ".toml":
+            return cast("dict[object, object]", tomllib.loads(raw.decode()))
+        if path.suffix in {".yaml", ".yml"}:
+            return _decode_yaml(raw)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Wrong(f"is no valid TOML: {error}") from None
+    raise Wrong("ends neither in .toml nor in .yaml")
+
+
+def _decode_yaml(raw: bytes) -> Mapping[object, object]:
+    import yaml  # noqa: PLC0415 - most starts read no YAML
+
+    try:
+        content: object = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise Wrong(f"is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict | None):
+        raise Wrong("is no mapping of keys to values")
+    return cast("dict[object, object]", content or {})
+
+
+def _flat(content: Mapping[object, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in content.items():
+        path = f"{above}{key}"
+        if isinstance(value, dict) and path not in BY_KEY:
+            yield from _flat(cast("dict[object, object]", value), f"{path}.")
+        elif value is not None:  # in YAML, a section whose lines are all comments
+            yield path, value
+
+
+def _hear_key(reading: Reading, path: Path, key: str, value: object) -> None:
+    name = f"{key} in {path}"
+    setting = BY_KEY.get(key)
+    if setting is None or not setting.in_file:
+        reading.fault(name, "is no key that nats3 knows", _key_remedy(key))
+    elif isinstance(value, bool):
+        reading.told[key] = Told(str(value).lower(), name)
+    elif isinstance(value, str | int):
+        reading.told[key] = Told(str(value), name)
+    elif isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value)):
+        reading.told[key] = Told(",".join(cast("list[str]", value)), name)
+    else:
+        reading.fault(
+            name, "is no text, number, truth value or list of texts", f'for example {key} = "{setting.example}"'
+        )
+
+
+def _key_remedy(key: str) -> str:
+    if key.partition(".")[0] in {"store", "store_jobs", "load", "load_jobs"}:
+        return "jobs are not ordered by the file: use `nats3 store create` or POST /api/v1/store/job"
+    return _did_you_mean(get_close_matches(key, list(BY_KEY), n=1, cutoff=0.6))
+
+
+def _did_you_mean(near: list[str]) -> str:
+    return f"did you mean {near[0]}?" if near else "remove it; `nats3 config show` lists what there is"

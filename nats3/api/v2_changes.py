@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel
 
@@ -25,7 +25,7 @@ class ChangeStoreV2(Exact):
 
     name: JobName | None = None
     limits: ChangedLimitsV2 | None = None
-    level: Level | None = None
+    level: Level | Literal["auto"] | None = None
 
 
 class ChangeLoadV2(Exact):

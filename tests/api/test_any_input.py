@@ -12,7 +12,7 @@ from nats3.api.routes import ROUTES
 from tests.api.conftest import Api
 
 REQUESTS = 1500
-EXPECTED = {200, 201, 202, 204, 400, 404, 405, 409, 412, 413, 415, 421, 422}
+EXPECTED = {200, 201, 202, 204, 303, 400, 404, 405, 409, 412, 413, 415, 421, 422}
 
 NASTY: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**31, 2**63, -(2**63) - 1, 10**39, 1.5, -0.0, 1e308, "", " ", "a", "a.b", "*", ">", "a.>",

@@ -55,7 +55,7 @@ async def test_a_load_is_changed_and_its_polling_ended(api: Api) -> None:
 
 async def test_what_changes_nothing_is_not_recorded(api: Api) -> None:
     path = await running(api, STORE)
-    for body in ({}, {"level": 3}, {"limits": {}}):
+    for body in ({}, {"level": "auto"}, {"limits": {}}):
         answer = await api.client.patch(path, json=body)
         assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
 

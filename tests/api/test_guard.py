@@ -83,7 +83,9 @@ async def test_a_bug_is_answered_without_its_inside_and_reported_with_it(api: Ap
     api.told.crashes.clear()
 
 
-NEED_NO_DATABASE = frozenset({"/ping", "/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/style.css"})
+NEED_NO_DATABASE = frozenset(
+    {"/ping", "/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/style.css", "/login", "/logout"}
+)
 
 
 def asked() -> list[tuple[str, str, object]]:

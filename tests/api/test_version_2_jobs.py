@@ -258,7 +258,8 @@ async def test_a_parameter_that_does_not_fit_is_named(api: Api, path: str, field
 async def test_unknown_ids_are_404_and_what_is_no_id_400(api: Api) -> None:
     unknown = await api.client.get(f"/api/v2/jobs/{uuid4()}")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "job_not_found")
-    invalid = await api.client.get("/api/v2/jobs/%00")
+    assert (await api.client.get("/api/v2/jobs/%00")).status_code == 400
+    invalid = await api.client.get("/api/v2/jobs/none")
     assert (invalid.status_code, invalid.json()["errors"][0]["field"]) == (400, "id")
     nowhere = await api.client.get("/api/v2/nowhere")
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")

@@ -148,6 +148,7 @@ async def test_projections_and_nodes_tell_where_they_stand(api: Api) -> None:
     rows = await items(api, "/api/v2/projections")
     assert [(row["name"], row["status"], row["active"]) for row in rows] == [
         ("chunks", "running", True), ("coverage", "running", True), ("jobs", "running", True),
+        ("leftovers", "running", True),
     ]  # fmt: skip
     assert (await api.client.get("/api/v2/projections/jobs")).json()["lag"] in (0, 1)
     unknown = await api.client.get("/api/v2/projections/none")

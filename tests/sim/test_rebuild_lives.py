@@ -42,6 +42,10 @@ PLANTED = {
 }
 
 
+FIRST = {"believe who wrote last, whatever was built on": 180}
+"""Of rare faults: no life before meets them."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", PLANTED)
@@ -50,7 +54,8 @@ def test_without_the_rule_some_life_is_told_wrongly(fault, monkeypatch):
     monkeypatch.setattr(rebuilding, name, planted)
     if name == "next_found":
         monkeypatch.setattr("nats3.work.rebuild.next_found", planted)
-    assert any(_goes_wrong(seed, retention) for seed in range(400) for retention in RETENTIONS), "not caught"
+    seeds = range(FIRST.get(fault, 0), 400)
+    assert any(_goes_wrong(seed, retention) for seed in seeds for retention in RETENTIONS), "not caught"
 
 
 def _goes_wrong(seed, retention):

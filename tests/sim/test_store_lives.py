@@ -122,6 +122,10 @@ async def _skip_unknown(self, first, top):
     return None, None
 
 
+FIRST = {"take a present message in a gap for a restored one": 80, "record no gap at a bind": 60}
+"""Of rare faults: no life before meets them."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", PLANTED)
@@ -129,7 +133,8 @@ def test_without_the_rule_some_life_goes_wrong(fault, monkeypatch):
     where, name, planted = PLANTED[fault]
     monkeypatch.setattr(where, name, planted or _skip_unknown)
     more = MORE.get(fault)
-    assert any(_goes_wrong(seed, retention, more) for seed in range(400) for retention in RETENTIONS), "not caught"
+    seeds = range(FIRST.get(fault, 0), 400)
+    assert any(_goes_wrong(seed, retention, more) for seed in seeds for retention in RETENTIONS), "not caught"
 
 
 def _goes_wrong(seed, retention, more):

@@ -102,9 +102,9 @@ async def test_what_is_there_already_is_not_there_twice(scene: Scene) -> None:
 async def test_a_strangers_message_in_between_costs_no_event_and_no_order(scene: Scene, nats_url: str) -> None:
     outbox = await scene.ready()
     await outbox.take(events(1, 2))
-    link = await anext(_links(nats_url))
     todo = events(2, 3, 4)
-    await link.request(f"{scene.stream}.event.stranger".encode(), b"", 5, None)
+    async with Connection.open(NatsSettings(nats_url), 10) as stranger:
+        await stranger.link().request(f"{scene.stream}.event.stranger".encode(), b"", 5, None)
     while todo:
         todo = todo[await outbox.take(todo) :]
     assert await scene.found() == [*ids(1, 2), "?", *ids(3, 4)]
@@ -158,8 +158,3 @@ async def test_a_stream_that_cannot_be_made_is_told(scene: Scene) -> None:
 
 async def _ask(scene: Scene, action: str, body: dict[str, object]) -> None:
     assert "error" not in await api.ask(scene.connection, action, body)
-
-
-async def _links(url: str):
-    async with Connection.open(NatsSettings(url), 10) as connection:
-        yield connection.link()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventstore.audit import Audit, Page, Question
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.batcher import Batcher, Limits, Signal
 from eventstore.claims import Claim, Claims, Node
@@ -62,6 +63,7 @@ __all__ = [
     "Append",
     "Appended",
     "Audit",
+    "Background",
     "Backoff",
     "Batcher",
     "Broken",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Protocol, Self, assert_never
+from typing import Protocol, assert_never
 
+from typing_extensions import override
+
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.errors import EventStoreError, Fenced, LogUnavailable, Stopped, VersionConflict
 from eventstore.event import Append, Appended, Conflict, Outcome, Position, Refused
@@ -62,8 +65,8 @@ class _Pending:
     done: asyncio.Future[Appended]
 
 
-class Batcher:
-    """The one writer of a node. Run `run()` as a task, or use it as an async context manager, which drains at its end."""
+class Batcher(Background):
+    """The one writer of a node. As an async context manager it drains at its end."""
 
     def __init__(
         self,
@@ -82,7 +85,6 @@ class Batcher:
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(self._limits.queued)
         self._held: _Pending | None = None
         self._ended = False
-        self._stack = AsyncExitStack()
 
     async def append(self, append: Append) -> Appended:
         """Wait until it is durable. Raises VersionConflict, Fenced, or Stopped when the batcher ends first.
@@ -106,6 +108,7 @@ class Batcher:
         """Wait until all that was queued is written; bound it with asyncio.timeout, for Postgres may be away."""
         await self._queue.join()
 
+    @override
     async def run(self) -> None:
         """Write for ever; when cancelled, whoever still waits gets Stopped."""
         batch: list[_Pending] = []
@@ -118,11 +121,7 @@ class Batcher:
             _stop(batch)
             self._give_up()
 
-    async def __aenter__(self) -> Self:
-        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._task = tasks.create_task(self.run(), name="eventstore batcher")
-        return self
-
+    @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -132,8 +131,7 @@ class Batcher:
                     async with asyncio.timeout(_DRAIN_S):
                         await self.drain()
         finally:
-            self._task.cancel()
-            await self._stack.__aexit__(kind, error, trace)
+            await super().__aexit__(kind, error, trace)
 
     async def _next_batch(self) -> list[_Pending]:
         """What waits now, within the limits; at least one, and none whose writer gave up."""

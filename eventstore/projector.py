@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from random import Random
-from types import TracebackType
-from typing import Self
 from uuid import uuid4
 
+from typing_extensions import override
+
 from eventstore import projection
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.batcher import Signal, Silent
 from eventstore.connection import Link
@@ -139,8 +140,8 @@ class Keeper:
         moved.set()
 
 
-class Projector:
-    """Many views on one tail. Run `run()` as a task, or use it as an async context manager.
+class Projector(Background):
+    """Many views on one tail.
 
     `node` is the id under which this process holds a lease (claims.Claims); without a lease its views are taken over
     by any other projector that starts, which is safe and slow.
@@ -166,6 +167,7 @@ class Projector:
         self._link = Link(url, "eventstore projections")
         self._keepers = {view.name: Keeper(url, store, tail, view, node, chance, segments=segments) for view in views}
 
+    @override
     async def run(self) -> None:
         """Keep all views for ever."""
         try:
@@ -218,17 +220,6 @@ class Projector:
     async def close(self) -> None:
         """Close the connection of one that is asked, but does not run."""
         await self._link.drop()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="eventstore projector")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def _passed(self, name: str, position: Position) -> bool:
         keeper = self._keepers.get(name)

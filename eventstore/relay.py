@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from random import Random
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 from uuid import uuid4
 
+from typing_extensions import override
+
 from eventstore import projection
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
 from eventstore.errors import EventStoreError, LogRewound, SegmentFault, Superseded
@@ -56,8 +58,8 @@ class Heard(Protocol):
     def relayed(self, count: int) -> None: ...
 
 
-class Relay:
-    """Run `run()` as a task, or use it as an async context manager.
+class Relay(Background):
+    """Hands the log on to a sink, page by page, for ever.
 
     It has a row of `es.projection` under its name, so it is owned by one node at a time, is seen with the projections,
     and nothing is taken off the log before it passed.
@@ -84,6 +86,7 @@ class Relay:
         self._backoff = Backoff(ceiling=5.0, chance=self._chance)
         self._at: Checkpoint | None = None
 
+    @override
     async def run(self) -> None:
         """Relay for ever, whatever happens to Postgres or the sink."""
         try:
@@ -95,17 +98,6 @@ class Relay:
     def behind(self) -> dict[str, int]:
         """Events read by this node that were not relayed yet, by name; nothing where another node relays."""
         return {} if self._at is None else {self._view.name: max(0, self._tail.position - self._at.position)}
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self.run(), name=f"eventstore relay {self._view.name}")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def _try_to_relay(self) -> None:
         try:

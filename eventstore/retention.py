@@ -11,9 +11,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from typing_extensions import override
+
+from eventstore.background import Background
 from eventstore.cold import aside, proven
 from eventstore.errors import EventStoreError, LogUnavailable, SegmentAltered
 from eventstore.event import Append, Appended, Fence, NewEvent, Position, Version
@@ -134,8 +136,8 @@ def entity_of(partition: str) -> str:
     return f"partition/{partition}"
 
 
-class Retention:
-    """Moves what is due out of the database. Run `run()` as a task on every node, or use it as an async context manager.
+class Retention(Background):
+    """Moves what is due out of the database; it runs on every node.
 
     `snapshot` keeps a snapshot of an entity's newest state where it can; an open entity without one stays in the way.
     """
@@ -165,6 +167,7 @@ class Retention:
         self._interval = interval
         self._chance = chance or Random()  # noqa: S311 - jitter is no secret
 
+    @override
     async def run(self) -> None:
         """A round every `interval` seconds, give or take a fifth, for ever; a fault is told, and the next one is a new try."""
         while True:
@@ -173,17 +176,6 @@ class Retention:
             except EventStoreError as fault:
                 self._signal.failed(str(fault))
             await asyncio.sleep(self._interval * self._chance.uniform(0.8, 1.2))
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="eventstore retention")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def round(self) -> None:
         """Do all that is due now. Raises LogUnavailable, SegmentFault."""

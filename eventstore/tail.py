@@ -7,9 +7,10 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from operator import attrgetter
 from random import Random
-from types import TracebackType
-from typing import Self
 
+from typing_extensions import override
+
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.batcher import Signal, Silent
 from eventstore.errors import LogRewound, LogUnavailable
@@ -27,8 +28,8 @@ INTERVAL = 1.0
 """Seconds between looks when nothing wakes us, give or take a fifth."""
 
 
-class Tail:
-    """Reads new events as they commit. Run `run()` as a task, or use it as an async context manager.
+class Tail(Background):
+    """Reads new events as they commit.
 
     Three wakers, each enough alone: `wake` (set by the local batcher), `listener` (NOTIFY of any node), a timer.
     """
@@ -60,6 +61,7 @@ class Tail:
         """How far this tail has read."""
         return self._position
 
+    @override
     async def run(self) -> None:
         """Read for ever, whatever happens to Postgres."""
         async with asyncio.TaskGroup() as tasks:
@@ -85,17 +87,6 @@ class Tail:
                 yield page
             else:
                 await grown.wait()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="eventstore tail")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def _begin(self) -> None:
         self._position = self._floor = await self._head()

@@ -8,10 +8,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid4
 
+from typing_extensions import override
+
+from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.connection import Link
 from eventstore.decisions import entity_of, history
@@ -109,10 +111,9 @@ def _ended(asked: Operation, event: Recorded) -> Operation:
     )
 
 
-class Upkeep:
+class Upkeep(Background):
     """Does what is asked of these views, on every node that keeps views.
 
-    Run `run()` as a task, or use it as an async context manager.
     The node that was asked does it; once its lease is over, any other goes on where it stopped. `node` is the id under
     which this process holds a lease, and under which `store` writes.
     """
@@ -161,6 +162,7 @@ class Upkeep:
         """All that was ever asked of a view, oldest first. Raises UnknownProjection, LogUnavailable."""
         return operations_of(name, await self._history(name))
 
+    @override
     async def run(self) -> None:
         """Do what is asked, for ever."""
         try:
@@ -173,17 +175,6 @@ class Upkeep:
     async def close(self) -> None:
         """Close the connection of one that is asked, but does not run."""
         await self._link.drop()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="eventstore upkeep")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def _keep(self, view: View) -> None:
         while True:

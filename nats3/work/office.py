@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -22,7 +22,7 @@ from actors.actor import Actor
 from actors.errors import Kind
 from actors.supervision import StopReason
 from actors.system import ActorSystem, Observer
-from eventstore import Claim, Fence, LogRewound, LogUnavailable, Position, Recorded, Tail
+from eventstore import Background, Claim, Fence, LogRewound, LogUnavailable, Position, Recorded, Tail
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
@@ -95,8 +95,8 @@ class _Post:
     failure: str | None = None
 
 
-@dataclass(slots=True)
-class Office(Observer):
+@dataclass
+class Office(Background, Observer):
     """One per node; an async context manager, which closes it. `observer` hears what becomes of the actors."""
 
     node: str
@@ -110,31 +110,25 @@ class Office(Observer):
     observer: Observer
     reach: Reach = pass_by
     _taking: Taking = field(init=False)
-    _task: asyncio.Task[None] = field(init=False)
     _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     _closing: bool = False
     _next_hand_over: float = float("-inf")
-    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     def __post_init__(self) -> None:
         self._taking = Taking(self.claims, self.reach)
 
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="office")
-        return self
-
+    @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             await self.close()
         finally:
-            self._task.cancel()
-            await self._tasks.__aexit__(kind, error, trace)
+            await super().__aexit__(kind, error, trace)
 
+    @override
     async def run(self) -> None:
         """Until cancelled; then call `close`."""
         async with asyncio.TaskGroup() as tasks:

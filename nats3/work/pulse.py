@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import override
+
+from eventstore import Background
 from nats3.work.lease import NodeLease
 
 BEAT_S = 1.0
@@ -20,8 +23,8 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+@dataclass
+class Pulse(Background):
     """Tells how the node is, once per BEAT_S, without asking anybody: all of it is known in memory."""
 
     lease: NodeLease
@@ -31,6 +34,7 @@ class Pulse:
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 
+    @override
     async def run(self) -> None:
         """Beat for ever."""
         while True:

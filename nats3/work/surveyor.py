@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from typing_extensions import override
 
 from actors import errors as actor_errors
-from eventstore import Batcher, Claim, EventStore, Fence, LogRewound, LogUnavailable, Position, Tail
+from eventstore import Background, Batcher, Claim, EventStore, Fence, LogRewound, LogUnavailable, Position, Tail
 from nats3.errors import Nats3Error, Unavailable
 from nats3.job.history import HISTORY, types_of
 from nats3.job.surveying import FOLD, SurveyAsked, SurveyOutcome, Walk, WalkBegun, WalkEnded, walk_entity
@@ -48,8 +49,8 @@ class SurveySignals(Protocol):
     def walked(self, task: str, outcome: str, reason: str) -> None: ...
 
 
-@dataclass(slots=True)
-class Surveyor:
+@dataclass
+class Surveyor(Background):
     """One per node; an async context manager. `objects` is patient: it waits while S3 is away."""
 
     store: EventStore
@@ -64,20 +65,8 @@ class Surveyor:
     _open: set[str] = field(default_factory=set[str])
     _read_to: Position = field(default=_START)
     _seen: Position = field(default=_START)
-    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
-    _task: asyncio.Task[None] = field(init=False)
 
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="surveys")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
-
+    @override
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from typing_extensions import override
 
 from actors import errors as actor_errors
-from eventstore import Claim, Fence, LogRewound, LogUnavailable, Position, Tail
+from eventstore import Background, Claim, Fence, LogRewound, LogUnavailable, Position, Tail
 from nats3.errors import Nats3Error, Unavailable
 from nats3.job.history import types_of
 from nats3.job.ordering import JobDeleted
@@ -45,8 +46,8 @@ class Forgetter(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Tidy:
+@dataclass
+class Tidy(Background):
     """One per node; an async context manager."""
 
     untidy: Untidy
@@ -54,20 +55,8 @@ class Tidy:
     staff: Forgetter
     tail: Tail
     _seen: Position = field(default=Position(0))
-    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
-    _task: asyncio.Task[None] = field(init=False)
 
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        self._task = self._tasks.create_task(self.run(), name="tidy")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
-
+    @override
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import reduce
 from typing import Generic, TypeVar, cast
@@ -15,7 +16,7 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 
-class DurableActor(Actor, Generic[S, E]):
+class DurableActor(Actor, ABC, Generic[S, E]):
     """Gives `initial` and `evolve`, both pure; has `state` and `version`, there from `on_start` on.
 
     `state` is never ahead of the log. It is behind it only between an append and the step that follows.
@@ -30,13 +31,13 @@ class DurableActor(Actor, Generic[S, E]):
         self._writing = asyncio.Lock()
         self._in_doubt = True
 
+    @abstractmethod
     def initial(self) -> S:
         """State before the first event."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evolve(self, state: S, event: E) -> S:
         """State after the event; a new value, `state` stays as it is. An event it refuses is never written."""
-        raise NotImplementedError
 
     def restore(self, snapshot: object) -> S:
         """State out of what `save` was given."""

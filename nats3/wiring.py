@@ -54,6 +54,7 @@ from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
 from nats3.views.leftover_queries import Leftovers
 from nats3.views.leftovers import LeftoversView
+from nats3.work.abreast import Abreast
 from nats3.work.budget import Budget
 from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
 from nats3.work.desk import ViewDesk
@@ -129,7 +130,7 @@ async def _tools(
     lease: NodeLease,
 ) -> Tools:
     """What workers and surveys work with."""
-    index = ViewIndex(log.store, Chunks(log.database), log.projector.wait_for)
+    index = ViewIndex(log.store, Chunks(log.database), _abreast(log))
     return Tools(
         nats=NatsJetStream(nats),
         objects=lambda heard: Patient(s3, heard),
@@ -156,7 +157,7 @@ async def _work(lifetimes: AsyncExitStack, telemetry: Telemetry, log: Log, tools
     """Keep views, run jobs, walk surveys, tidy up; what runs jobs ends before the views do."""
     system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
     staff = Workers(log.store, log.batcher, log.snapshots, tools)
-    untidy = ViewUntidy(log.store, Leftovers(log.database), log.projector.wait_for)
+    untidy = ViewUntidy(_abreast(log), Leftovers(log.database))
     for each in (
         log.projector,
         log.upkeep,
@@ -201,11 +202,15 @@ def _failpoints(config: Config, telemetry: Telemetry) -> Reach:
     return armed(config.failpoints, telemetry.failpoint_reached)
 
 
+def _abreast(log: Log) -> Abreast:
+    return Abreast(log.store, log.projector.wait_for)
+
+
 def _office(log: Log, system: ActorSystem, lease: NodeLease, staff: Workers, observer: Observer) -> Office:
     office = Office(
         node=log.name,
         claims=log.claims,
-        desk=ViewDesk(log.store, Jobs(log.database), log.projector.wait_for),
+        desk=ViewDesk(_abreast(log), Jobs(log.database)),
         staff=staff,
         system=system,
         tail=log.tail,
@@ -248,7 +253,7 @@ def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Rela
 
 
 def _surveyor(log: Log, tools: Tools, listener: SurveyListener) -> Surveyor:
-    views = ViewCatalogue(log.store, Chunks(log.database), Leftovers(log.database), log.projector.wait_for)
+    views = ViewCatalogue(_abreast(log), Chunks(log.database), Leftovers(log.database))
     objects = tools.objects(listener)
     return Surveyor(log.store, log.batcher, log.snapshots, log.claims, log.tail, tools, views, objects, listener)
 

@@ -153,8 +153,7 @@ class FrameParser(Parser):
     ) -> tuple[int, int, int]:
         """Read our frames from `position` on: (stop, position, needed).
 
-        needed > 0: a frame or line is not whole before so many bytes from `position` on are there. Otherwise
-        data[position:stop] is one for nats-py, or nothing.
+        needed > 0: so many bytes from `position` on make it whole. Else data[position:stop] is for nats-py, or nothing.
         """
         find, size = data.find, len(data)
         limit = self._client._max_payload + HEADROOM  # noqa: SLF001 - nats-py keeps the server's limit there

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from typing_extensions import override
 
-from eventstore import EventStore, LogUnavailable, Position
-from nats3.errors import Unavailable
 from nats3.job.surveying import SurveyAsked
 from nats3.views.chunk_queries import ChunkFilter, Chunks
 from nats3.views.leftover_queries import Leftovers
+from nats3.work.abreast import Abreast
 from nats3.work.index import indexed
 from nats3.work.tidy import Untidy
 from nats3.work.tools import Condemned, Due, IndexedChunk
@@ -22,30 +21,14 @@ _PATIENCE_S = 10.0
 
 
 class ViewCatalogue(Catalogue):
-    """`wait_for(name, position, timeout)` is the projector's."""
-
-    def __init__(
-        self,
-        store: EventStore,
-        chunks: Chunks,
-        leftovers: Leftovers,
-        wait_for: Callable[[str, Position, float], Awaitable[bool]],
-    ) -> None:
-        self._store = store
+    def __init__(self, abreast: Abreast, chunks: Chunks, leftovers: Leftovers) -> None:
+        self._abreast = abreast
         self._chunks = chunks
         self._leftovers = leftovers
-        self._wait_for = wait_for
 
     @override
     async def fresh(self) -> int:
-        try:
-            head = await self._store.head()
-        except LogUnavailable as away:
-            raise Unavailable("postgres", away.reason) from away
-        for view in _VIEWS:
-            if not await self._wait_for(view, head, _PATIENCE_S):
-                raise Unavailable("postgres", f"the view {view} has not reached log position {head}")
-        return head
+        return await self._abreast.fresh(*_VIEWS, patience_s=_PATIENCE_S)
 
     @override
     async def chunks(self, asked: SurveyAsked, after: int, limit: int) -> list[IndexedChunk]:
@@ -83,14 +66,9 @@ class ViewCondemned(Condemned):
 
 
 class ViewUntidy(Untidy):
-    """`wait_for(name, position, timeout)` is the projector's."""
-
-    def __init__(
-        self, store: EventStore, leftovers: Leftovers, wait_for: Callable[[str, Position, float], Awaitable[bool]]
-    ) -> None:
-        self._store = store
+    def __init__(self, abreast: Abreast, leftovers: Leftovers) -> None:
+        self._abreast = abreast
         self._leftovers = leftovers
-        self._wait_for = wait_for
 
     @override
     async def untidy(self) -> list[str]:
@@ -98,6 +76,6 @@ class ViewUntidy(Untidy):
 
     @override
     async def caught_up(self) -> int:
-        head = await self._store.head()
-        await self._wait_for("leftovers", head, _PATIENCE_S)
+        head = await self._abreast.head()
+        await self._abreast.reached("leftovers", head, _PATIENCE_S)
         return head

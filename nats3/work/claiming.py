@@ -11,7 +11,15 @@ from nats3.work.lease import LEASE_S
 
 
 class Claimant(Protocol):
-    """This node's lease and claims."""
+    """This node's claims: eventstore's Claims."""
+
+    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
+
+    async def release(self, entity_id: str, fence: Fence) -> bool: ...
+
+
+class Leaseholder(Claimant, Protocol):
+    """This node's lease, and its claims."""
 
     async def register(self, name: str, lease: float = LEASE_S) -> object: ...
 
@@ -21,17 +29,13 @@ class Claimant(Protocol):
 
     async def nodes(self) -> list[Node]: ...
 
-    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
-
-    async def release(self, entity_id: str, fence: Fence) -> bool: ...
-
     async def owned(self) -> list[Claim]: ...
 
 
 class Taking:
     """One per node. `wanted` are always runs that this node does not run."""
 
-    def __init__(self, claims: Claimant, reach: Reach) -> None:
+    def __init__(self, claims: Leaseholder, reach: Reach) -> None:
         self._claims = claims
         self._reach = reach
         self._doubtful = False

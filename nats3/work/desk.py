@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from typing_extensions import override
 
-from eventstore import EventStore, LogUnavailable, Position
-from nats3.errors import Unavailable
+from eventstore import Position
 from nats3.job.ordering import Wanted
 from nats3.views.job_queries import Jobs
+from nats3.work.abreast import Abreast
 from nats3.work.office import Desk, Runnable
 
 _PATIENCE_S = 2.0
 
 
 class ViewDesk(Desk):
-    """`wait_for(name, position, timeout)` is the projector's."""
-
-    def __init__(
-        self, store: EventStore, jobs: Jobs, wait_for: Callable[[str, Position, float], Awaitable[bool]]
-    ) -> None:
-        self._store = store
+    def __init__(self, abreast: Abreast, jobs: Jobs) -> None:
+        self._abreast = abreast
         self._jobs = jobs
-        self._wait_for = wait_for
 
     @override
     async def runnable(self) -> list[Runnable]:
@@ -41,13 +35,10 @@ class ViewDesk(Desk):
 
     @override
     async def reached(self, position: int) -> None:
-        await self._wait_for("jobs", Position(position), _PATIENCE_S)
+        await self._abreast.reached("jobs", Position(position), _PATIENCE_S)
 
     @override
     async def caught_up(self) -> int:
-        try:
-            head = await self._store.head()
-        except LogUnavailable as away:
-            raise Unavailable("postgres", away.reason) from away
-        await self._wait_for("jobs", head, _PATIENCE_S)
+        head = await self._abreast.head()
+        await self._abreast.reached("jobs", head, _PATIENCE_S)
         return head

@@ -95,9 +95,8 @@ class HeadReader:
 
 async def header_of(objects: ObjectStore, in_thread: InThread, bucket: str, listed: Listed) -> ChunkHeader:
     """The header of an object, by as few of its bytes as it takes. Raises ObjectMissing, ObjectShort, DecodeError."""
-    if listed.key.endswith(
-        EXTENSIONS[Codec.PARQUET]
-    ):  # which has its header near its end, and proves itself as a whole
+    if listed.key.endswith(EXTENSIONS[Codec.PARQUET]):
+        # Its header lies near its end, and proves itself only as a whole.
         body = await objects.get(bucket, listed.key)
         return await in_thread(lambda: read_parquet_header(body))
     start = await objects.get(bucket, listed.key, 0, min(HEADER_GUESS, listed.size))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import reduce
-from typing import Protocol, cast
+from typing import cast
 
-from eventstore import Batcher, Claim, EventStore, Fence, LogUnavailable, Version
+from eventstore import Batcher, EventStore, LogUnavailable, Version
 from nats3.job import ordering
 from nats3.job.history import HISTORY
 from nats3.job.storing import FOLD, ChunkFlushed, Storing, StoringEvent, evolve
+from nats3.work.claiming import Claimant
 from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
 
 BATCH = 100
@@ -18,14 +19,6 @@ BATCH = 100
 
 _PAGE = 1000
 _STORING = FoldedState(Storing, FOLD)
-
-
-class Claimant(Protocol):
-    """This node's claims."""
-
-    async def take(self, wanted: list[str], limit: int) -> list[Claim]: ...
-
-    async def release(self, entity_id: str, fence: Fence) -> bool: ...
 
 
 class HistoryWriter:

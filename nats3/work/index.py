@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import fields
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.views.chunk_queries import Chunks, Scope
 from nats3.views.chunks import ChunkRow
+from nats3.work.abreast import Abreast
 from nats3.work.tools import Archived, ChunkIndex, IndexedChunk, PlanIndex
 
 _FIELDS = tuple(field.name for field in fields(ChunkFlushed))
@@ -23,24 +24,14 @@ _PATIENCE_S = 10.0
 
 
 class ViewIndex(ChunkIndex, PlanIndex):
-    """`wait_for(name, position, timeout)` is the projector's."""
-
-    def __init__(
-        self, store: EventStore, chunks: Chunks, wait_for: Callable[[str, Position, float], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, store: EventStore, chunks: Chunks, abreast: Abreast) -> None:
         self._store = store
         self._chunks = chunks
-        self._wait_for = wait_for
+        self._abreast = abreast
 
     @override
     async def fresh(self) -> int:
-        try:
-            head = await self._store.head()
-        except LogUnavailable as away:
-            raise Unavailable("postgres", away.reason) from away
-        if not await self._wait_for("chunks", head, _PATIENCE_S):
-            raise Unavailable("postgres", f"the chunk index has not reached log position {head}")
-        return head
+        return await self._abreast.fresh("chunks", patience_s=_PATIENCE_S)
 
     @override
     async def covering(self, job_id: str, life: str, seq: int) -> IndexedChunk | None:

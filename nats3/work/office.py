@@ -28,7 +28,7 @@ from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
 from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
-from nats3.work.claiming import Claimant, Taking
+from nats3.work.claiming import Leaseholder, Taking
 from nats3.work.lease import NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
 from nats3.work.run import Claimed
@@ -100,7 +100,7 @@ class Office(Background, Observer):
     """One per node; an async context manager, which closes it. `observer` hears what becomes of the actors."""
 
     node: str
-    claims: Claimant
+    claims: Leaseholder
     desk: Desk
     staff: Staff
     system: ActorSystem

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,11 +10,12 @@ from typing import Protocol
 from typing_extensions import override
 
 from actors import errors as actor_errors
-from eventstore import Background, Batcher, Claim, EventStore, Fence, LogRewound, LogUnavailable, Position, Tail
+from eventstore import Background, Batcher, Claim, EventStore, LogRewound, LogUnavailable, Position, Tail
 from nats3.errors import Nats3Error, Unavailable
 from nats3.job.history import HISTORY, types_of
 from nats3.job.surveying import FOLD, SurveyAsked, SurveyOutcome, Walk, WalkBegun, WalkEnded, walk_entity
 from nats3.objects.store import ObjectStore
+from nats3.work.claiming import Claimant
 from nats3.work.endure import sole
 from nats3.work.history_writer import Runs
 from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
@@ -33,14 +33,6 @@ _START = Position(0)
 _WALK = FoldedState(Walk, FOLD)
 _TYPES = types_of(SurveyAsked, WalkEnded)
 _PASSING = (Unavailable, LogUnavailable, actor_errors.Transient, actor_errors.Conflict)
-
-
-class Claimant(Protocol):
-    """This node's claims."""
-
-    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
-
-    async def release(self, entity_id: str, fence: Fence) -> bool: ...
 
 
 class SurveySignals(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,10 +10,11 @@ from typing import Protocol
 from typing_extensions import override
 
 from actors import errors as actor_errors
-from eventstore import Background, Claim, Fence, LogRewound, LogUnavailable, Position, Tail
+from eventstore import Background, LogRewound, LogUnavailable, Position, Tail
 from nats3.errors import Nats3Error, Unavailable
 from nats3.job.history import types_of
 from nats3.job.ordering import JobDeleted
+from nats3.work.claiming import Claimant
 
 TIDY_S = 30.0
 """How often a node looks for what is left."""
@@ -30,14 +30,6 @@ class Untidy(Protocol):
     async def caught_up(self) -> int:
         """Wait, a little, until the view holds what the log holds now; the position of its last event."""
         ...
-
-
-class Claimant(Protocol):
-    """This node's claims."""
-
-    async def take(self, wanted: Sequence[str], limit: int) -> list[Claim]: ...
-
-    async def release(self, entity_id: str, fence: Fence) -> bool: ...
 
 
 class Forgetter(Protocol):

@@ -47,6 +47,7 @@ from nats3.views.database import Database
 from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
 from nats3.views.leftovers import LeftoversView
+from nats3.work.abreast import Abreast
 from nats3.work.index import ViewIndex
 from nats3.work.reading import ChunkReader
 
@@ -196,7 +197,9 @@ class running:  # noqa: N801 - reads as a verb
             readiness=outside,
             world=outside,
             once=repeats,
-            archive=ChunkReader(objects, ViewIndex(store, Chunks(database), projector.wait_for), asyncio.to_thread),
+            archive=ChunkReader(
+                objects, ViewIndex(store, Chunks(database), Abreast(store, projector.wait_for)), asyncio.to_thread
+            ),
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
             nodes=claims.nodes,
             reporter=told,

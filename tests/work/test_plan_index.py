@@ -11,6 +11,7 @@ import pytest
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
+from nats3.work.abreast import Abreast
 from nats3.work.index import ViewIndex
 from nats3.work.memory import MemoryIndex
 from tests.views.conftest import Desk, desk
@@ -43,7 +44,7 @@ async def memory() -> Scene:
 
 @pytest.fixture
 async def view(desk: Desk) -> Scene:
-    return Scene(ViewIndex(desk.store, desk.chunks, desk.projector.wait_for), desk.run)
+    return Scene(ViewIndex(desk.store, desk.chunks, Abreast(desk.store, desk.projector.wait_for)), desk.run)
 
 
 @pytest.fixture(params=["memory", pytest.param("view")])

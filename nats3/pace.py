@@ -19,6 +19,11 @@ class PaceLimits:
     factor: float | None = None
     max_gap_s: float | None = None
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is asked for."""
+        return self.messages_per_s is None and self.bytes_per_s is None and self.factor is None
+
 
 class Pace:
     """One replay's permission to send. A quiet time saves up at most `burst_s` of it."""
@@ -29,17 +34,17 @@ class Pace:
         self._free_at = now
         self._timing = Timing(limits.factor, limits.max_gap_s) if limits.factor else None
 
-    def due(self, times: Sequence[int], now: float) -> tuple[int, float]:
-        """(n, wait): the first n of the messages with these server times may go now; ask again in `wait` seconds.
+    def due(self, times: Sequence[int], sizes: Sequence[int], now: float) -> tuple[int, float]:
+        """(n, wait): the first n of the messages with these server times and bytes may go now; ask again in `wait` s.
 
         n is 0 exactly when wait > 0. Call `sent` for what really went.
         """
         if self._free_at > now:
             return 0, self._free_at - now
         if self._timing is None:
-            return self._share(len(times), now), 0.0
+            return self._share(sizes, now), 0.0
         ready, wait = self._timing.due(times, now)
-        return (self._share(ready, now), 0.0) if ready else (0, wait)
+        return (self._share(sizes[:ready], now), 0.0) if ready else (0, wait)
 
     def sent(self, times: Sequence[int], size: int, now: float) -> None:
         """Messages with these server times and `size` bytes together were sent."""
@@ -48,13 +53,15 @@ class Pace:
         if self._timing is not None and times:
             self._timing.sent(times, now)
 
-    def _share(self, count: int, now: float) -> int:
-        """As many as the saved time pays for, at least one. Bytes are settled afterwards, by `sent`."""
-        rate = self._limits.messages_per_s
-        if rate is None:
-            return count
+    def _share(self, sizes: Sequence[int], now: float) -> int:
+        """As many as the saved time pays for, at least one: what a large one costs too much is waited for afterwards."""
         saved = min(now - self._free_at, self._burst)
-        return min(count, max(1, int(saved * rate)))
+        share = len(sizes)
+        if self._limits.messages_per_s is not None:
+            share = min(share, int(saved * self._limits.messages_per_s))
+        if self._limits.bytes_per_s is not None:
+            share = min(share, bisect_right(list(accumulate(sizes)), saved * self._limits.bytes_per_s))
+        return min(len(sizes), max(1, share))
 
 
 class Timing:

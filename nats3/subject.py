@@ -158,9 +158,9 @@ class Transform:
         tokens = source.encode().split(b".")
         self._stars = [place for place, token in enumerate(tokens) if token == b"*"]
         self._open_at = len(tokens) - 1 if tokens[-1] == b">" else None
-        self._pieces = [self._piece(field, token) for token in _DESTINATION_TOKEN.findall(destination)]
+        self._parts = _DESTINATION_TOKEN.findall(destination)
+        self._pieces = [self._piece(field, part) for part in self._parts]
         self._check_shape(field, destination)
-        self._known: dict[bytes, bytes | None] = {}
 
     def apply(self, subject: bytes) -> bytes | None:
         """What the subject becomes, None when the source does not match it."""
@@ -171,13 +171,16 @@ class Transform:
         rest = [] if self._open_at is None else [b".".join(tokens[self._open_at :])]
         return b".".join([piece(stars) for piece in self._pieces] + rest)
 
-    def apply_all(self, subjects: Sequence[bytes]) -> list[bytes | None]:
-        """What each becomes; the cost is one look-up for each but the first of its kind."""
-        if len(self._known) > _REMEMBERED:
-            self._known = {}
-        known = self._known
-        known.update((subject, self.apply(subject)) for subject in set(subjects).difference(known))
-        return [known[subject] for subject in subjects]
+    @property
+    def reach(self) -> str:
+        """A filter that everything matches which comes of it."""
+        tokens: list[str] = []
+        for part in self._parts:
+            call = _CALL.fullmatch(part)
+            if part == ">" or (call is not None and call["name"].lower() in _SEVERAL):
+                return ".".join([*tokens, ">"])
+            tokens.append("*" if call is not None or _DOLLAR.fullmatch(part) else part)
+        return ".".join(tokens)
 
     def _piece(self, field: str, part: str) -> Piece:
         """What one token of the destination becomes, given what the stars of the source stand for."""
@@ -198,11 +201,31 @@ class Transform:
         is_open = bool(self._pieces) and self._pieces[-1] is _REST
         if _REST in self._pieces[:-1] or is_open != (self._open_at is not None):
             raise Invalid(field, "'>' ends only one side", "end both source and destination with '>', or neither")
-        joined = ".".join(_DESTINATION_TOKEN.findall(destination))
-        if not self._pieces or joined != destination:
+        if not self._pieces or ".".join(self._parts) != destination:
             raise Invalid(field, f"{destination!r} is no destination", "use tokens with a '.' between")
         if is_open:
             self._pieces.pop()
+
+
+class Transforms:
+    """Several transforms, of which the first that matches decides, as in a stream's sources. Raises Invalid."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], field: str = "subject_transforms") -> None:
+        self.each = [Transform(src, dest, f"{field}.{at}") for at, (src, dest) in enumerate(pairs)]
+        self._known: dict[bytes, bytes | None] = {}
+
+    def apply(self, subject: bytes) -> bytes | None:
+        """What the subject becomes, None when no source matches it."""
+        made = (each.apply(subject) for each in self.each)
+        return next((new for new in made if new is not None), None)
+
+    def apply_all(self, subjects: Sequence[bytes]) -> list[bytes | None]:
+        """What each becomes; the cost is one look-up for each but the first of its kind."""
+        if len(self._known) > _REMEMBERED:
+            self._known = {}
+        known = self._known
+        known.update((subject, self.apply(subject)) for subject in set(subjects).difference(known))
+        return list(map(known.__getitem__, subjects))
 
 
 def transform(text: str, field: str = "subject_transform") -> Transform:
@@ -216,6 +239,8 @@ def transform(text: str, field: str = "subject_transform") -> Transform:
 Piece = Callable[[list[bytes]], bytes]
 
 _DESTINATION_TOKEN = re.compile(r"\{\{[^}]*\}\}|[^.]+")
+_SEVERAL = frozenset({"split", "splitfromleft", "splitfromright", "slicefromleft", "slicefromright"})
+"""Functions that may make several tokens of one."""
 _CALL = re.compile(r"\{\{\s*(?P<name>[a-zA-Z]+)\s*\((?P<arguments>[^()]*)\)\s*\}\}")
 _DOLLAR = re.compile(r"\$(?P<arguments>[0-9]+)")
 

@@ -44,11 +44,11 @@ class Scope:
             if not fits(patterns, value) and not (field == "name" and job_id in patterns)
         ]
 
-    def fault_of_target(self, published: str) -> Invalid | None:
-        """What speaks against a load that publishes on this subject, or on all that match this filter."""
+    def fault_of_target(self, published: Iterable[str]) -> Invalid | None:
+        """What speaks against a load that publishes on these subjects, each perhaps a filter of many."""
         if self.subjects:
-            covered = any(covers(pattern, published) for pattern in self.subjects)
-            return None if covered else _outside("write_subject", published, self.subjects)
+            beyond = [each for each in published if not any(covers(pattern, each) for pattern in self.subjects)]
+            return _outside("write_subject", beyond[0], self.subjects) if beyond else None
         if not self.streams:
             return None
         fault = "cannot be ordered: this token is bound to streams, and a load may publish into any"

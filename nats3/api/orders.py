@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nats3 import subject
 from nats3.api.errors import Unfit
@@ -20,7 +20,14 @@ BYTES = (1024, 1 << 30)
 AGE = (0.1, 86_400.0)
 POLL = (0.1, 30 * 86_400.0)
 LEVEL = (1, 19)
+RATE = (0.001, 1e12)
+GAP = (0.001, 30 * 86_400.0)
+MAX_LISTED = 64
+"""Subjects, headers or transforms that one order may list."""
+MAX_HEADER = 4096
 
+_HEADER_NAME = re.compile(r"[!-9;-~]{1,255}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 
 
@@ -55,13 +62,78 @@ def _load(order: LoadOrder) -> Iterator[Invalid | None]:
     yield _said_of(subject.check_name, "read_stream", order.read_stream)
     yield _said_of(subject.check_name, "read_consumer", order.read_consumer)
     yield _said_of(subject.check_filter, "read_subject", order.read_subject)
+    yield from _selection(order)
     yield _said_of(subject.check_target, "write_subject", order.write_subject)
+    yield from _transforms(order)
+    yield from _pace(order)
     yield _lasting("poll_interval", order.poll_interval_s, POLL)
     yield _between("from_seq", order.from_seq, (1, MAX_SEQ))
     yield _between("to_seq", order.to_seq, (1, MAX_SEQ))
     yield _between("limit", order.limit, (1, MAX_SEQ))
     yield _rising("time", order.from_time, order.to_time, least=1)
     yield _rising("seq", order.from_seq, order.to_seq, least=0)
+
+
+def _selection(order: LoadOrder) -> Iterator[Invalid | None]:
+    if order.read_subjects and order.read_subject != ">":
+        yield Invalid("read_subjects", "are given beside read_subject", "give either of them")
+    yield _few("read_subjects", order.read_subjects)
+    yield _few("read_headers", order.read_headers)
+    for at, wanted in enumerate(order.read_subjects):
+        yield _said_of(subject.check_filter, f"read_subjects.{at}", wanted)
+    for name, value in order.read_headers:
+        yield _header(name, value)
+
+
+def _header(name: str, value: str) -> Invalid | None:
+    field = f"read_headers.{name[:60]}"
+    if not _HEADER_NAME.fullmatch(name):
+        return Invalid(field, "is no name of a header", "use printable ASCII without blanks and ':'")
+    if len(value.encode()) > MAX_HEADER or _CONTROL.search(value) or value != value.strip(" \t"):
+        remedy = f"use at most {MAX_HEADER} bytes, no control characters, no blanks at the ends"
+        return Invalid(field, "has a value that no header can have", remedy)
+    return None
+
+
+def _transforms(order: LoadOrder) -> Iterator[Invalid | None]:
+    if order.subject_transforms and order.write_subject is not None:
+        yield Invalid("subject_transforms", "are given beside write_subject", "give either of them")
+    yield _few("subject_transforms", order.subject_transforms)
+    if order.unmatched_subjects == "refuse" and not order.subject_transforms:
+        yield Invalid("unmatched_subjects", "is refuse, and there are no subject_transforms", "leave it out")
+    for at, each in enumerate(order.subject_transforms[:MAX_LISTED]):
+        yield _said_of(
+            lambda field, dest, src=each.src: _reach(field, src, dest), f"subject_transforms.{at}", each.dest
+        )
+
+
+def _reach(field: str, src: str, dest: str) -> None:
+    """Raises Invalid for what is no transform of NATS, and for one that leads where nothing may be published."""
+    reach = subject.Transform(src, dest, field).reach
+    subject.check_target(field, reach.replace("*", "x").replace(">", "x"))
+
+
+def _pace(order: LoadOrder) -> Iterator[Invalid | None]:
+    pace = order.pace
+    yield _within("pace.messages_per_s", pace.messages_per_s, RATE)
+    yield _within("pace.bytes_per_s", pace.bytes_per_s, RATE)
+    yield _within("pace.speed", pace.factor, RATE)
+    yield _lasting("pace.max_gap", pace.max_gap_s, GAP)
+    if pace.max_gap_s is not None and pace.factor is None:
+        yield Invalid("pace.max_gap", "is given without speed", "give a speed, such as 1 for the original timing")
+
+
+def _few(field: str, listed: Sequence[object]) -> Invalid | None:
+    if len(listed) <= MAX_LISTED:
+        return None
+    return Invalid(field, f"lists {len(listed)}", f"list at most {MAX_LISTED}")
+
+
+def _within(field: str, value: float | None, bounds: tuple[float, float]) -> Invalid | None:
+    least, most = bounds
+    if value is None or least <= value <= most:
+        return None
+    return Invalid(field, f"{value:g} is out of range", f"use a number from {least:g} to {most:g}")
 
 
 def _text(field: str, text: str) -> Invalid | None:

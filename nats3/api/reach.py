@@ -22,6 +22,7 @@ from nats3.errors import Invalid
 from nats3.job import ordering
 from nats3.job.history import HISTORY, job_entity, job_of
 from nats3.job.order import LoadOrder, Order, StoreOrder
+from nats3.subject import Transform
 
 FILTERED = frozenset(
     {
@@ -174,5 +175,13 @@ def stream_of(order: Order) -> str:
 def faults_of(scope: Scope, job_id: UUID, order: Order) -> list[Invalid]:
     """What of an order is outside the scope."""
     faults = scope.faults_of(str(job_id), order.name, stream_of(order), order.bucket)
-    target = scope.fault_of_target(order.write_subject or order.read_subject) if isinstance(order, LoadOrder) else None
+    target = scope.fault_of_target(published(order)) if isinstance(order, LoadOrder) else None
     return [*faults, target] if target is not None else faults
+
+
+def published(order: LoadOrder) -> tuple[str, ...]:
+    """Filters that everything matches on which a load may publish."""
+    if order.write_subject is not None:
+        return (order.write_subject,)
+    renamed = tuple(Transform(each.src, each.dest).reach for each in order.subject_transforms)
+    return renamed if renamed and order.unmatched_subjects == "refuse" else (*renamed, *order.filters)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nats3.api.shapes_v1 import Id, Shape, Time
-from nats3.job.order import CodecName, HeaderPolicy, OnBadChunk, PublishMode
+from nats3.job.order import CodecName, HeaderPolicy, OnBadChunk, PublishMode, Unmatched
 from nats3.job.states import Command
 
 StateName = Literal[
@@ -63,13 +63,32 @@ class StoreOrderAnswer(Shape):
     drain: bool
 
 
+class TransformAnswer(Shape):
+    src: str
+    dest: str
+
+
+class PaceAnswer(Shape):
+    """How fast a load publishes; null is no limit."""
+
+    messages_per_s: float | None
+    bytes_per_s: float | None
+    speed: float | None
+    max_gap: str | None
+
+
 class LoadOrderAnswer(Shape):
     bucket: str
     prefix: str | None
     read_stream: str
     read_consumer: str | None
     read_subject: str
+    read_subjects: list[str]
+    read_headers: dict[str, str]
     write_subject: str | None
+    subject_transforms: list[TransformAnswer]
+    unmatched_subjects: Unmatched
+    pace: PaceAnswer
     poll_interval: str | None
     delete_chunks: bool
     from_time: Time | None

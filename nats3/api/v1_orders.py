@@ -167,7 +167,7 @@ def _load_body(row: JobRow, order: LoadOrder) -> dict[str, Any]:
         "prefix": order.prefix,
         "read_stream": order.read_stream,
         "read_consumer": order.read_consumer,
-        "read_subject": order.read_subject,
+        "read_subject": ", ".join(order.filters),
         "poll_interval": _interval_body(order.poll_interval_s),
         "write_subject": order.write_subject,
         "delete_chunks": order.delete_chunks,

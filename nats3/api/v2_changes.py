@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from nats3.api.orders import checked
 from nats3.api.reading import Exact, as_model
+from nats3.api.v2_shaping import PaceV2, pace_of
 from nats3.api.values import Duration, JobName, Level, MaxBytes, MaxCount
 from nats3.api.words import parse_duration
-from nats3.job.order import ChunkLimits, LoadOrder, OnBadChunk, Order, StoreOrder
+from nats3.job.order import ChunkLimits, LoadOrder, OnBadChunk, Order, StoreOrder, Unmatched
 
 
 class ChangedLimitsV2(Exact):
@@ -29,11 +30,13 @@ class ChangeStoreV2(Exact):
 
 
 class ChangeLoadV2(Exact):
-    """What is left out stays as it is; a `poll_interval` of null ends the polling."""
+    """What is left out stays as it is; a `poll_interval` of null ends the polling. `pace` is given whole."""
 
     name: JobName | None = None
     poll_interval: Duration | None = None
     on_bad_chunk: OnBadChunk | None = None
+    unmatched_subjects: Unmatched | None = None
+    pace: PaceV2 | None = None
 
 
 def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
@@ -45,7 +48,9 @@ def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
             return checked(replace(order, limits=limits, **_given(body, "name", "level")))
         case LoadOrder():
             load = as_model(ChangeLoadV2, value)
-            new = replace(order, **_given(load, "name", "on_bad_chunk"))
+            new = replace(order, **_given(load, "name", "on_bad_chunk", "unmatched_subjects"))
+            if load.pace is not None:
+                new = replace(new, pace=pace_of(load.pace))
             if "poll_interval" in load.model_fields_set:
                 told = load.poll_interval
                 new = replace(new, poll_interval_s=None if told is None else parse_duration("poll_interval", told))

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Literal, assert_never
 from uuid import UUID
 
+from pydantic import Field
+
 from nats3.api.errors import Misshapen, Unfit
 from nats3.api.orders import checked
 from nats3.api.reading import Exact, as_model
 from nats3.api.v1_orders import made_up_name, trimmed
+from nats3.api.v2_shaping import PaceV2, TransformV2, pace_body, pace_of, transforms_of
 from nats3.api.values import (
     Bucket,
     Duration,
     Filter,
+    HeaderValue,
     JobName,
     Level,
     MaxBytes,
@@ -26,7 +30,17 @@ from nats3.api.values import (
 )
 from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
-from nats3.job.order import ChunkLimits, CodecName, HeaderPolicy, LoadOrder, OnBadChunk, Order, PublishMode, StoreOrder
+from nats3.job.order import (
+    ChunkLimits,
+    CodecName,
+    HeaderPolicy,
+    LoadOrder,
+    OnBadChunk,
+    Order,
+    PublishMode,
+    StoreOrder,
+    Unmatched,
+)
 from nats3.job.states import RULES
 from nats3.views.job_row import JobRow
 
@@ -58,7 +72,12 @@ class LoadV2(Exact):
     bucket: Bucket
     read_stream: NatsName
     read_subject: Filter = ">"
+    read_subjects: list[Filter] = Field(default_factory=list)
+    read_headers: dict[str, HeaderValue] = Field(default_factory=dict)
     write_subject: Subject | None = None
+    subject_transforms: list[TransformV2] = Field(default_factory=list)
+    unmatched_subjects: Unmatched = "pass"
+    pace: PaceV2 = PaceV2()
     name: JobName | None = None
     prefix: Prefix | None = None
     read_consumer: NatsName | None = None
@@ -122,6 +141,11 @@ def _load(body: LoadV2, job_id: UUID) -> LoadOrder:
         headers=body.headers,
         mode=body.mode,
         on_bad_chunk=body.on_bad_chunk,
+        read_subjects=tuple(body.read_subjects),
+        read_headers=tuple(body.read_headers.items()),
+        subject_transforms=transforms_of(body.subject_transforms),
+        unmatched_subjects=body.unmatched_subjects,
+        pace=pace_of(body.pace),
     )
 
 
@@ -162,7 +186,12 @@ def _load_body(order: LoadOrder) -> dict[str, Any]:
         "read_stream": order.read_stream,
         "read_consumer": order.read_consumer,
         "read_subject": order.read_subject,
+        "read_subjects": list(order.read_subjects),
+        "read_headers": dict(order.read_headers),
         "write_subject": order.write_subject,
+        "subject_transforms": [{"src": each.src, "dest": each.dest} for each in order.subject_transforms],
+        "unmatched_subjects": order.unmatched_subjects,
+        "pace": pace_body(order.pace),
         "poll_interval": None if order.poll_interval_s is None else format_duration(order.poll_interval_s),
         "delete_chunks": order.delete_chunks,
         "from_time": None if order.from_time is None else format_ns(order.from_time),

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.types import JsonValue
 
-from nats3.api.orders import BYTES, COUNT, LEVEL, MAX_PREFIX, MAX_SEQ, MAX_TEXT
+from nats3.api.orders import BYTES, COUNT, LEVEL, MAX_HEADER, MAX_PREFIX, MAX_SEQ, MAX_TEXT, RATE
 
 
 def _described(**words: JsonValue) -> object:
@@ -25,4 +25,7 @@ Duration = Annotated[str, _described(pattern=r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|
 Seq = Annotated[int, _described(minimum=1, maximum=MAX_SEQ)]
 MaxBytes = Annotated[int, _described(minimum=BYTES[0], maximum=BYTES[1])]
 MaxCount = Annotated[int, _described(minimum=COUNT[0], maximum=COUNT[1])]
+HeaderValue = Annotated[str, _described(maxLength=MAX_HEADER, examples=["eu"])]
+Rate = Annotated[float, _described(minimum=RATE[0], maximum=RATE[1], examples=[100])]
+TransformTarget = Annotated[str, _described(minLength=1, maxLength=MAX_TEXT, examples=["replay.{{wildcard(1)}}.>"])]
 Level = Annotated[int, _described(minimum=LEVEL[0], maximum=LEVEL[1])]

@@ -30,8 +30,17 @@ def type_name(event: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
 
 
-VERSIONS: Mapping[type, int] = {ChunkDeleteRequested: 2, RunFailed: 2}
-"""Schema versions above 1: what is stored in an older one is raised when it is read, and stays as it is."""
+VERSIONS: Mapping[type, int] = {
+    ChunkDeleteRequested: 2,
+    JobChanged: 2,
+    JobCreated: 2,
+    RunFailed: 2,
+}
+"""Schema versions above 1: what is stored in an older one is raised when it is read, and stays as it is.
+
+An order of version 2 may say which headers, subjects and pace a load has: a program that knows version 1 only must not
+run it as if that were not there, so it refuses the event.
+"""
 
 UPCASTERS: Mapping[tuple[type, int], Upcaster] = {(RunFailed, 1): with_fault}
 """How data of a version becomes that of the next, where more changed than a field that came with a default."""

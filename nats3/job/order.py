@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nats3.pace import PaceLimits
+
 Kind = Literal["store", "load"]
 CodecName = Literal["binary", "json", "parquet"]
 Level = int | Literal["auto"]
@@ -12,6 +14,7 @@ Level = int | Literal["auto"]
 HeaderPolicy = Literal["safe", "verbatim", "none"]
 PublishMode = Literal["auto", "atomic", "exclusive", "dedupe", "at_least_once"]
 OnBadChunk = Literal["halt", "quarantine"]
+Unmatched = Literal["pass", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,21 @@ class StoreOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectTransform:
+    """What matches `src` is published on `dest`, in the words of NATS's own `subject_transform`."""
+
+    src: str
+    dest: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOrder:
     """Publish what is archived of `read_stream` and matches, in order.
 
     `write_subject` None means the original subject. Times are ns, half open; seqs are inclusive. None means no bound.
+    `read_subjects` are several filters in place of `read_subject`, of which one must match; `read_headers` are
+    (name, value) lines that must all be there. Of `subject_transforms` the first that matches decides, and
+    `unmatched_subjects` says what becomes of a message that none matches. `headers` says what a replay does with headers.
     """
 
     name: str
@@ -63,6 +77,16 @@ class LoadOrder:
     headers: HeaderPolicy = "safe"
     mode: PublishMode = "auto"
     on_bad_chunk: OnBadChunk = "halt"
+    read_subjects: tuple[str, ...] = ()
+    read_headers: tuple[tuple[str, str], ...] = ()
+    subject_transforms: tuple[SubjectTransform, ...] = ()
+    unmatched_subjects: Unmatched = "pass"
+    pace: PaceLimits = field(default_factory=PaceLimits)
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Subjects of which a message must match one."""
+        return self.read_subjects or (self.read_subject or ">",)
 
 
 Order = StoreOrder | LoadOrder

@@ -23,17 +23,18 @@ from nats3.job.loading import (
 )
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
+from nats3.pace import Pace
 from nats3.work.endure import sole
-from nats3.work.outgoing import Dresser, Limits
+from nats3.work.outgoing import Dresser, Outgoing, Takes
 from nats3.work.pieces import Piece, Reader
 from nats3.work.run import LoadingRun
-from nats3.work.sent import Line
+from nats3.work.sent import Line, Reached
 from nats3.work.tools import Tools
 
 _AHEAD = 2
 """Pieces that are read and verified while one is published."""
 
-_CHECKPOINT_S = 1.0
+CHECKPOINT_S = 1.0
 _CHECKPOINT_MESSAGES = 10_000
 
 _SLICE = 999
@@ -53,7 +54,7 @@ class LoadFlow:
         tools: Tools,
         *,
         line: Line,
-        limits: Limits,
+        limits: Takes,
         progressed: Callable[[], Awaitable[None]],
     ) -> None:
         self._order = order
@@ -68,10 +69,11 @@ class LoadFlow:
         self._line = line
         self._base = (run.state.published, run.state.duplicates)
         self._recorded = 0
-        self._known = 0
         self._ending = False
         self._patience: asyncio.Timeout | None = None
         self._finished = False
+        self._pace = None if order.pace.unlimited else Pace(order.pace, tools.monotonic())
+        self._told_to_end = asyncio.Event()
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -97,6 +99,7 @@ class LoadFlow:
     def finish(self) -> None:
         """Publish nothing more."""
         self._ending = True
+        self._told_to_end.set()
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(0)
 
@@ -133,17 +136,36 @@ class LoadFlow:
     async def _publish(self, piece: Piece) -> None:
         """Hand the whole piece to the publisher, unless told to end in between."""
         outgoing = await self._tools.in_thread(lambda: self._dresser.dress(piece, self._limits))
-        for start in range(0, len(outgoing.payloads), _SLICE):
+        start = 0
+        while start < len(outgoing.payloads):
+            part = await self._due(piece, outgoing, start)
             if self._ending:
                 return
             self._require_lease()
-            part = slice(start, start + _SLICE)
             self._note(piece, part, outgoing.message_bytes)
             await self._tools.reach("load.before_publish")
             await self._publisher.send(outgoing.subjects[part], outgoing.blocks[part], outgoing.payloads[part])
             await self._tools.reach("load.after_publish")
+            start = part.stop
         if not outgoing.payloads:
             self._note(piece, slice(0, 0), 0)
+
+    async def _due(self, piece: Piece, outgoing: Outgoing, start: int) -> slice:
+        """What may be published next, once the pace of the order lets it; at once when told to end."""
+        part = slice(start, min(start + _SLICE, len(outgoing.payloads)))
+        if self._pace is None:
+            return part
+        times, sizes = piece.batch.times[part], outgoing.sizes[part]
+        while not self._ending:
+            count, wait = self._pace.due(times, sizes, self._tools.monotonic())
+            if count:
+                self._pace.sent(times[:count], sum(sizes[:count]), self._tools.monotonic())
+                return slice(start, start + count)
+            await self._publisher.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._told_to_end.wait()
+        return part
 
     def _note(self, piece: Piece, part: slice, message_bytes: int) -> None:
         self._line.add(piece, part, message_bytes)
@@ -162,7 +184,7 @@ class LoadFlow:
         while not self._finished:
             self._wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CHECKPOINT_S):
+                async with asyncio.timeout(CHECKPOINT_S):
                     await self._wake.wait()
             await self._settle()
         await self._settle()  # what came during the last one
@@ -174,23 +196,21 @@ class LoadFlow:
         if reached is None:
             return
         size = sum(sent.message_bytes for sent in settled)
-        self._known += sum(sent.known for sent in settled)
         ends = [event for sent in settled for event in endings(sent)]
         await self._tools.reach("load.before_progress")
-        await self._run.emit(self._progress(acked, reached, size), *ends)
+        await self._run.emit(self._progress(reached, size), *ends)
         await self._tools.reach("load.after_progress")
         self._line.drop(settled)
         self._tools.signals.published(self._order.name, acked - self._recorded, size)
         self._recorded = acked
         await self._progressed()
 
-    def _progress(self, acked: int, reached: tuple[int, int], size: int) -> LoadProgressed:
+    def _progress(self, reached: Reached, size: int) -> LoadProgressed:
         published, duplicates = self._base
-        rank, seq = reached
         return LoadProgressed(
-            rank=rank,
-            seq=seq,
-            published=published + acked + self._known,
+            rank=reached.rank,
+            seq=reached.seq,
+            published=published + reached.messages,
             duplicates=duplicates + self._publisher.duplicates,
             target_seq=self._publisher.target_seq or self._run.state.target_seq,
             bytes=self._run.state.bytes + size,

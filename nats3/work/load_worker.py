@@ -26,11 +26,11 @@ from nats3.job.loading import (
 from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
 from nats3.work.bind import connected
-from nats3.work.load_flow import LoadFlow, endings
+from nats3.work.load_flow import CHECKPOINT_S, LoadFlow, endings
 from nats3.work.load_plan import Planner, require_no_loop
 from nats3.work.marks import Mark, plan_digest
-from nats3.work.outgoing import Dresser, Limits
-from nats3.work.pieces import Reader
+from nats3.work.outgoing import Dresser, Takes
+from nats3.work.pieces import Piece, Reader
 from nats3.work.run import Claimed
 from nats3.work.sent import Line
 from nats3.work.target import Stand, Target
@@ -82,7 +82,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         await self._publish_rest()
         if self.ending:
             return False
-        if self._order.poll_interval_s is None:
+        if self._order.poll_interval_s is None or self._reached_limit():
             await self.tools.reach("load.before_completed")
             await self.emit(LoadCompleted(self.state.published, self.state.skipped))
             await self.tools.reach("load.after_completed")
@@ -112,6 +112,9 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         ordered = (self._generation, self._attempt)
         return self.state.completed and (self.state.generation, self.state.attempt) >= ordered
 
+    def _reached_limit(self) -> bool:
+        return self._order.limit is not None and self.state.published >= self._order.limit
+
     async def _plan(self) -> None:
         planned = self.state.planned and self.state.generation == self._generation
         if not planned or (self.state.completed and self.state.attempt < self._attempt):
@@ -121,17 +124,17 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     async def _publish_rest(self) -> None:
         """Nothing is published, and no target asked for, when nothing that is planned is left."""
         reader = Reader(self._order, self._archive, self.tools)
-        subject = await reader.first_subject(self.state)
-        if subject is None:
-            await self._pass_over(reader)
+        first = await self._pass_over(reader)
+        if first is None:
             return
         await connected(self.tools.nats)
-        info = await self._bind(subject)
+        dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
+        (subject,) = dresser.subjects_of([first])
+        info = await self._bind(subject.decode(errors="replace"))
         assert self.state.target is not None
         line = Line()
         publisher = await self._publisher(info, self.state.target, reader, line)
-        dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
-        limits = Limits.of(info, self.tools.nats.max_payload)
+        limits = Takes.of(info, self.tools.nats.max_payload)
         self._flow = LoadFlow(
             self._order,
             self,
@@ -171,14 +174,29 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
 
         return payload
 
-    async def _pass_over(self, reader: Reader) -> None:
-        """Nothing that is left is to be published: record how far that reaches, and what was skipped."""
+    async def _pass_over(self, reader: Reader) -> bytes | None:
+        """Record how far there is nothing to publish, and what was skipped; the archived subject of the first message
+        behind that, None when there is none.
+        """
+        passed: list[Piece] = []
+        due = self.tools.monotonic() + CHECKPOINT_S
         async with aclosing(reader.pieces(self.state)) as pieces:
             async for piece in pieces:
-                if piece.finishes:
-                    reached = replace(self._as_recorded(), rank=piece.rank, seq=piece.reaches)
-                    await self.emit(reached, *endings(piece))
+                if len(piece.batch):
+                    await self._record_passed(passed)
+                    return piece.batch.subjects[0]
+                passed.append(piece)
+                if self.tools.monotonic() >= due:
+                    await self._record_passed(passed)
+                    passed, due = [], self.tools.monotonic() + CHECKPOINT_S
+        await self._record_passed(passed)
         await self._delete_requested()
+        return None
+
+    async def _record_passed(self, passed: list[Piece]) -> None:
+        if passed:
+            reached = replace(self._as_recorded(), rank=passed[-1].rank, seq=passed[-1].reaches)
+            await self.emit(reached, *(event for piece in passed for event in endings(piece)))
 
     def _as_recorded(self) -> LoadProgressed:
         state = self.state

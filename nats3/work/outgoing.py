@@ -12,7 +12,7 @@ from nats3.headers import HeaderPolicy, replayed
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.loading import message_id_prefix
 from nats3.job.order import LoadOrder
-from nats3.subject import TargetRule, refusal
+from nats3.subject import TargetRule, Transforms, compiled, refusal
 from nats3.work.pieces import Piece
 
 _LARGEST_BLOCK = 65_535
@@ -28,20 +28,27 @@ class Outgoing:
     subjects: Sequence[bytes]
     blocks: Sequence[bytes | None]
     payloads: Sequence[bytes]
-    message_bytes: int
+    sizes: Sequence[int]
+    """Bytes of block and payload of each."""
+
+    @property
+    def message_bytes(self) -> int:
+        return sum(self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the target takes: bytes of block and payload of one message."""
+class Takes:
+    """What the target takes: bytes of block and payload of one message, and the subjects of `stream`."""
 
     payload: int
     message: int
+    stream: str
+    subjects: tuple[str, ...]
 
     @classmethod
-    def of(cls, info: StreamInfo, max_payload: int) -> Limits:
+    def of(cls, info: StreamInfo, max_payload: int) -> Takes:
         size = int(info.config.get("max_msg_size") or -1)
-        return cls(max_payload, size if size > 0 else max_payload)
+        return cls(max_payload, size if size > 0 else max_payload, info.name, tuple(info.config.get("subjects") or ()))
 
 
 class Dresser:
@@ -53,24 +60,36 @@ class Dresser:
         self._id = message_id_prefix(job_id, generation).encode()
         self._about = b"Nats3-Stream: %b\r\nNats3-Job: %b\r\n" % (order.read_stream.encode(), job_id.encode())
         self._subject = order.write_subject.encode() if order.write_subject is not None else None
+        self._transforms = Transforms([(each.src, each.dest) for each in order.subject_transforms])
 
-    def dress(self, piece: Piece, limits: Limits) -> Outgoing:
+    def dress(self, piece: Piece, limits: Takes) -> Outgoing:
         """The whole piece, or Blocked when the target would refuse one of its messages."""
         batch = piece.batch
+        subjects = self.subjects_of(batch.subjects)
+        require_safe(subjects)
+        require_taken(subjects, limits)
         blocks = [
             replayed(header, self._policy, self._lines(life, seq, time_ns), key_value=subject.startswith(b"$KV."))
             for header, life, seq, time_ns, subject in zip(
-                batch.headers, piece.lives, batch.seqs, batch.times, self._subjects(piece), strict=True
+                batch.headers, piece.lives, batch.seqs, batch.times, subjects, strict=True
             )
         ]
-        subjects = self._subjects(piece)
-        require_safe(subjects)
         sizes = [len(block or b"") + len(payload) for block, payload in zip(blocks, batch.payloads, strict=True)]
         require_fits(batch.seqs, blocks, sizes, limits)
-        return Outgoing(subjects, blocks, batch.payloads, sum(sizes))
+        return Outgoing(subjects, blocks, batch.payloads, sizes)
 
-    def _subjects(self, piece: Piece) -> Sequence[bytes]:
-        return piece.batch.subjects if self._subject is None else [self._subject] * len(piece.batch)
+    def subjects_of(self, archived: Sequence[bytes]) -> Sequence[bytes]:
+        """Where messages of these archived subjects are published. Raises Blocked where the order says no."""
+        if self._subject is not None:
+            return [self._subject] * len(archived)
+        if not self._order.subject_transforms:
+            return archived
+        renamed = self._transforms.apply_all(archived)
+        if self._order.unmatched_subjects == "refuse" and None in renamed:
+            unmatched = archived[renamed.index(None)]
+            reason = f"unmatched_subjects: no transform of the order matches the archived subject {unmatched!r}"
+            raise Blocked("subject_refused", f"{reason}: change the job to unmatched_subjects: pass")
+        return [new or old for new, old in zip(renamed, archived, strict=True)]
 
     def _lines(self, life: str, seq: int, time_ns: int) -> bytes:
         return b"Nats-Msg-Id: %b%b:%d\r\n%bNats3-Sequence: %d\r\nNats3-Time: %b.%09dZ\r\n" % (
@@ -94,11 +113,20 @@ def require_safe(subjects: Sequence[bytes]) -> None:
     for subject in set(subjects):
         why = refusal(subject, TargetRule(key_value=True))
         if why is not None:
-            reason = f"archived subject {subject!r} {why}: order the load with a write_subject"
+            reason = f"archived subject {subject!r} {why}: order the load with a write_subject or a transform"
             raise Blocked("subject_refused", reason)
 
 
-def require_fits(seqs: Sequence[int], blocks: Sequence[bytes | None], sizes: Sequence[int], limits: Limits) -> None:
+def require_taken(subjects: Sequence[bytes], takes: Takes) -> None:
+    """Nothing of a chunk is published when the target does not take the subject of one of its messages."""
+    known = compiled(takes.subjects)
+    for subject in dict.fromkeys(subjects):
+        if not known.matches(subject):
+            reason = f"the target stream {takes.stream} does not take subject {subject!r}"
+            raise Blocked("subject_refused", f"{reason}: add it to its subjects ({', '.join(takes.subjects)})")
+
+
+def require_fits(seqs: Sequence[int], blocks: Sequence[bytes | None], sizes: Sequence[int], limits: Takes) -> None:
     """Nothing of a chunk is published when one of its messages would be refused for its size."""
     if not seqs:
         return

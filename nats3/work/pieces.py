@@ -29,7 +29,7 @@ class Piece:
 
     `finishes` are the chunks of which nothing follows, `deletions` asks for those of them that the order says to delete
     because every message was selected, `skipped` one that was passed over by order. Up to seq `reaches` nothing is left once the piece is acknowledged;
-    `known` messages of it are in the target already and not in `batch`.
+    `known` are the seqs of those of its messages that are in the target already and not in `batch`.
     """
 
     rank: int
@@ -38,7 +38,7 @@ class Piece:
     finishes: tuple[ChunkFlushed, ...] = ()
     deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
-    known: int = 0
+    known: Sequence[int] = ()
     reaches: int = 0
 
 
@@ -68,27 +68,30 @@ class Reader:
 
         Raises Blocked at a bad chunk, unless the order says to pass it over.
         """
-        limit = self._order.limit
-        left = None if limit is None else limit - state.published
+        left = None if self._order.limit is None else self._order.limit - state.published
+        if left is not None and left <= 0:
+            return
         pieces = self._all_left(state)
         async with aclosing(pieces):
             async for piece in pieces:
                 if left is not None and len(piece.batch) > left:
-                    if left:
-                        yield self._unknown(Piece(piece.rank, piece.batch.slice(0, left), piece.lives[:left]))
+                    batch = piece.batch.slice(0, left)
+                    yield self._unknown(Piece(piece.rank, batch, piece.lives[:left], reaches=batch.seqs[-1]))
                     return
-                left = None if left is None else left - len(piece.batch)
                 yield self._unknown(piece)
+                left = None if left is None else left - len(piece.batch)
+                if left == 0:
+                    return
 
     def _unknown(self, piece: Piece) -> Piece:
         """The piece without what the target has already: after a refusal or a lost link there may be holes before it."""
         batch = piece.batch
-        reaches = max([0, *batch.seqs[-1:], *(chunk.last for chunk in piece.finishes)])
         if not self.present:
-            return replace(piece, reaches=reaches)
+            return piece
         mask = [where not in self.present for where in zip(piece.lives, batch.seqs, strict=True)]
+        known = [seq for seq, wanted in zip(batch.seqs, mask, strict=True) if not wanted]
         lives = list(compress(piece.lives, mask))
-        return replace(piece, batch=keep(batch, mask), lives=lives, known=len(batch) - len(lives), reaches=reaches)
+        return replace(piece, batch=keep(batch, mask), lives=lives, known=known)
 
     async def _all_left(self, state: Loading) -> AsyncGenerator[Piece]:
         ranges = [each for each in state.ranges if each.rank >= state.rank]
@@ -105,20 +108,12 @@ class Reader:
                 async for piece in pieces:
                     yield piece
 
-    async def first_subject(self, state: Loading) -> str | None:
-        """On which subject the first message that is left will be published; None when none is left."""
-        pieces = self.pieces(state)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if len(piece.batch):
-                    return self._order.write_subject or piece.batch.subjects[0].decode(errors="replace")
-        return None
-
     async def _single(self, planned: PlannedRange, state: Loading, after: int) -> AsyncGenerator[Piece]:
         async with aclosing(self._reads(planned, state, after)) as reads:
             async for read in reads:
                 lives = [planned.life] * len(read.batch)
-                yield Piece(planned.rank, read.batch, lives, (read.chunk,), read.deletions, read.skipped)
+                ends = ((read.chunk,), read.deletions, read.skipped)
+                yield Piece(planned.rank, read.batch, lives, *ends, reaches=read.chunk.last)
 
     async def _merged(
         self, sources: list[PlannedRange], masks: list[PlannedRange], state: Loading, after: int
@@ -164,14 +159,15 @@ class Reader:
         chunk = indexed.flushed
         try:
             # What is to be deleted is read whole: the deletion says what was in it.
-            batch = await self._content(indexed, EVERYTHING if self._order.delete_chunks else self._selection)
+            whole = self._order.delete_chunks
+            batch = await self._content(indexed, EVERYTHING if whole else self._selection)
         except Blocked as blocked:
             if self._order.on_bad_chunk == "halt":
                 raise
             return _Read(chunk, skipped=ChunkSkipped(chunk.key, chunk.first, chunk.last, chunk.count, str(blocked)))
-        selected = self._selection.select(batch)
+        selected = await self._tools.in_thread(lambda: self._selection.select(batch)) if whole else batch
         deletions: tuple[ChunkDeleteRequested, ...] = ()
-        if self._order.delete_chunks and len(selected) == chunk.count:
+        if whole and len(selected) == chunk.count:
             held = await self._tools.in_thread(lambda: to_bytes(batch))
             deletions = (ChunkDeleteRequested(chunk.bucket, chunk.key, held),)
         return _Read(chunk, _within(selected, planned, after), deletions)
@@ -253,7 +249,7 @@ def _union(rank: int, heads: list[_Head], limit: int) -> Piece:
     finished = [head.read for head in heads if head.read is not None and head.last <= limit and not head.mask]
     skipped = next((read.skipped for read in finished if read.skipped), None)
     deletions = tuple(each for read in finished for each in read.deletions)
-    return Piece(rank, merged, lives, tuple(read.chunk for read in finished), deletions, skipped)
+    return Piece(rank, merged, lives, tuple(read.chunk for read in finished), deletions, skipped, reaches=limit)
 
 
 def _within(batch: Batch, planned: PlannedRange, after: int) -> Batch:
@@ -275,9 +271,10 @@ def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange])
 
 def selection_of(order: LoadOrder) -> Selection:
     return Selection(
-        subjects=() if order.read_subject in {"", ">"} else (order.read_subject,),
+        subjects=() if ">" in order.filters else order.filters,
         from_time=order.from_time,
         to_time=order.to_time,
         first_seq=order.from_seq,
         last_seq=order.to_seq,
+        headers=order.read_headers,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from nats3.work.pieces import Piece
 
 @dataclass(slots=True)
 class Sent:
-    """A part of a piece: its messages have the indexes start <= i < start + len(seqs)."""
+    """A part of a piece: its messages have the indexes start <= i < start + len(seqs).
+
+    `known` are the seqs of messages between them that are in the target already.
+    """
 
     start: int
     rank: int
@@ -24,12 +28,21 @@ class Sent:
     deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
     message_bytes: int = 0
-    known: int = 0
+    known: Sequence[int] = ()
     reaches: int = 0
 
     @property
     def end(self) -> int:
         return self.start + len(self.seqs)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Everything of the plan up to `seq` in range rank `rank` is in the target: `messages` of it since the line began."""
+
+    rank: int
+    seq: int
+    messages: int
 
 
 class Line:
@@ -38,32 +51,39 @@ class Line:
     def __init__(self) -> None:
         self._parts: deque[Sent] = deque()
         self._sent = 0
+        self._recorded = 0
 
     def add(self, piece: Piece, part: slice, message_bytes: int) -> None:
         """The messages of the piece at `part`; the last part carries what the piece says of chunks and sizes."""
         seqs, lives = piece.batch.seqs[part], piece.lives[part]
+        before = bisect_right(piece.known, piece.batch.seqs[part.start - 1]) if part.start else 0
         if part.stop < len(piece.batch):
-            sent = Sent(self._sent, piece.rank, seqs, lives, reaches=seqs[-1])
+            known = piece.known[before : bisect_right(piece.known, seqs[-1])]
+            sent = Sent(self._sent, piece.rank, seqs, lives, known=known, reaches=seqs[-1])
         else:
             ends = (piece.finishes, piece.deletions, piece.skipped)
-            sent = Sent(self._sent, piece.rank, seqs, lives, *ends, message_bytes, piece.known, piece.reaches)
+            sent = Sent(self._sent, piece.rank, seqs, lives, *ends, message_bytes, piece.known[before:], piece.reaches)
         self._parts.append(sent)
         self._sent += len(seqs)
 
-    def acknowledged(self, acked: int, recorded: int) -> tuple[list[Sent], tuple[int, int] | None]:
-        """What is wholly acknowledged, and up to which (rank, seq) everything is; None when that is nothing new.
+    def acknowledged(self, acked: int, recorded: int) -> tuple[list[Sent], Reached | None]:
+        """What is wholly acknowledged, and how far everything is; None when that is nothing new.
 
         In a part that is acknowledged in part all is there up to the message before the next one that is sent: what
         was left out between them is in the target already.
         """
         settled = list(takewhile(lambda sent: sent.end <= acked, self._parts))
+        messages = self._recorded + _messages(settled)
         if len(settled) < len(self._parts) and self._parts[len(settled)].start < acked and acked > recorded:
             part = self._parts[len(settled)]
-            return settled, (part.rank, part.seqs[acked - part.start] - 1)
-        return settled, (settled[-1].rank, settled[-1].reaches) if settled else None
+            seq = part.seqs[acked - part.start] - 1
+            messages += bisect_right(part.seqs, seq) + bisect_right(part.known, seq)
+            return settled, Reached(part.rank, seq, messages)
+        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages) if settled else None
 
     def drop(self, settled: Sequence[Sent]) -> None:
         """These, the first ones, are recorded."""
+        self._recorded += _messages(settled)
         for _ in settled:
             self._parts.popleft()
 
@@ -72,3 +92,7 @@ class Line:
         part = next(each for each in self._parts if each.start <= index < each.end)
         at = index - part.start
         return part.rank, part.lives[at], part.seqs[at]
+
+
+def _messages(parts: Sequence[Sent]) -> int:
+    return sum(len(part.seqs) + len(part.known) for part in parts)

@@ -39,10 +39,10 @@ def test_an_order_is_told_each_part_that_is_outside() -> None:
 
 
 def test_a_token_bound_to_streams_orders_no_load_unless_it_names_the_subjects() -> None:
-    assert Scope(streams=("A",)).fault_of_target("a.b") is not None
-    assert Scope(streams=("A",), subjects=("a.>",)).fault_of_target("a.b") is None
-    assert Scope(subjects=("a.*",)).fault_of_target("a.>") is not None
-    assert Scope(buckets=("x",)).fault_of_target("anything") is None
+    assert Scope(streams=("A",)).fault_of_target(("a.b",)) is not None
+    assert Scope(streams=("A",), subjects=("a.>",)).fault_of_target(("a.b",)) is None
+    assert Scope(subjects=("a.*",)).fault_of_target(("a.>",)) is not None
+    assert Scope(buckets=("x",)).fault_of_target(("anything",)) is None
 
 
 @given(pattern=TEXTS, text=TEXTS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nats3.job.loading import LoadCompleted
 from nats3.job.running import RunActivated, RunBlocked
+from nats3.pace import PaceLimits
 from tests.api.conftest import Api
 from tests.api.test_version_2_log import items
 
@@ -53,6 +55,18 @@ async def test_a_load_is_changed_and_its_polling_ended(api: Api) -> None:
     ]  # fmt: skip
 
 
+async def test_the_pace_of_a_load_is_changed_and_lifted(api: Api) -> None:
+    path = await running(api, LOAD)
+    slow = {"messages_per_s": 10.0, "bytes_per_s": None, "speed": 1.0, "max_gap": "5s"}
+    assert (await api.client.patch(path, json={"pace": slow})).json()["order"]["pace"] == slow
+    named = (await api.client.patch(path, json={"name": "slow"})).json()
+    assert named["order"]["pace"] == slow, "what is left out stays"
+    lifted = (await api.client.patch(path, json={"pace": {}})).json()["order"]["pace"]
+    assert set(lifted.values()) == {None}
+    (runnable,) = await api.services.jobs.runnable()
+    assert runnable.order == replace(runnable.order, pace=PaceLimits()), "what the next activation is started with"
+
+
 async def test_what_changes_nothing_is_not_recorded(api: Api) -> None:
     path = await running(api, STORE)
     for body in ({}, {"level": "auto"}, {"limits": {}}):
@@ -70,6 +84,11 @@ async def test_what_changes_nothing_is_not_recorded(api: Api) -> None:
         (STORE, {"level": "3"}, "level"),
         (LOAD, {"read_subject": "a"}, "read_subject"),
         (LOAD, {"poll_interval": "1ms"}, "poll_interval"),
+        (LOAD, {"read_headers": {"a": "b"}}, "read_headers"),
+        (LOAD, {"limit": 5}, "limit"),
+        (LOAD, {"unmatched_subjects": "refuse"}, "unmatched_subjects"),
+        (LOAD, {"pace": {"speed": 0}}, "pace.speed"),
+        (LOAD, {"pace": {"max_gap": "1s"}}, "pace.max_gap"),
         (LOAD, {"on_bad_chunk": "ignore"}, "on_bad_chunk"),
         (LOAD, [], "body"),
     ],

@@ -103,6 +103,12 @@ async def test_what_is_inside_can_be_read_and_commanded(api: Api, scope: dict[st
 
 
 LOAD = {"kind": "load", "name": "ours-2", "bucket": "bucket-1", "read_stream": "jobs", "write_subject": "again.x"}
+RENAMED = {
+    **LOAD,
+    "write_subject": None,
+    "subject_transforms": [{"src": "jobs.*", "dest": "again.{{split(1,-)}}.x"}],
+}
+"""What matches none of its transforms keeps its subject, which may be any, unless the order refuses that."""
 ORDERS: list[tuple[Scope, dict[str, Any], str | None]] = [
     (Scope(streams=("jobs",)), {"kind": "store", **OURS}, None),
     (Scope(streams=("jobs",)), {"kind": "store", **OURS, "stream": "secret"}, "stream"),
@@ -113,6 +119,10 @@ ORDERS: list[tuple[Scope, dict[str, Any], str | None]] = [
     (Scope(subjects=("other.>",)), LOAD, "write_subject"),
     (Scope(subjects=("again.>",)), {**LOAD, "write_subject": None}, "write_subject"),
     (Scope(subjects=("again.>",)), {**LOAD, "write_subject": None, "read_subject": "again.*"}, None),
+    (Scope(subjects=("again.>",)), {**LOAD, "write_subject": None, "read_subjects": ["again.*", "x"]}, "write_subject"),
+    (Scope(subjects=("again.>",)), {**RENAMED, "unmatched_subjects": "refuse"}, None),
+    (Scope(subjects=("again.*.x",)), {**RENAMED, "unmatched_subjects": "refuse"}, "write_subject"),
+    (Scope(subjects=("again.>",)), RENAMED, "write_subject"),
     (Scope(streams=("jobs",), subjects=("again.>",)), {**LOAD, "read_stream": "secret"}, "stream"),
 ]
 

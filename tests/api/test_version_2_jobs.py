@@ -86,7 +86,12 @@ async def test_a_load_job_keeps_every_field_of_its_order(api: Api) -> None:
         "read_stream": "jobs",
         "read_consumer": "mine",
         "read_subject": "a.>",
+        "read_subjects": [],
+        "read_headers": {"Region": "eu", "Kind": "order: new"},
         "write_subject": "replayed",
+        "subject_transforms": [],
+        "unmatched_subjects": "pass",
+        "pace": {"messages_per_s": 100.5, "bytes_per_s": 1e6, "speed": 2.0, "max_gap": "1m30s"},
         "poll_interval": "1m30s",
         "delete_chunks": True,
         "from_time": "2024-01-01T00:00:00.000000Z",
@@ -100,6 +105,52 @@ async def test_a_load_job_keeps_every_field_of_its_order(api: Api) -> None:
     }
     assert (await made(api, {"kind": "load", **order}))["order"] == order
     assert (await made(api, LOAD))["order"]["write_subject"] is None, "the original subject"
+    renamed = {
+        **order,
+        "read_subject": ">",
+        "read_subjects": ["a.*", "b.>"],
+        "write_subject": None,
+        "subject_transforms": [{"src": "a.*", "dest": "x.{{wildcard(1)}}"}, {"src": "b.>", "dest": "y.>"}],
+        "unmatched_subjects": "refuse",
+    }
+    again = await made(api, {"kind": "load", **renamed})
+    assert again["order"] == renamed
+    v1 = (await api.client.get(f"/load/job?job_id={again['id']}")).json()
+    assert (v1["read_subject"], v1["write_subject"]) == ("a.*, b.>", None), "as far as its words go"
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"read_subject": "a", "read_subjects": ["b"]}, "read_subjects"),
+        ({"read_subjects": ["a", "b..c"]}, "read_subjects.1"),
+        ({"read_subjects": ["a"] * 65}, "read_subjects"),
+        ({"read_headers": {"a:b": "c"}}, "read_headers.a:b"),
+        ({"read_headers": {"": "c"}}, "read_headers."),
+        ({"read_headers": {"a": "b\r\nc"}}, "read_headers.a"),
+        ({"read_headers": {"a": " b"}}, "read_headers.a"),
+        ({"read_headers": ["a: b"]}, "read_headers"),
+        ({"subject_transforms": [{"src": "a.*", "dest": "b"}, {"src": "a.>", "dest": "b"}]}, "subject_transforms.1"),
+        ({"subject_transforms": [{"src": "a.*", "dest": "b.{{wildcard(2)}}"}]}, "subject_transforms.0"),
+        ({"subject_transforms": [{"src": "a..", "dest": "b"}]}, "subject_transforms.0"),
+        ({"subject_transforms": [{"src": "a.>", "dest": "$JS.API.>"}]}, "subject_transforms.0"),
+        ({"subject_transforms": [{"src": "a.*", "dest": "_INBOX.{{wildcard(1)}}"}]}, "subject_transforms.0"),
+        ({"subject_transforms": [{"src": "a.*", "dest": "b\r\nPUB x"}]}, "subject_transforms.0"),
+        ({"subject_transforms": [{"src": "a"}]}, "subject_transforms.0.dest"),
+        ({"subject_transforms": [{"src": "a", "dest": "b"}], "write_subject": "c"}, "subject_transforms"),
+        ({"unmatched_subjects": "refuse"}, "unmatched_subjects"),
+        ({"unmatched_subjects": "drop"}, "unmatched_subjects"),
+        ({"pace": {"messages_per_s": 0}}, "pace.messages_per_s"),
+        ({"pace": {"bytes_per_s": -1}}, "pace.bytes_per_s"),
+        ({"pace": {"speed": "fast"}}, "pace.speed"),
+        ({"pace": {"max_gap": "5s"}}, "pace.max_gap"),
+        ({"pace": {"speed": 1, "max_gap": "soon"}}, "pace.max_gap"),
+        ({"pace": {"per_minute": 1}}, "pace.per_minute"),
+    ],
+)
+async def test_a_shape_that_cannot_be_is_refused_with_its_field(api: Api, fields: dict[str, Any], fault: str) -> None:
+    answer = await api.client.post("/api/v2/jobs", json={**LOAD, **fields})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, fault)
 
 
 async def test_commands_change_the_etag_and_an_old_one_is_refused(api: Api) -> None:

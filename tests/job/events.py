@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nats3.job.loading import (
     ChunkDeleted,
     ChunkDeleteRequested,
@@ -14,7 +16,7 @@ from nats3.job.loading import (
     PlannedRange,
     TargetBound,
 )
-from nats3.job.order import ChunkLimits, LoadOrder, StoreOrder
+from nats3.job.order import ChunkLimits, LoadOrder, StoreOrder, SubjectTransform
 from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import (
     RunActivated,
@@ -44,6 +46,7 @@ from nats3.job.surveying import (
     WalkProgressed,
 )
 from nats3.life import Opening
+from nats3.pace import PaceLimits
 
 TIME = 1_763_900_000_123_456_789
 JOB = "0b1c2d3e-4f50-4617-8829-3a4b5c6d7e8f"
@@ -62,7 +65,7 @@ STORE = StoreOrder(
     level=7,
     drain=True,
 )
-LOAD = LoadOrder(
+OLD_LOAD = LoadOrder(
     name="again",
     bucket="archive",
     read_stream="ORDERS",
@@ -80,6 +83,17 @@ LOAD = LoadOrder(
     headers="verbatim",
     mode="exclusive",
     on_bad_chunk="quarantine",
+)
+LOAD = replace(
+    OLD_LOAD,
+    read_subjects=("orders.eu.*", "orders.us.>"),
+    read_headers=(("Region", "eu"), ("Kind", "order: new")),
+    subject_transforms=(
+        SubjectTransform("orders.*.*", "again.{{wildcard(2)}}.$1"),
+        SubjectTransform("orders.>", "rest.>"),
+    ),
+    unmatched_subjects="refuse",
+    pace=PaceLimits(100.5, 1e6, 2.0, 3.5),
 )
 RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
 OPENING = Opening(2, LIFE, TIME, PARENT, 41, 40, 42, ((43, "ab" * 32), (44, "cd" * 32)), "ef" * 32)
@@ -157,6 +171,10 @@ EVENTS: dict[str, object] = {
 
 OLDER = {
     "chunk_delete_requested.v1": ChunkDeleteRequested("archive", "k"),
+    "job_changed.load.v1": JobChanged(OLD_LOAD),
+    "job_changed.store.v1": JobChanged(STORE),
+    "job_created.load.v1": JobCreated("load", OLD_LOAD, 1),
+    "job_created.store.v1": JobCreated("store", STORE, 1),
     "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

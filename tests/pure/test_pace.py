@@ -15,7 +15,7 @@ def replay(pace: Pace, times: list[int], size: int, now: float = 0.0) -> list[fl
     """When each message goes, on a clock that stands still but for the waits."""
     moments: list[float] = []
     while times:
-        count, wait = pace.due(times, now)
+        count, wait = pace.due(times, [size] * len(times), now)
         assert bool(count) != (wait > 0)
         if count:
             moments += [now] * count
@@ -49,6 +49,17 @@ def test_bytes_per_second_are_kept() -> None:
     assert replay(pace, [1] * 5, 500) == pytest.approx([0, 0.5, 1.0, 1.5, 2.0])
 
 
+def test_bytes_per_second_alone_are_kept_message_by_message() -> None:
+    moments = replay(Pace(PaceLimits(bytes_per_s=1000), 0), [1] * 100, 10)
+    assert moments[0] == 0
+    assert moments[-1] == pytest.approx(1.0, abs=0.1)
+    assert max(map(moments.count, moments)) <= 11
+
+
+def test_a_message_that_costs_more_than_was_saved_goes_and_is_waited_for() -> None:
+    assert replay(Pace(PaceLimits(bytes_per_s=100), 0), [1] * 3, 500) == pytest.approx([0, 5, 10])
+
+
 def test_the_original_timing_is_kept_times_a_factor() -> None:
     times = [10 * SECOND, 11 * SECOND, 11 * SECOND, 15 * SECOND]
     assert replay(Pace(PaceLimits(factor=2.0), 0), times, 1) == pytest.approx([0, 0.5, 0.5, 2.5])
@@ -67,6 +78,6 @@ def test_a_late_sender_catches_up_with_the_original_timing() -> None:
     pace = Pace(PaceLimits(factor=1.0), 0)
     times = [0, SECOND, 2 * SECOND, 3 * SECOND]
     pace.sent(times[:1], 1, 0.0)
-    assert pace.due(times[1:], 2.5) == (2, 0.0)
+    assert pace.due(times[1:], [1] * 3, 2.5) == (2, 0.0)
     pace.sent(times[1:3], 2, 2.5)
-    assert pace.due(times[3:], 2.5) == (0, pytest.approx(0.5))
+    assert pace.due(times[3:], [1], 2.5) == (0, pytest.approx(0.5))

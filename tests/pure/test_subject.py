@@ -10,6 +10,7 @@ from nats3.errors import Invalid
 from nats3.subject import (
     Filter,
     TargetRule,
+    Transforms,
     check_filter,
     check_literal,
     check_name,
@@ -193,7 +194,26 @@ def test_a_target_of_an_order_is_refused_with_field_and_remedy() -> None:
 def test_a_transform_maps_as_the_server_maps(text: str, subject: bytes, expected: bytes | None) -> None:
     mapping = transform(text)
     assert mapping.apply(subject) == expected
-    assert mapping.apply_all([subject, subject]) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "reach"),
+    [
+        ("orders.> -> replay.>", "replay.>"),
+        ("*.*.> -> x.{{wildcard(2)}}.$1.>", "x.*.*.>"),
+        ("*.* -> {{partition(9,1)}}.{{left(1,2)}}.{{Right(2,1)}}.y", "*.*.*.y"),
+        ("*.* -> a.{{split(1,-)}}.b", "a.>"),
+        ("* -> a.{{SliceFromLeft(1,2)}}", "a.>"),
+        ("a -> b", "b"),
+    ],
+)
+def test_all_that_comes_of_a_transform_is_within_its_reach(text: str, reach: str) -> None:
+    assert transform(text).reach == reach
+
+
+def test_of_several_transforms_the_first_that_matches_decides() -> None:
+    several = Transforms([("a.b", "one"), ("a.*", "two.{{wildcard(1)}}")])
+    assert several.apply_all([b"a.b", b"a.c", b"b", b"a.b"]) == [b"one", b"two.c", None, b"one"]
 
 
 @pytest.mark.parametrize(

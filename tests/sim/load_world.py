@@ -17,10 +17,11 @@ from nats3.chunk.layout import Origin
 from nats3.headers import restored
 from nats3.jetstream.memory import MemoryJetStream
 from nats3.job.loading import LoadCompleted
-from nats3.job.order import LoadOrder
+from nats3.job.order import LoadOrder, SubjectTransform
 from nats3.life import Opening
 from nats3.message import Batch
 from nats3.objects.memory import Fault, MemoryStore
+from nats3.pace import PaceLimits
 from nats3.work.load_worker import LoadWorker
 from nats3.work.memory import MemoryIndex
 from nats3.work.record import flushed
@@ -64,7 +65,7 @@ class World:
                 seq,
                 CREATED + seq,
                 b"s.%d" % self.rng.randrange(3),
-                self.rng.choice([None, b"NATS/1.0\r\nA: %d\r\n\r\n" % seq]),
+                self.rng.choice([None, b"NATS/1.0\r\nA: %d\r\n\r\n" % seq, _header(seq)]),
             )
             for seq in range(1, self.rng.randint(5, 60))
             if self.rng.random() < 0.9
@@ -80,13 +81,33 @@ class World:
             limit=self.rng.choice([None, None, None, 1, 7]),
         )
         if self.mode == "polling":
-            self.order = replace(self.order, poll_interval_s=1.0, limit=None)
+            self.order = replace(self.order, poll_interval_s=1.0)
         self.later: list = []
 
+    def shape(self):
+        """Order a part, other subjects, a pace, or none of it."""
+        self.order = replace(self.order, **_shape(random.Random(f"shape/{self.mode}/{self.seed}")))
+
+    def matching(self):
+        """What of all that was sent is selected, whatever the limit."""
+        order = self.order
+        return [
+            (seq, time, subject, header)
+            for seq, time, subject, header in self.messages
+            if any(_matches(pattern, subject) for pattern in order.filters)
+            and (order.from_seq or 0) <= seq <= (order.to_seq or seq)
+            and (order.from_time or 0) <= time < (order.to_time or time + 1)
+            and (not order.read_headers or header == _header(seq))
+        ]
+
     def selected(self):
-        pattern = self.order.read_subject
-        every = [m for m in self.messages if pattern in {">", "s.>", "s.*"} or m[2] == pattern.encode()]
-        return every[: self.order.limit]
+        return self.matching()[: self.order.limit]
+
+    def renamed(self, subject):
+        """Where a message is to be published."""
+        if self.order.write_subject is not None:
+            return self.order.write_subject.encode()
+        return b"t.one.1" if subject == b"s.1" else b"t.other." + subject[2:]
 
     def record(self, job, events):
         """Chunks enter the log behind what the load has said by now."""
@@ -190,6 +211,43 @@ class World:
         await self.start()
 
 
+def _header(seq):
+    return b"NATS/1.0\r\nA: %d\r\nKind: chosen\r\n\r\n" % seq
+
+
+def _matches(pattern, subject):
+    return pattern in {">", "s.>", "s.*"} or subject == pattern.encode()
+
+
+def _shape(rng):
+    """Perhaps a part of what there is, other subjects, and a pace."""
+    first = rng.choice([None, None, rng.randint(1, 20)])
+    begin = rng.choice([None, None, rng.randint(1, 20)])
+    several = rng.random() < 0.3
+    shape = {
+        "from_seq": first,
+        "to_seq": rng.choice([None, None, (first or 1) + rng.randint(0, 40)]),
+        "from_time": begin and CREATED + begin,
+        "to_time": rng.choice([None, None, CREATED + (begin or 1) + rng.randint(1, 40)]),
+        "read_headers": rng.choice([(), (), (("Kind", "chosen"),)]),
+        "pace": rng.choice([PaceLimits(), PaceLimits(), *PACES]),
+    }
+    if several:
+        shape |= {"read_subject": ">", "read_subjects": rng.choice([("s.1", "s.2"), ("s.0", "s.0"), ("s.*", "s.2")])}
+    if rng.random() < 0.4:
+        first_one, rest = SubjectTransform("s.1", "t.one.1"), SubjectTransform("s.*", "t.other.{{wildcard(1)}}")
+        shape |= {"write_subject": None, "subject_transforms": (first_one, rest), "unmatched_subjects": "refuse"}
+    return shape
+
+
+PACES = (
+    PaceLimits(messages_per_s=20),
+    PaceLimits(bytes_per_s=3000),
+    PaceLimits(factor=1e-9),
+    PaceLimits(factor=1e-11, max_gap_s=1),
+)
+"""Messages are a nanosecond apart."""
+
 STEPS = {
     "crash": 0.06,
     "pause_and_resume": 0.04,
@@ -229,10 +287,10 @@ async def live(world: World, steps: int = 40) -> list[str]:
 
 async def _completed(world: World) -> bool:
     if world.mode == "polling":
-        wanted = {message[0] for message in world.selected()}
+        wanted = len(world.selected())
         for _ in range(400):
             await asyncio.sleep(0.5)
-            if wanted <= {int(m.payload) for m in world.jet.all["T"].messages.values() if m.payload != b"foreign"}:
+            if wanted <= len({m.payload for m in world.jet.all["T"].messages.values()} - {b"foreign"}):
                 break
         await asyncio.sleep(5)  # it never ends: a few more polls, which must publish nothing
         return True
@@ -249,6 +307,10 @@ def check(world: World, *, completed: bool) -> list[str]:
     stored = [one for one in every if one.payload != b"foreign" and not one.subject.startswith(b"nats3.mark.")]
     got = [int(message.payload) for message in stored]
     wanted = [message[0] for message in world.selected()]
+    if world.mode == "polling" and world.order.limit is not None:  # it takes what comes first
+        matching = {message[0] for message in world.matching()}
+        wanted = [*got, *("too few" for _ in range(len(wanted) - len(got)))] if set(got) <= matching else wanted
+        wrong += ["BEYOND THE LIMIT"] if len(got) > world.order.limit else []
     if len(got) != len(set(got)):
         wrong.append("TWICE")
     if set(wanted) - set(got):
@@ -258,8 +320,8 @@ def check(world: World, *, completed: bool) -> list[str]:
     in_order = list(dict.fromkeys(got)) == sorted(set(got))
     if not in_order and world.mode != "polling":  # what one of several jobs archives late comes late
         wrong.append("ORDER")
-    headers = {seq: header for seq, _, _, header in world.messages}
-    if any(restored(message.header) != headers[int(message.payload)] for message in stored):
+    sent = {seq: (world.renamed(subject), header) for seq, _, subject, header in world.messages}
+    if any((message.subject, restored(message.header)) != sent[int(message.payload)] for message in stored):
         wrong.append("ALTERED")
     return wrong
 
@@ -269,6 +331,7 @@ def history(seed: int, mode: str, steps: int = 40, tell: Tell | None = None) -> 
 
     async def lived() -> list[str]:
         worlds.append(World(seed, mode))
+        worlds[0].shape()
         return await live(worlds[0], steps)
 
     try:

@@ -15,6 +15,7 @@ from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.batcher import Signal, Silent
 from eventstore.connection import Link
+from eventstore.copying import IN_ONE_MESSAGE
 from eventstore.errors import LogRewound, NotPoison, SegmentFault, Superseded, UnknownProjection, Unstorable
 from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, must_be_plain
 from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
@@ -107,9 +108,10 @@ class Keeper:
         """Move over the page, waiting at an event that the view cannot take until someone lets it pass."""
         last = page[-1].position
         while mine.position < last:
-            rest = [event for event in page if event.position > mine.position]
+            # Others wait for these rows, so that each piece is written in one message.
+            rest = [event for event in page if event.position > mine.position][:IN_ONE_MESSAGE]
             try:
-                mine = await projection.fold(self._link, view, mine, rest, last, self._skipped)
+                mine = await projection.fold(self._link, view, mine, rest, rest[-1].position, self._skipped)
             except Poisoned as poisoned:
                 mine = poisoned.at
                 await projection.stall(self._link, view, poisoned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from enum import Enum
 from hashlib import sha256 as hash_of
 
@@ -132,10 +132,7 @@ class MemoryStore:
         return self.buckets[bucket][key]
 
     def _next(self, bucket: str, prefix: str, after: str) -> list[Listed]:
+        """By the bytes of UTF-8, whose order is that of the code points."""
         self._lose(self._meet("list", bucket))
-        keys = sorted(_below(self._bucket(bucket), prefix, after), key=str.encode)
+        keys = sorted(key for key in self._bucket(bucket) if key > after and key.startswith(prefix))
         return [Listed(key, len(self.buckets[bucket][key])) for key in keys[: self._page]]
-
-
-def _below(keys: Iterable[str], prefix: str, after: str) -> list[str]:
-    return [key for key in keys if key.startswith(prefix) and key.encode() > after.encode()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from typing_extensions import override
 
@@ -17,24 +17,23 @@ class MemoryIndex(ChunkIndex, PlanIndex):
 
     def __init__(self, histories: Callable[[], Iterable[tuple[str, list[object]]]]) -> None:
         self._histories = histories
+        self._told: list[object] = []
+        self._chunks: list[IndexedChunk] = []
+        self._deletions: dict[str, tuple[int, ChunkDeleteRequested]] = {}
 
-    def _all(self) -> Iterator[IndexedChunk]:
-        position = 0
-        deletions = self._deletions()
-        for job_id, events in self._histories():
-            for event in events:
-                position += 1
-                if isinstance(event, ChunkFlushed):
-                    yield IndexedChunk(job_id, position, event, deletions.get(event.key, (None,))[0])
-
-    def _deletions(self) -> dict[str, tuple[int, ChunkDeleteRequested]]:
-        """By key: the position of the first request, and what it said."""
-        found: dict[str, tuple[int, ChunkDeleteRequested]] = {}
-        every = (event for _, events in self._histories() for event in events)
-        for position, event in enumerate(every, 1):
-            if isinstance(event, ChunkDeleteRequested):
-                found.setdefault(event.key, (position, event))
-        return found
+    def _all(self) -> list[IndexedChunk]:
+        """The chunks of all histories. They are folded anew only when an event came or went."""
+        said = [(job_id, event) for job_id, events in self._histories() for event in events]
+        told = [event for _, event in said]
+        if told != self._told:  # compares by identity first, so that it is quick where nothing changed
+            self._told = told
+            self._deletions = _deletions(told)
+            self._chunks = [
+                IndexedChunk(job_id, position, event, self._deletions.get(event.key, (None,))[0])
+                for position, (job_id, event) in enumerate(said, 1)
+                if isinstance(event, ChunkFlushed)
+            ]
+        return self._chunks
 
     @override
     async def fresh(self) -> int:
@@ -50,7 +49,10 @@ class MemoryIndex(ChunkIndex, PlanIndex):
 
     @override
     async def recorded(self, bucket: str, keys: Collection[str]) -> set[str]:
-        return {each.flushed.key for each in self._all() if each.flushed.bucket == bucket} & set(keys)
+        wanted = set(keys)
+        return {
+            each.flushed.key for each in self._all() if each.flushed.key in wanted and each.flushed.bucket == bucket
+        }
 
     @override
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
@@ -81,7 +83,17 @@ class MemoryIndex(ChunkIndex, PlanIndex):
 
     @override
     async def held(self, chunk: IndexedChunk) -> bytes:
-        return self._deletions()[chunk.flushed.key][1].held if chunk.deleted else b""
+        self._all()
+        return self._deletions[chunk.flushed.key][1].held if chunk.deleted else b""
+
+
+def _deletions(events: Iterable[object]) -> dict[str, tuple[int, ChunkDeleteRequested]]:
+    """By key: the position of the first request, and what it said."""
+    found: dict[str, tuple[int, ChunkDeleteRequested]] = {}
+    for position, event in enumerate(events, 1):
+        if isinstance(event, ChunkDeleteRequested):
+            found.setdefault(event.key, (position, event))
+    return found
 
 
 def _reads(order: LoadOrder, chunk: ChunkFlushed) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import random
 import sys
@@ -35,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=kills.ROUNDS, help="kills: how often every combination is played")
     made.add_argument("--share", type=float, help="kills: a sample instead, in percent of a whole run")
     made.add_argument("--only", help="kills: scenes that begin so")
-    made.add_argument("--minutes", type=float, default=1.0, help="swarm: how long it goes on")
+    made.add_argument(
+        "--minutes", type=float, help="how long it goes on: the swarm, 1 unless said; kills and sim at most"
+    )
     made.add_argument("--samples", type=int, default=20, help="figures: of each kind")
     return made
 
@@ -44,7 +47,7 @@ def sim(given: argparse.Namespace) -> int:
     if given.replay:
         return 1 if simulate.replay(given.replay, say) else 0
     say(f"sim: seed {given.seed}, {given.count} histories")
-    done = simulate.simulate(given.count, given.seed, say)
+    done = simulate.simulate(given.count, given.seed, say, given.minutes * 60)
     say(simulate.told(done))
     rows = [
         _row(f"simulated histories: {kind}", count, _bad(done, kind), given.seed, done.seconds)
@@ -63,7 +66,7 @@ def run_kills(given: argparse.Namespace) -> int:
     worlds = kills.sample(chance, given.share / 100) if given.share else kills.planned(chance, given.rounds)
     worlds = [each for each in worlds if each[0].startswith(given.only or "")]
     say(f"kills: seed {given.seed}, {sum(len(strikes) for _, strikes in worlds)} strikes in {len(worlds)} worlds")
-    tally = asyncio.run(kills.run(worlds, given.seed, say))
+    tally = asyncio.run(kills.run(worlds, given.seed, say, within_s=given.minutes * 60))
     say(kills.told(tally))
     rows = [
         _row(f"strikes: {action}", count, 0, given.seed, tally.seconds)
@@ -71,7 +74,7 @@ def run_kills(given: argparse.Namespace) -> int:
     ]
     acknowledged, published = tally.counts["acknowledged"], tally.counts["published"]
     rows += [
-        _row("worlds of strikes, each checked whole", len(worlds), len(tally.failures), given.seed, tally.seconds),
+        _row("worlds of strikes, each checked whole", tally.worlds, len(tally.failures), given.seed, tally.seconds),
         _row(
             "messages acknowledged to a producer and looked for after the strikes",
             acknowledged,
@@ -98,7 +101,7 @@ def log(given: argparse.Namespace) -> int:
 
 
 def swarm(given: argparse.Namespace) -> int:
-    return rows_part.run_swarm(given.minutes, given.seed, given.keep)
+    return rows_part.run_swarm(1.0 if given.minutes == math.inf else given.minutes, given.seed, given.keep)
 
 
 def run_figures(given: argparse.Namespace) -> int:
@@ -145,6 +148,7 @@ def listed() -> str:
 
 def main(words: list[str]) -> int:
     given = parser().parse_args(words)
+    given.minutes = math.inf if given.minutes is None else given.minutes
     given.seed = random.SystemRandom().randrange(1 << 30) if given.seed is None else given.seed
     if given.list:
         print(listed())

@@ -9,6 +9,7 @@ of the frozen nodes wake up as they were; the others are taken over first, and w
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import tempfile
@@ -54,6 +55,7 @@ class Tally:
     places: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    worlds: int = 0
     seconds: float = 0.0
 
     @property
@@ -90,16 +92,21 @@ def sample(chance: random.Random, share: float, worlds: int = 4) -> list[tuple[s
 
 
 async def run(
-    worlds: list[tuple[str, list[Strike]]], seed: int, say: Callable[[str], None], started: Servers | None = None
+    worlds: list[tuple[str, list[Strike]]],
+    seed: int,
+    say: Callable[[str], None],
+    started: Servers | None = None,
+    *,
+    within_s: float = math.inf,
 ) -> Tally:
-    """Play them, as many at once as there are cores."""
+    """Play them, as many at once as there are cores; after `within_s` no other world is begun."""
     tally, began = Tally(), monotonic()
     waiting = list(enumerate(worlds))[::-1]
     with tempfile.TemporaryDirectory(prefix="nats3-kills-", ignore_cleanup_errors=True) as directory:
         async with _servers(started) as given, Nursery() as nursery:
 
             async def player() -> None:
-                while waiting:
+                while waiting and monotonic() - began < within_s:
                     n, (name, strikes) = waiting.pop()
                     await _played(name, strikes, seed + n, (given, nursery, Path(directory)), tally, say)
 
@@ -143,6 +150,7 @@ async def _played(
         finally:
             await scene.close()
         tally.counts.update(made.verdict.counts)
+        tally.worlds += 1
     say(f"{name}: {len(done)} strikes in {monotonic() - began:.0f} s")
 
 

@@ -6,6 +6,8 @@ One JSON object, a member per part: seed, trials, failures, seconds, and what el
 from __future__ import annotations
 
 import json
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,15 @@ def known() -> dict[str, Any]:
 
 
 def keep(part: str, found: dict[str, Any]) -> None:
-    """Only a run that was asked to (`--keep`) changes the file."""
+    """Only a run that was asked to (`--keep`) changes the file; what ran, and when, it says by itself."""
+    found = {**found, "commit": _commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     FILE.write_text(json.dumps({**known(), part: found}, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _commit() -> str:
+    """The commit of the tree that ran, with a + where it was changed."""
+    asked = ("git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+")
+    return subprocess.run(asked, cwd=FILE.parent, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def bound(trials: int) -> str:
@@ -31,13 +40,14 @@ def bound(trials: int) -> str:
 def table() -> str:
     """As docs/guarantees.md has it between its marks."""
     lines = [
-        "| what was tried | trials | failures | below, with 95 % confidence | seed | took |",
-        "|---|---|---|---|---|---|",
+        "| what was tried | trials | failures | below, with 95 % confidence | seed | took | commit, date |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in (row for part in known().values() for row in part["rows"]):
+    for part, row in ((part, row) for part in known().values() for row in part["rows"]):
         limit = bound(row["trials"]) if not row["failures"] else "-"
         lines.append(
-            f"| {row['what']} | {row['trials']:,} | {row['failures']} | {limit} | {row['seed']} | {row['seconds']:.0f} s |"
+            f"| {row['what']} | {row['trials']:,} | {row['failures']} | {limit} | {row['seed']} | {row['seconds']:.0f} s"
+            f" | {part['commit']}, {part['date']} |"
         )
     figures = [row for part in known().values() for row in part.get("figures", [])]
     if figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -28,8 +29,8 @@ class Simulated:
         return self.counts.total()
 
 
-def simulate(count: int, seed: int, say: Callable[[str], None]) -> Simulated:
-    """`count` histories with the numbers seed, seed + 1, ..."""
+def simulate(count: int, seed: int, say: Callable[[str], None], within_s: float = math.inf) -> Simulated:
+    """`count` histories with the numbers seed, seed + 1, ..., or as many as there is time for."""
     done, began = Simulated(), monotonic()
     pieces = [(seed + at, min(PIECE, count - at)) for at in range(0, count, PIECE)]
     with ProcessPoolExecutor(os.cpu_count(), max_tasks_per_child=None) as pool:
@@ -43,6 +44,9 @@ def simulate(count: int, seed: int, say: Callable[[str], None]) -> Simulated:
             if n % 50 == 0:
                 rate = done.total / (monotonic() - began)
                 say(f"{done.total} of {count} histories, {len(done.wrong)} wrong, {rate:.0f} a second")
+            if monotonic() - began > within_s:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     done.seconds = monotonic() - began
     return done
 

@@ -12,16 +12,22 @@ from tests.sim.store_world import Tell
 
 STEPS = (120, 15, 40, 15, 60, 15, 30, 15)
 """How long a history is, by its seed: many short ones, some long. Most of what goes wrong needs few steps."""
+ROUND = 24
+"""Seeds over which every kind has its turn; the length changes with each round, so that every kind is lived in every length."""
 
 History = Callable[[int, Tell | None], list[str]]
 
 
+def _steps(seed: int) -> int:
+    return STEPS[seed // ROUND % len(STEPS)]
+
+
 def _store(seed: int, tell: Tell | None, *, retention: str) -> list[str]:
-    return store_world.history(seed, retention, steps=STEPS[seed % len(STEPS)], tell=tell)
+    return store_world.history(seed, retention, steps=_steps(seed), tell=tell)
 
 
 def _load(seed: int, tell: Tell | None, *, mode: str) -> list[str]:
-    return load_world.history(seed, mode, steps=min(40, STEPS[seed % len(STEPS)]), tell=tell)
+    return load_world.history(seed, mode, steps=min(40, _steps(seed)), tell=tell)
 
 
 def _log(seed: int, tell: Tell | None) -> list[str]:
@@ -41,7 +47,7 @@ KINDS: dict[str, History] = {
 
 def kind_of(number: int) -> str:
     """The kind of the history with this number."""
-    place = number % 24
+    place = number % ROUND
     if place == 0:
         return "lease"
     names = [name for name in KINDS if name != "lease"]

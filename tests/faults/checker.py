@@ -4,7 +4,9 @@
 
 What is checked, by the names of the design: I1 every acknowledged message is in the recorded chunks exactly once, I2 an
 unknown one at most once, I3 order by (life, seq), I4 bytes equal, I5 every row resolves and hashes, I6 what nothing
-refers to is counted, I7 the view is the fold of the log, I8 the target is the plan, in order, each once.
+refers to is counted, I7 the view is the fold of the log, I8 the target is the plan, in order, each once, I9 no load ended
+with a gap that it does not tell. I10, that memory and descriptors stay as they are, is judged in held.py, and I11, that all flows
+again, the rows wait for.
 """
 
 from __future__ import annotations
@@ -301,17 +303,14 @@ def given_back(block: bytes | None) -> bytes | None:
     return None if rest == EMPTY and block != EMPTY else rest
 
 
+Raw = tuple[bytes, bytes | None, bytes]
+
+
 def loaded(
-    planned: Sequence[tuple[bytes, bytes | None, bytes]],
-    target: Sequence[Kept],
-    verdict: Verdict,
-    write_subject: bytes | None = None,
+    planned: Sequence[Raw], target: Sequence[Kept], verdict: Verdict, write_subject: bytes | None = None
 ) -> None:
     """I8: the target holds exactly what was planned, in order, each once."""
-    want = [(write_subject or subject, header, payload) for subject, header, payload in planned]
-    have = [(kept.subject, given_back(kept.header), kept.payload) for kept in target]
-    verdict.counts["planned"] += len(want)
-    verdict.counts["published"] += len(have)
+    want, have = _as_archived(planned, target, verdict, write_subject)
     if want == have:
         return
     wanted, found = Counter(want), Counter(have)
@@ -323,22 +322,37 @@ def loaded(
 
 
 def loaded_at_least_once(
-    planned: Sequence[tuple[bytes, bytes | None, bytes]],
-    target: Sequence[Kept],
-    verdict: Verdict,
-    write_subject: bytes | None = None,
+    planned: Sequence[Raw], target: Sequence[Kept], verdict: Verdict, write_subject: bytes | None = None
 ) -> None:
     """I8 where copies are allowed: all that was planned is there, its first copies in order, and nothing else."""
+    want, have = _as_archived(planned, target, verdict, write_subject)
+    verdict.need(list(dict.fromkeys(have)) == want, "I8 first copies in the target are not the plan")
+
+
+def _as_archived(
+    planned: Sequence[Raw], target: Sequence[Kept], verdict: Verdict, write_subject: bytes | None
+) -> tuple[list[Raw], list[Raw]]:
+    """What the target should hold, and what it holds without what a load adds."""
     want = [(write_subject or subject, header, payload) for subject, header, payload in planned]
     have = [(kept.subject, given_back(kept.header), kept.payload) for kept in target]
     verdict.counts["planned"] += len(want)
     verdict.counts["published"] += len(have)
-    verdict.need(list(dict.fromkeys(have)) == want, "I8 first copies in the target are not the plan")
+    return want, have
 
 
-def plan_of(
-    found: Archive, keep: Callable[[Message], bool] = lambda _: True
-) -> list[tuple[bytes, bytes | None, bytes]]:
+def ended(events: Sequence[dict[str, Any]], published: int, verdict: Verdict) -> None:
+    """I9: a load whose run says that it is complete says how many it published, and owns up to what it passed over."""
+    skipped = sum(event["data"]["count"] for event in events if event["type"] == "chunk_skipped")
+    for said in (event["data"] for event in events if event["type"] == "load_completed"):
+        verdict.need(
+            said["skipped"] == skipped, f"I9 {skipped} messages were passed over, the end says {said['skipped']}"
+        )
+        verdict.need(
+            said["messages"] == published, f"I9 {published} messages are in the target, the end says {said['messages']}"
+        )
+
+
+def plan_of(found: Archive, keep: Callable[[Message], bool] = lambda _: True) -> list[Raw]:
     """What a load of this job's archive must publish."""
     return [(m.message.subject, m.message.header, m.message.payload) for m in found.messages if keep(m.message)]
 

@@ -108,6 +108,13 @@ LOG = (
     Planted("the end waits for a log that is away", "eventstore/batcher.py", "asyncio.timeout(_DRAIN_S)", BATCHER,
             "asyncio.timeout(None)"),
     Planted(
+        "a live view is written in one message",
+        "eventstore/copying.py",
+        "if len(rows) <= IN_ONE_MESSAGE:",
+        "tests/eventstore/test_copying.py",
+        "if not rows:",
+    ),
+    Planted(
         "only poison is passed over",
         "eventstore/projector.py",
         "        if position not in stopped:\n",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
+from time import gmtime, strftime
 from typing import Any
 
 FILE = Path(__file__).with_name("results.json")
@@ -22,7 +22,7 @@ def known() -> dict[str, Any]:
 
 def keep(part: str, found: dict[str, Any]) -> None:
     """Only a run that was asked to (`--keep`) changes the file; what ran, and when, it says by itself."""
-    found = {**found, "commit": _commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    found = {**found, "commit": _commit(), "date": strftime("%Y-%m-%d", gmtime())}
     FILE.write_text(json.dumps({**known(), part: found}, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
@@ -43,11 +43,11 @@ def table() -> str:
         "| what was tried | trials | failures | below, with 95 % confidence | seed | took | commit, date |",
         "|---|---|---|---|---|---|---|",
     ]
-    for part, row in ((part, row) for part in known().values() for row in part["rows"]):
+    for part, row in ((each, row) for each in known().values() for row in each["rows"]):
         limit = bound(row["trials"]) if not row["failures"] else "-"
         lines.append(
             f"| {row['what']} | {row['trials']:,} | {row['failures']} | {limit} | {row['seed']} | {row['seconds']:.0f} s"
-            f" | {part['commit']}, {part['date']} |"
+            f" | {part.get('commit', '')}, {part.get('date', '')} |"
         )
     figures = [row for part in known().values() for row in part.get("figures", [])]
     if figures:

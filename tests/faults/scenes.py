@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import psycopg
 from psycopg.rows import dict_row
 
+from nats3.failpoint import Place
 from tests.faults import checker
 from tests.faults.forked import ForkedNode
 from tests.faults.world import Failed, World
@@ -21,38 +24,18 @@ PIECE = 25
 AGAIN_S = 0.4
 """Seconds between two pieces of work while a failpoint has not been reached."""
 
-RUN = ("run.after_claim", "run.after_activated")
-STORE = (
-    "bind.after_adopted_put",
-    "bind.after_adopt",
-    "bind.after_identity",
-    "bind.after_gap",
-    "bind.after_consumer",
-    "bind.after_delete",
-    "store.after_recv",
-    "store.after_seal",
-    "store.after_encode",
-    "store.before_put",
-    "store.after_put",
-    "store.before_append",
-    "store.after_append",
-    "store.after_ack",
-)
-LOAD = (
-    "load.after_plan",
-    "load.after_bind",
-    "load.after_verify",
-    "load.before_publish",
-    "load.after_publish",
-    "load.after_drain",
-    "load.before_progress",
-    "load.after_progress",
-    "load.before_completed",
-    "load.after_completed",
-)
+
+def places(*rooms: str, without: Collection[str] = ()) -> tuple[str, ...]:
+    """Every failpoint of these rooms, so that a new one is struck without anybody's having to remember it."""
+    return tuple(place for place in get_args(Place) if place.partition(".")[0] in rooms and place not in without)
 
 
-class Scene:
+POLLING = ("load.after_extend",)
+DELETING = ("load.before_delete", "load.after_delete")
+"""Places that a load passes only where it polls, or deletes what it has loaded: scenes of their own strike there."""
+
+
+class Scene(ABC):
     """One world. `feed` gives the node work until `enough` is set; `flows` waits until all of it is done."""
 
     places: tuple[str, ...] = ()
@@ -62,18 +45,19 @@ class Scene:
         self.node = node
         self._sql: psycopg.AsyncConnection[Any] | None = None
 
+    @abstractmethod
     async def begin(self) -> None:
         """Streams and jobs, on a node that is already there."""
 
-    async def feed(self, enough: asyncio.Event) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def feed(self, enough: asyncio.Event) -> None: ...
 
-    async def flows(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def flows(self) -> None: ...
 
+    @abstractmethod
     async def check(self) -> None:
         """After everything is done: the ledger, the bucket, the log and the targets."""
-        raise NotImplementedError
 
     async def ask(self, query: str, *values: object) -> Any:
         """The one value of the one row."""
@@ -122,7 +106,7 @@ class Scene:
 class Storing(Scene):
     """A store job, and a polling load of what it stores."""
 
-    places = (*RUN, *STORE)
+    places = places("run", "bind", "store")
     retention = "limits"
 
     async def begin(self) -> None:
@@ -169,7 +153,7 @@ class StoringWorkQueue(Storing):
 class Polling(Storing):
     """The same, struck where the polling load is."""
 
-    places = ("load.after_extend", "load.after_verify", "load.after_publish", "load.after_progress")
+    places = (*POLLING, "load.after_verify", "load.after_publish", "load.after_progress")
 
     async def flows(self) -> None:
         await super().flows()
@@ -184,7 +168,7 @@ DONE = "SELECT count(*) FROM es.event WHERE type = 'load_completed'"
 class Loading(Scene):
     """An archive of 200 messages, loaded into one target after the other."""
 
-    places = (*RUN, *LOAD)
+    places = places("run", "load", without=(*POLLING, *DELETING))
     mode = "dedupe"
 
     async def begin(self) -> None:
@@ -222,18 +206,21 @@ class Loading(Scene):
     async def flows(self) -> None:
         await self.until("loads are complete", DONE, await self.ask(LOADS))
 
-    async def loaded_targets(self) -> list[str]:
-        """Those of loads that were taken: their names."""
+    async def loads(self) -> dict[str, str]:
+        """The loads that were taken, by id: the names of their targets."""
         rows = self.world.log.ask(
-            "SELECT data->'order'->>'write_subject' AS subject FROM es.event WHERE type = 'job_created'"
+            "SELECT entity_id, data->'order'->>'write_subject' AS subject FROM es.event WHERE type = 'job_created'"
             " AND data->>'kind' = 'load' ORDER BY position"
         )
-        return [f"{self.world.target}-{row['subject'].rpartition('.')[2]}" for row in rows]
+        return {
+            row["entity_id"].removeprefix("job/"): f"{self.world.target}-{row['subject'].rpartition('.')[2]}"
+            for row in rows
+        }
 
     async def check(self) -> None:
         world = self.world
         planned = checker.plan_of(self.found)
-        for name in await self.loaded_targets():
+        for load, name in (await self.loads()).items():
             kept = await world.read(name)
             kept = [each for each in kept if not each.subject.startswith(b"nats3.mark.")]
             subject = f"{world.write_subject}.{name.rpartition('-')[2]}".encode()
@@ -241,7 +228,8 @@ class Loading(Scene):
                 checker.loaded_at_least_once(planned, kept, world.verdict, subject)
             else:
                 checker.loaded(planned, kept, world.verdict, subject)
-        world.verdict.counts["loads"] += len(await self.loaded_targets())
+            checker.ended(world.log.events(f"run/{load}"), len({each.payload for each in kept}), world.verdict)
+            world.verdict.counts["loads"] += 1
         world.hold()
 
 
@@ -263,7 +251,7 @@ class LoadingAtomic(Loading):
 class Deleting(Loading):
     """Loads that delete what they have loaded, one after the other, while the store goes on."""
 
-    places = ("load.before_delete", "load.after_delete", "load.after_progress", "load.before_completed")
+    places = (*DELETING, "load.after_progress", "load.before_completed")
 
     async def begin(self) -> None:
         world = self.world
@@ -298,7 +286,7 @@ class Deleting(Loading):
         world = self.world
         found = await asyncio.to_thread(world.archive, self.job, deleted=True)
         got: Counter[tuple[bytes | None, bytes]] = Counter()
-        for name in await self.loaded_targets():
+        for name in (await self.loads()).values():
             got.update((checker.given_back(kept.header), kept.payload) for kept in await world.read(name))
         got.update((m.message.header, m.message.payload) for m in found.messages)
         want = Counter((entry.header, entry.payload) for entry in world.ledger.acknowledged)

@@ -10,6 +10,7 @@ import pytest
 from tests.faults import checker, chunk_reader
 from tests.faults.checker import Archive, Archived, Verdict
 from tests.faults.chunk_reader import Message, NotWhole
+from tests.faults.held import Held, bounded
 from tests.faults.ledger import Entry, Ledger, messages, read
 from tests.faults.plain_nats import Kept
 
@@ -85,6 +86,42 @@ def test_a_target_that_is_not_the_plan_is_found(harm: Callable[[list[Kept]], lis
     plan = [entry.raw for entry in entries()]
     checker.loaded(plan, harm([replayed(raw, n) for n, raw in enumerate(plan, 1)]), verdict)
     assert (verdict.wrong == []) is holds
+
+
+def test_a_load_that_ends_with_a_gap_and_does_not_tell_is_found() -> None:
+    skipped = {"type": "chunk_skipped", "data": {"count": 7}}
+    ends = {n: {"type": "load_completed", "data": {"messages": 20, "skipped": n}} for n in (0, 7)}
+
+    def wrong(events: list[dict[str, object]], published: int) -> list[str]:
+        verdict = Verdict()
+        checker.ended(events, published, verdict)
+        return [each[:2] for each in verdict.wrong]
+
+    assert wrong([ends[0]], 20) == wrong([skipped, ends[7]], 20) == wrong([skipped], 3) == []
+    assert wrong([skipped, ends[0]], 20) == wrong([ends[7]], 20) == wrong([ends[0]], 19) == ["I9"]
+
+
+@pytest.mark.parametrize(
+    ("memory", "files", "flat", "wrong"),
+    [
+        ([50, 100, 105, 109], [9, 20, 30, 36], True, []),
+        ([50, 100, 105, 112], [9, 20, 30, 36], True, ["I10 memory went from 100 to 112 MiB"]),
+        ([50, 100, 105, 112], [9, 20, 30, 36], False, []),
+        ([50, 100, 105, 88], [9, 20, 30, 36], True, ["I10 memory went from 100 to 88 MiB"]),
+        ([50, 100, 105, 109], [9, 20, 30, 37], False, ["I10 descriptors went from 20 to 37"]),
+    ],
+    ids=["as it was", "more memory", "too short to tell", "less memory", "more descriptors"],
+)
+def test_a_process_that_holds_more_and_more_is_found(
+    memory: list[int],
+    files: list[int],
+    flat: bool,  # noqa: FBT001 - a table of cases
+    wrong: list[str],
+) -> None:
+    verdict = Verdict()
+    lived = [Held(held << 20, number) for held, number in zip(memory, files, strict=True) for _ in range(8)]
+    bounded(lived, verdict, flat=flat)
+    assert verdict.wrong == wrong
 
 
 @pytest.mark.parametrize(

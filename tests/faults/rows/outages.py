@@ -68,6 +68,8 @@ async def _while_loading(world: World, hurt: Harm, heal: Harm, away: float) -> N
         world.note("all was published before the outage began")
     await world.until_word(load, "load", "Success", 60)
     await world.check_load(checker.plan_of(found))
+    checker.ended(world.log.events(f"run/{load}"), len(found.messages), world.verdict)
+    world.hold()
 
 
 async def _kill_nats(world: World) -> None:

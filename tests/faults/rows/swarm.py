@@ -6,19 +6,18 @@ import asyncio
 import random
 import sys
 from collections.abc import Awaitable, Callable
-from statistics import median
 from time import monotonic
 
 from tests.faults import checker, ledger
+from tests.faults.held import Held, bounded
 from tests.faults.registry import row
 from tests.faults.servers import descriptors, resident
 from tests.faults.world import Failed, World
 
 Fault = Callable[[World], Awaitable[None]]
 SETTLED_WITHIN_S = 40.0
-FLAT, FLAT_FROM_S = 0.1, 300.0
-"""Memory may differ by so much, where a swarm is long enough to say so: before, caches still fill."""
-MORE_FILES = 16
+FLAT_FROM_S = 300.0
+"""So long a swarm tells whether memory stays flat: before, caches still fill."""
 
 
 async def _kill_node(world: World) -> None:
@@ -76,13 +75,13 @@ async def _swarm(world: World, seconds: float, rate: int) -> None:
         *("--count", str(int(rate * seconds)), "--rate", str(rate), "--seed", str(world.seed)),
         stdout=asyncio.subprocess.DEVNULL,
     )
-    end, hits, held = monotonic() + seconds, 0, list[tuple[int, int]]()
+    end, hits, held = monotonic() + seconds, 0, list[Held]()
     while monotonic() < end:
         if subset:
             await FAULTS[chance.choice(subset)](world)
             hits += 1
         await asyncio.sleep(chance.uniform(0.5, 3.0))
-        held.append((resident(survivor.pid), descriptors(survivor.pid)))
+        held.append(Held(resident(survivor.pid), descriptors(survivor.pid)))
     await world.servers.heal()
     await producer.wait()
     entries = ledger.read(path)
@@ -101,21 +100,7 @@ async def _swarm(world: World, seconds: float, rate: int) -> None:
     if word != "Running":
         raise Failed(f"the polling load says {word}: {await world.job(load)}")
     await world.check_load(checker.plan_of(found))
-    _bounded(world, held, seconds)
-
-
-def _bounded(world: World, held: list[tuple[int, int]], seconds: float) -> None:
-    """I10: memory and descriptors of the node that lived through all of it, its second quarter against its last."""
-    quarter = max(1, len(held) // 4)
-    early, late = held[quarter : 2 * quarter] or held, held[-quarter:]
-    memory = [median(each[0] for each in part) / (1 << 20) for part in (early, late)]
-    files = [median(each[1] for each in part) for part in (early, late)]
-    world.note(f"memory {memory[0]:.0f} then {memory[1]:.0f} MiB, descriptors {files[0]:.0f} then {files[1]:.0f}")
-    if seconds >= FLAT_FROM_S:
-        world.verdict.need(
-            abs(memory[1] / memory[0] - 1) <= FLAT, f"I10 memory went from {memory[0]} to {memory[1]} MiB"
-        )
-    world.verdict.need(files[1] <= files[0] + MORE_FILES, f"I10 descriptors went from {files[0]} to {files[1]}")
+    world.note(bounded(held, world.verdict, flat=seconds >= FLAT_FROM_S))
     world.hold()
 
 

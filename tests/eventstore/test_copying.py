@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -18,7 +18,7 @@ TABLE = "CREATE TABLE rows (n bigint, what text, said jsonb, of uuid, at timesta
 
 
 def a_row(n: int) -> tuple[object, ...]:
-    at = datetime(2026, 1, 2, 3, 4, 5, 678901, timezone.utc)
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
     return (2**62 + n, '\\N\t"é%s\U0001f600', ((1, n), (3, 4)), UUID(int=n), at, None)
 
 

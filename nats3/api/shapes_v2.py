@@ -9,18 +9,7 @@ from pydantic import Field
 from nats3.api.shapes_v1 import Id, Shape, Time
 from nats3.job.order import CodecName, HeaderPolicy, OnBadChunk, PublishMode, Unmatched
 from nats3.job.states import Command
-
-StateName = Literal[
-    "created",
-    "running",
-    "degraded",
-    "repairing",
-    "blocked",
-    "paused",
-    "completed",
-    "completed_with_gaps",
-    "failed",
-]
+from nats3.state import StateName
 
 
 class Fault(Shape):

@@ -44,7 +44,7 @@ async def preview(services: Services, order: LoadOrder) -> dict[str, Any]:
     head = await services.log.head()
     if not await services.projections.wait_for("chunks", head, PATIENCE):
         raise Stale("chunks", head)
-    ranges = await services.chunks.summary(scope_of(order, head))
+    ranges = await services.chunks.summary(Scope.of(order, head))
     return {
         "frozen": False,
         "position": head,
@@ -54,20 +54,6 @@ async def preview(services: Services, order: LoadOrder) -> dict[str, Any]:
         "stored_bytes": sum(each.stored_bytes for each in ranges),
         "ranges": [_range_body(each) for each in ranges],
     }
-
-
-def scope_of(order: LoadOrder, position: int) -> Scope:
-    return Scope(
-        bucket=order.bucket,
-        stream=order.read_stream,
-        position=position,
-        prefix=order.prefix,
-        consumer=order.read_consumer,
-        from_time=order.from_time,
-        to_time=order.to_time,
-        from_seq=order.from_seq,
-        to_seq=order.to_seq,
-    )
 
 
 async def _frozen(services: Services, job_id: UUID) -> list[LoadPlanned | LoadExtended]:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.following import follow
 from nats3.cli.output import Columns
-from nats3.cli.progress import bar
+from nats3.cli.progress import walked
 from nats3.cli.session import Given, Session
 
 EVENT = Columns(
@@ -95,14 +95,7 @@ def get_event(position: Annotated[int, Parameter(help="Its place in the log.")],
 @events.command
 def verify(*, session: Given) -> int:
     """Walk the hash chain of the whole log; ends with 1 and names the first event that does not fit."""
-    found: dict[str, Any] = {}
-    with bar(session.output, "verify") as shown:
-        for line in session.api.lines("/api/v2/events/verify"):
-            found = json.loads(line)
-            if "position" in found:
-                shown(found["position"], found["head"])
-    if "verdict" not in found:
-        raise Refused(Exit.FAILURE, "the server ended before the whole log was walked: try again")
+    found = walked(session, "/api/v2/events/verify", "verify")
     session.output.say(f"{found['events']} events up to position {found['up_to']}: {_verdict(found)}")
     return Exit.OK if found["verdict"] == "whole" else Exit.FAILURE
 

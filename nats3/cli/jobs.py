@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Columns
-from nats3.cli.session import Session
+from nats3.cli.session import Given, Session
 from nats3.cli.waiting import BETWEEN_LOOKS_S, ENDS, Clock
 
 EVENT = Columns(
@@ -43,6 +43,31 @@ class Jobs:
 
     kind: Literal["store", "load"]
     columns: Columns
+
+    def steering(self, app: App, *, rest: str, end: str) -> None:
+        """Give `app` the commands that both kinds have; `rest` says what a pause does, `end` what a deletion leaves."""
+
+        def pause(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+            self.steer(session, "pause", job, job_id)
+
+        def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+            self.steer(session, "resume", job, job_id)
+
+        def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+            self.delete(session, job, job_id)
+
+        def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
+            return self.watch(session, job, job_id, CLOCK)
+
+        def logs(job: Job = None, /, *, job_id: JobId = None, limit: Limit = 100, session: Given) -> None:
+            self.logs(session, job, job_id, limit)
+
+        one = f"a {self.kind} job"
+        app.command(pause, help=rest)
+        app.command(resume, help=f"Let {one} go on where it stood.")
+        app.command(delete, name=("delete", "rm"), help=f"End {one} for good; {end}.")
+        app.command(watch, help=f"A line for each change of {one}, until it has ended or you interrupt.")
+        app.command(logs, help=f"What was ordered of {one} and what happened to it.")
 
     def list(self, session: Session) -> None:
         jobs = self._all(session)

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit
-from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, Limit, body_of
+from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 from nats3.cli.waiting import Timeout, Wait, until_ended
@@ -39,6 +39,7 @@ JOBS = Jobs(
 )
 
 app = App(name="load")
+JOBS.steering(app, rest="Let a load job rest; it remembers what is acknowledged.", end="what it has published stays")
 
 
 @app.command(name=("list", "ls"))
@@ -85,36 +86,6 @@ def create(
     body = body_of(from_json, given, ("bucket", "read_stream", "read_subject", "write_subject"))
     made = JOBS.create(session, body)
     return until_ended(session, made, timeout, CLOCK) if wait else Exit.OK
-
-
-@app.command
-def pause(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """Let a load job rest; it remembers what is acknowledged."""
-    JOBS.steer(session, "pause", job, job_id)
-
-
-@app.command
-def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """Let a load job go on where it stood."""
-    JOBS.steer(session, "resume", job, job_id)
-
-
-@app.command(name=("delete", "rm"))
-def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """End a load job for good."""
-    JOBS.delete(session, job, job_id)
-
-
-@app.command
-def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
-    """A line for each change of a load job, until it has ended or you interrupt."""
-    return JOBS.watch(session, job, job_id, CLOCK)
-
-
-@app.command
-def logs(job: Job = None, /, *, job_id: JobId = None, limit: Limit = 100, session: Given) -> None:
-    """What was ordered of a load job and what happened to it."""
-    JOBS.logs(session, job, job_id, limit)
 
 
 @app.command

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from nats3.cli.exits import Exit, Refused
+from nats3.cli.exits import Exit
 from nats3.cli.output import Columns
-from nats3.cli.progress import bar
+from nats3.cli.progress import Said, walked
 from nats3.cli.session import Given
 
 PARTITION = Columns(
@@ -59,16 +58,12 @@ def ls(
 @segments.command
 def verify(*, session: Given) -> int:
     """Read every segment back; ends with 1 and names those that are missing or altered."""
-    found: dict[str, Any] = {}
-    with bar(session.output, "verify") as shown:
-        for line in session.api.lines("/api/v2/log/segments/verify"):
-            found = json.loads(line)
-            if "position" in found:
-                shown(found["position"], found["head"])
-                if found["fault"] is not None:
-                    session.output.say(f"{found['segment']}: {found['fault']}")
-    if "verdict" not in found:
-        raise Refused(Exit.FAILURE, "the server ended before all segments were read: try again")
+
+    def heard(said: Said) -> None:
+        if said["fault"] is not None:
+            session.output.say(f"{said['segment']}: {said['fault']}")
+
+    found = walked(session, "/api/v2/log/segments/verify", "verify", heard)
     session.output.say(f"{found['segments']} segments read back, {found['broken']} missing or altered")
     return Exit.OK if found["verdict"] == "whole" else Exit.FAILURE
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Output
+from nats3.cli.session import Session
 
 Bar: TypeAlias = Callable[[int, int], None]
 """Takes how far it is, and where the end is."""
+
+Said: TypeAlias = dict[str, Any]
+"""A line of an answer: `position` and `head`, or the `verdict` at its end."""
 
 
 @contextmanager
@@ -28,6 +34,23 @@ def bar(output: Output, title: str) -> Generator[Bar]:
             shown.update(task, completed=done, total=total)
 
         yield move
+
+
+def walked(session: Session, path: str, title: str, heard: Callable[[Said], None] = lambda _: None) -> Said:
+    """The last line of an answer that tells line by line how far a walk is; `heard` gets each one before.
+
+    Raises Refused where the server ended before the walk did.
+    """
+    said: Said = {}
+    with bar(session.output, title) as shown:
+        for line in session.api.lines(path):
+            said = json.loads(line)
+            if "position" in said:
+                shown(said["position"], said["head"])
+                heard(said)
+    if "verdict" not in said:
+        raise Refused(Exit.FAILURE, "the server ended before all was read: try again")
+    return said
 
 
 def _unseen(_done: int, _total: int) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, Limit, body_of
+from nats3.cli.jobs import FromJson, Job, JobId, Jobs, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 
@@ -34,6 +34,7 @@ JOBS = Jobs(
 )
 
 app = App(name="store")
+JOBS.steering(app, rest="Let a store job finish its chunk and rest.", end="what it has archived stays")
 
 
 @app.command(name=("list", "ls"))
@@ -71,36 +72,6 @@ def create(
     given: dict[str, object] = {"name": name, "stream": stream, "subject": subject, "bucket": bucket, "prefix": prefix}
     given |= {"consumer": consumer, "batch.max_bytes": max_bytes, "batch.max_count": max_count, "encoding.codec": codec}
     JOBS.create(session, body_of(from_json, given, ("stream", "subject", "bucket")))
-
-
-@app.command
-def pause(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """Let a store job finish its chunk and rest."""
-    JOBS.steer(session, "pause", job, job_id)
-
-
-@app.command
-def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """Let a store job go on where it stood."""
-    JOBS.steer(session, "resume", job, job_id)
-
-
-@app.command(name=("delete", "rm"))
-def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """End a store job for good; what it has archived stays."""
-    JOBS.delete(session, job, job_id)
-
-
-@app.command
-def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
-    """A line for each change of a store job, until it has ended or you interrupt."""
-    return JOBS.watch(session, job, job_id, CLOCK)
-
-
-@app.command
-def logs(job: Job = None, /, *, job_id: JobId = None, limit: Limit = 100, session: Given) -> None:
-    """What was ordered of a store job and what happened to it."""
-    JOBS.logs(session, job, job_id, limit)
 
 
 @app.command

@@ -234,7 +234,13 @@ class MemoryStreams(Streams):
     @override
     async def consumers(self, stream: str) -> list[ConsumerInfo]:
         found = self._server.find(stream)
-        return [found.consumer_info(consumer) for consumer in found.consumers.values()]
+        return [found.consumer_info(consumer, self._server.now_ns) for consumer in found.consumers.values()]
+
+    @override
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
+        found = self._server.find(stream)
+        known = found.consumers.get(name)
+        return None if known is None else found.consumer_info(known, self._server.now_ns)
 
     @override
     async def make_consumer(self, spec: ConsumerSpec) -> None:

@@ -166,9 +166,10 @@ class MemoryStream:
         self.drop_unwanted()
         return consumer
 
-    def consumer_info(self, consumer: MemoryConsumer) -> ConsumerInfo:
+    def consumer_info(self, consumer: MemoryConsumer, now_ns: int) -> ConsumerInfo:
         waiting = [one for one in self.messages.values() if one.seq >= consumer.next_seq and consumer.wants(one)]
-        return ConsumerInfo(consumer.spec.name, consumer.spec.metadata, len(waiting))
+        spec = consumer.spec
+        return ConsumerInfo(spec.name, spec.metadata, len(waiting), len(consumer.pending), now_ns)
 
     def next_for(self, consumer: MemoryConsumer) -> Message | None:
         """The next message it was never given, None when there is none."""

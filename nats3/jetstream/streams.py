@@ -55,9 +55,13 @@ class ConsumerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerInfo:
+    """`pending` messages were never delivered, `unacknowledged` were and wait; `now` is the server's clock, in ns."""
+
     name: str
     metadata: Mapping[str, str]
     pending: int
+    unacknowledged: int
+    now: int
 
 
 class StreamMissing(Nats3Error):
@@ -114,6 +118,10 @@ class Streams(Protocol):
         ...
 
     async def consumers(self, stream: str) -> list[ConsumerInfo]: ...
+
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
+        """None where there is no such consumer. Raises StreamMissing."""
+        ...
 
     async def make_consumer(self, spec: ConsumerSpec) -> None:
         """Raises ConsumerRefused, StreamMissing."""
@@ -179,12 +187,19 @@ class JetStreams(Streams):
     @override
     async def consumers(self, stream: str) -> list[ConsumerInfo]:
         try:
-            return [
-                ConsumerInfo(item["name"], item["config"].get("metadata") or {}, item["num_pending"])
-                async for item in api.pages(self._connection, f"CONSUMER.LIST.{stream}", "consumers")
-            ]
+            found = api.pages(self._connection, f"CONSUMER.LIST.{stream}", "consumers")
+            return [consumer_info(item) async for item in found]
         except api.ApiRefused as fault:
             raise _translated(stream, fault) from fault
+
+    @override
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
+        try:
+            return consumer_info(await self._ask_stream(stream, f"CONSUMER.INFO.{stream}.{name}"))
+        except api.ApiRefused as fault:
+            if fault.code == api.CONSUMER_MISSING:
+                return None
+            raise
 
     @override
     async def make_consumer(self, spec: ConsumerSpec) -> None:
@@ -247,6 +262,17 @@ def stream_info(answer: Mapping[str, Any]) -> StreamInfo:
         messages=state["messages"],
         num_deleted=state.get("num_deleted", 0),
         config=config,
+    )
+
+
+def consumer_info(answer: Mapping[str, Any]) -> ConsumerInfo:
+    """CONSUMER.INFO's answer, or one of CONSUMER.LIST, as a value."""
+    return ConsumerInfo(
+        name=answer["name"],
+        metadata=answer["config"].get("metadata") or {},
+        pending=answer["num_pending"],
+        unacknowledged=answer["num_ack_pending"],
+        now=nanoseconds(answer["ts"]),
     )
 
 

@@ -9,14 +9,13 @@ from nats3.telemetry.listeners import (
     WorkListener,
 )
 from nats3.telemetry.logs import Log, make_log, start_logging
-from nats3.telemetry.signals import Dependency, JobKind, JobState, Telemetry
+from nats3.telemetry.signals import Dependency, JobKind, Telemetry
 
 __all__ = [
     "ActorListener",
     "Dependency",
     "HttpListener",
     "JobKind",
-    "JobState",
     "Log",
     "LogListener",
     "ObjectListener",

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from actors.errors import Kind
 from actors.supervision import StopReason
-from nats3.telemetry.signals import JobKind, JobState, Telemetry
+from nats3.state import Told
+from nats3.telemetry.signals import JobKind, Telemetry
 
 
 class Origin(Protocol):
@@ -62,6 +63,15 @@ class WorkListener:
         del job
         self.telemetry.messages_published(count, raw_bytes)
 
+    def lag(self, job: str, stream: str, pending: int, oldest: float) -> None:
+        self.telemetry.lag(job, stream, pending, oldest)
+
+    def load_progressed(self, job: str, loaded: int, planned: int) -> None:
+        self.telemetry.load_progressed(job, loaded, planned)
+
+    def duplicates(self, job: str, count: int) -> None:
+        self.telemetry.duplicates(job, count)
+
     def gap(self, job: str, first: int, last: int, reason: str) -> None:
         self.telemetry.gap(job, first, last, reason)
 
@@ -74,7 +84,7 @@ class WorkListener:
     def redelivered(self, job: str, count: int) -> None:
         self.telemetry.redelivered(job, count)
 
-    def state(self, job_id: str, job: str, kind: JobKind, state: JobState, reason: str) -> None:
+    def state(self, job_id: str, job: str, kind: JobKind, state: Told, reason: str) -> None:
         self.telemetry.job_state(job_id, job, kind, state, reason)
 
 

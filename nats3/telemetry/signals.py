@@ -10,28 +10,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from nats3 import __version__
+from nats3.state import Told
 from nats3.telemetry.logs import Log
 from nats3.telemetry.metrics import MAX_JOBS, Metrics
 
 JobKind = Literal["store", "load"]
-JobState = Literal[
-    "created",
-    "running",
-    "degraded",
-    "repairing",
-    "blocked",
-    "paused",
-    "completed",
-    "completed_with_gaps",
-    "failed",
-    "deleted",
-]
 Dependency = Literal["nats", "postgres", "s3"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_ENDED: dict[JobState, str] = {"completed": "completed", "completed_with_gaps": "failed", "failed": "failed"}
-_AT_WORK: frozenset[JobState] = frozenset({"running", "degraded", "repairing"})
-_BAD: frozenset[JobState] = frozenset({"degraded", "blocked", "completed_with_gaps", "failed"})
+_ENDED: dict[Told, str] = {"completed": "completed", "completed_with_gaps": "failed", "failed": "failed"}
+_AT_WORK: frozenset[Told] = frozenset({"running", "degraded", "repairing"})
+_RESTS: frozenset[Told] = frozenset({"created", "paused", "failed"})
+_BAD: frozenset[Told] = frozenset({"degraded", "blocked", "completed_with_gaps", "failed"})
 
 
 class Telemetry:
@@ -41,7 +31,7 @@ class Telemetry:
         self.log = log
         self.metrics = Metrics(registry)
         self.metrics.build.labels(__version__, platform.python_version()).set(1)
-        self._states: dict[str, tuple[str, JobKind, JobState]] = {}
+        self._states: dict[str, tuple[str, JobKind, Told]] = {}
         self._jobs: set[str] = set()
         self._kept: set[str] = set()
 
@@ -108,7 +98,7 @@ class Telemetry:
 
     # --- jobs and actors --------------------------------------------------------------------------------------------
 
-    def job_state(self, job_id: str, job: str, kind: JobKind, state: JobState, reason: str = "") -> None:
+    def job_state(self, job_id: str, job: str, kind: JobKind, state: Told, reason: str = "") -> None:
         """A job has come into a state; to say the same again changes nothing but the log. Names need not be unique."""
         if self._states.get(job_id) != (job, kind, state):
             self._leave(job_id)
@@ -125,16 +115,24 @@ class Telemetry:
         if state in _AT_WORK:
             self.metrics.jobs_current.labels(kind).dec()
 
-    def _enter(self, job_id: str, job: str, kind: JobKind, state: JobState) -> None:
+    def _enter(self, job_id: str, job: str, kind: JobKind, state: Told) -> None:
         if state == "deleted":
             self._forget(job)
             return
         self._states[job_id] = (job, kind, state)
+        if state in _RESTS:
+            self._forget_lag(job)
         self.metrics.state.labels(self._label(job), kind, state).inc()
         if state in _AT_WORK:
             self.metrics.jobs_current.labels(kind).inc()
         if word := _ENDED.get(state):
             self.metrics.jobs.labels(kind, word).inc()
+
+    def _forget_lag(self, job: str) -> None:
+        """Who does not read does not know how far behind it is: another node may, and would be contradicted here."""
+        if not any(name == job and state not in _RESTS for name, _, state in self._states.values()):
+            for gauge in (self.metrics.pending, self.metrics.oldest):
+                gauge.remove_by_labels({"job": job})
 
     def _forget(self, job: str) -> None:
         """The last job of a name leaves no gauges behind; its counters stay, as counters must."""

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from nats3.access.scope import Scope as Reach
+from nats3.job.order import LoadOrder
 from nats3.views.chunks import COLUMNS, ChunkRow
 from nats3.views.database import Database
 from nats3.views.job_queries import JOBS, one_of, seen_by
@@ -87,6 +88,23 @@ class Scope:
     to_seq: int | None = None
     above: int = 0
     deleted_after: int | None = None
+
+    @classmethod
+    def of(cls, order: LoadOrder, position: int, *, above: int = 0, deleted_after: int | None = None) -> Scope:
+        """What this order reads of what was recorded up to `position`."""
+        return cls(
+            bucket=order.bucket,
+            stream=order.read_stream,
+            position=position,
+            prefix=order.prefix,
+            consumer=order.read_consumer,
+            from_time=order.from_time,
+            to_time=order.to_time,
+            from_seq=order.from_seq,
+            to_seq=order.to_seq,
+            above=above,
+            deleted_after=deleted_after,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,14 @@ class ViewIndex(ChunkIndex, PlanIndex):
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
         return [
             Archived(str(e.job_id), e.life, e.ordinal, e.created, e.first, e.last, e.chunks, e.messages)
-            for e in await self._chunks.summary(_scope(order, position, above=after))
+            for e in await self._chunks.summary(Scope.of(order, position, above=after))
         ]
 
     @override
     async def page(
         self, order: LoadOrder, planned: PlannedRange, position: int, after_seq: int, limit: int
     ) -> list[IndexedChunk]:
-        scope = _scope(order, position, deleted_after=position)
+        scope = Scope.of(order, position, deleted_after=position)
         rows = await self._chunks.of_life(scope, UUID(planned.job_id), planned.life, after_seq, limit)
         return [indexed(row) for row in rows if row.first <= planned.last]
 
@@ -67,22 +67,6 @@ class ViewIndex(ChunkIndex, PlanIndex):
             raise Unavailable("postgres", away.reason) from away
         said = HISTORY.decode(event)
         return said.held if isinstance(said, ChunkDeleteRequested) else b""
-
-
-def _scope(order: LoadOrder, position: int, above: int = 0, deleted_after: int | None = None) -> Scope:
-    return Scope(
-        bucket=order.bucket,
-        stream=order.read_stream,
-        position=position,
-        prefix=order.prefix,
-        consumer=order.read_consumer,
-        from_time=order.from_time,
-        to_time=order.to_time,
-        from_seq=order.from_seq,
-        to_seq=order.to_seq,
-        above=above,
-        deleted_after=deleted_after,
-    )
 
 
 def indexed(row: ChunkRow) -> IndexedChunk:

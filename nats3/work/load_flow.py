@@ -197,13 +197,21 @@ class LoadFlow:
             return
         size = sum(sent.message_bytes for sent in settled)
         ends = [event for sent in settled for event in endings(sent)]
+        known_before = self._run.state.duplicates
         await self._tools.reach("load.before_progress")
         await self._run.emit(self._progress(reached, size), *ends)
         await self._tools.reach("load.after_progress")
         self._line.drop(settled)
-        self._tools.signals.published(self._order.name, acked - self._recorded, size)
+        self._report(acked - self._recorded, size, self._run.state.duplicates - known_before)
         self._recorded = acked
         await self._progressed()
+
+    def _report(self, count: int, size: int, duplicates: int) -> None:
+        name, state, signals = self._order.name, self._run.state, self._tools.signals
+        signals.published(name, count, size)
+        signals.load_progressed(name, state.published, state.planned_messages)
+        if duplicates:
+            signals.duplicates(name, duplicates)
 
     def _progress(self, reached: Reached, size: int) -> LoadProgressed:
         published, duplicates = self._base

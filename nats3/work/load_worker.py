@@ -120,6 +120,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         if not planned or (self.state.completed and self.state.attempt < self._attempt):
             await self.emit(await self._planner.plan(self.state, self._generation, self._attempt))
             await self.tools.reach("load.after_plan")
+        self.tools.signals.load_progressed(self._order.name, self.state.published, self.state.planned_messages)
 
     async def _publish_rest(self) -> None:
         """Nothing is published, and no target asked for, when nothing that is planned is left."""

@@ -15,6 +15,7 @@ from nats3.job.order import StoreOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.store import ObjectStore
 from nats3.work.archive import Archive
+from nats3.work.backlog import Backlog
 from nats3.work.bind import Bound
 from nats3.work.endure import sole
 from nats3.work.intake import Intake, Reading
@@ -134,8 +135,11 @@ class StoreFlow:
 
     async def _watch(self) -> None:
         """Look at the stream again and again: deleted and made anew, or configured otherwise, means bind."""
+        streams, now = self._tools.nats.streams, self._bound.info
+        backlog = Backlog(self._order, self._bound, self._run, streams, self._tools.signals)
         while True:
+            await backlog.tell(now)
             await self._tools.sleep(_LOOK_S)
-            now = await self._tools.nats.streams.info(self._order.stream)
+            now = await streams.info(self._order.stream)
             if (now.created, now.config) != (self._bound.info.created, self._bound.info.config):
                 raise MustBind(Reason.STREAM_CHANGED)

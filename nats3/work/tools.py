@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from nats3.chunk.layout import Encoded
 from nats3.failpoint import Reach, pass_by
@@ -14,22 +14,10 @@ from nats3.job.order import Kind, LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal
 from nats3.objects.store import ObjectStore
+from nats3.state import Told
 from nats3.work.budget import Budget
 
 T = TypeVar("T")
-
-StateName = Literal[
-    "created",
-    "running",
-    "degraded",
-    "repairing",
-    "blocked",
-    "paused",
-    "completed",
-    "completed_with_gaps",
-    "failed",
-    "deleted",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +135,12 @@ class Signals(Protocol):
 
     def published(self, job: str, count: int, raw_bytes: int) -> None: ...
 
+    def lag(self, job: str, stream: str, pending: int, oldest: float) -> None: ...
+
+    def load_progressed(self, job: str, loaded: int, planned: int) -> None: ...
+
+    def duplicates(self, job: str, count: int) -> None: ...
+
     def gap(self, job: str, first: int, last: int, reason: str) -> None: ...
 
     def enduring(self, job: str, state: str, reason: str, attempt: int) -> None: ...
@@ -155,7 +149,7 @@ class Signals(Protocol):
 
     def redelivered(self, job: str, count: int) -> None: ...
 
-    def state(self, job_id: str, job: str, kind: Kind, state: StateName, reason: str) -> None: ...
+    def state(self, job_id: str, job: str, kind: Kind, state: Told, reason: str) -> None: ...
 
 
 class Sweep(Protocol):

@@ -27,12 +27,13 @@ from nats3.job.running import (
     RunStopped,
     condition_after,
 )
+from nats3.state import Told
 from nats3.work.apart import Interrupted, apart
 from nats3.work.endure import judge
 from nats3.work.journal import SNAPSHOT_EVERY
 from nats3.work.messages import Away, Back, Ending, LookNow, Why
 from nats3.work.run import Claimed
-from nats3.work.tools import StateName, Tools
+from nats3.work.tools import Tools
 
 
 class HasCondition(Protocol):
@@ -49,7 +50,7 @@ _SAID_FROM_ATTEMPT = 2
 """A fault that the first repetition cures is not worth an event."""
 
 
-_STATES: dict[ConditionName, StateName] = {
+_STATES: dict[ConditionName, Told] = {
     "new": "created",
     "running": "running",
     "degraded": "degraded",
@@ -95,7 +96,7 @@ class Worker(DurableActor[S, E]):
         with suppress(Conflict):
             await self.emit()
 
-    def signal(self, state: StateName, reason: str = "") -> None:
+    def signal(self, state: Told, reason: str = "") -> None:
         claimed = self.claimed
         self.tools.signals.state(claimed.job_id, claimed.name, self.kind, state, reason)
 

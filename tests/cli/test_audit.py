@@ -116,7 +116,7 @@ def test_the_verdict_on_the_log_is_the_exit_code(api, run):
 def test_a_walk_without_a_verdict_is_none(api, run):
     api.answer("GET /api/v2/events/verify", json.dumps({"position": 1, "head": 9}) + "\n", media="application/x-ndjson")
     ran = run("events", "verify")
-    assert (ran.code, ran.err) == (1, "nats3: the server ended before the whole log was walked: try again\n")
+    assert (ran.code, ran.err) == (1, "nats3: the server ended before all was read: try again\n")
 
 
 def test_projections_are_listed(api, run):

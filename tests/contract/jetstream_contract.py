@@ -17,7 +17,7 @@ from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
 from nats3.jetstream.publisher import Publisher
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.source import Source
-from nats3.jetstream.streams import ConsumerRefused, ConsumerSpec, StreamMissing, StreamRefused
+from nats3.jetstream.streams import ConsumerInfo, ConsumerRefused, ConsumerSpec, StreamMissing, StreamRefused
 from nats3.message import Message
 
 ROOM = 8 * 1024 * 1024
@@ -71,6 +71,16 @@ class World(ABC):
         info = await self.js.streams.info(self.name)
         found = [await self.js.streams.message(self.name, seq) for seq in range(info.first, info.last + 1)]
         return [message.seq for message in found if message is not None]
+
+
+async def until_told(world: World, *, unacknowledged: int) -> ConsumerInfo:
+    """What the server tells of consumer `c` once acknowledgements under way have reached it."""
+    async with asyncio.timeout(5):
+        while True:
+            found = await world.js.streams.consumer(world.name, "c")
+            assert found is not None
+            if found.unacknowledged == unacknowledged:
+                return found
 
 
 async def read(source: Source, count: int, room: int = ROOM) -> list[Message]:
@@ -181,6 +191,25 @@ class JetStreamContract:
         await world.js.streams.delete_consumer(world.name, "one")
         await world.js.streams.delete_consumer(world.name, "one")
         assert await world.js.streams.consumers(world.name) == []
+
+    async def test_a_consumer_tells_what_it_has_yet_to_give_and_what_waits_for_an_acknowledgement(
+        self, world: World
+    ) -> None:
+        await world.make_stream()
+        await world.fill(5)
+        streams = world.js.streams
+        assert await streams.consumer(world.name, "c") is None
+        source = await world.consume()
+        await read(source, 3)
+        await source.ack_up_to(1)
+        found = await until_told(world, unacknowledged=2)
+        newest = await streams.message(world.name, 5)
+        assert newest is not None
+        assert (found.name, found.pending) == ("c", 2)
+        assert found.now >= newest.time_ns
+        await source.close()
+        with pytest.raises(StreamMissing):
+            await streams.consumer(f"{world.name}-missing", "c")
 
     async def test_a_source_gives_what_the_stream_holds_byte_for_byte_and_in_order(self, world: World) -> None:
         await world.make_stream()

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from nats3.config import load
 from nats3.config.settings import OTHER_VARIABLES, SETTINGS, Need, Setting
 from nats3.telemetry.metrics import Metrics
-from tests.docs.pages import ROOT, Page, page, pages
+from tests.docs.pages import Page, page, pages
 
 VARIABLE = re.compile(r"\bNATS3_[A-Z0-9_]*[A-Z0-9]\b")
 METRIC = re.compile(r"`(nats3_[a-z0-9_]+[a-z0-9])`")
@@ -50,17 +50,3 @@ def test_every_metric_is_in_the_manual_and_none_is_made_up() -> None:
     told = set(METRIC.findall(page("docs/operating.md").text))
     families = Metrics(CollectorRegistry()).registry.collect()
     assert told == {each.name + ("_total" if each.type == "counter" else "") for each in families}
-
-
-# What the manual says nothing moves yet, by the signal that would.
-UNMOVED = (
-    "lag",
-    "load_progressed",
-    "duplicates",
-)
-
-
-@pytest.mark.parametrize("signal", UNMOVED)
-def test_a_metric_that_begins_to_move_is_taken_off_the_list_of_those_that_do_not(signal: str) -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "nats3").rglob("*.py")]
-    assert not any(f"telemetry.{signal}(" in source for source in sources), "docs/operating.md, section 7"

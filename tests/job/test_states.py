@@ -8,6 +8,13 @@ import pytest
 from nats3.job.ordering import Wanted
 from nats3.job.running import ConditionName
 from nats3.job.states import RULES, State, allows, state_of
+from nats3.state import StateName, Told
+
+
+def test_what_a_worker_may_tell_are_the_states_of_the_table_and_that_a_job_is_gone() -> None:
+    assert [state.value for state in State] == list(get_args(StateName))
+    assert {*get_args(get_args(Told)[0]), *get_args(get_args(Told)[1])} == {*get_args(StateName), "deleted"}
+
 
 WANTED: tuple[Wanted, ...] = get_args(Wanted)
 CONDITIONS: tuple[ConditionName, ...] = get_args(ConditionName)

@@ -185,6 +185,24 @@ def test_a_deleted_job_leaves_no_gauge_behind(heard):
     assert [name for name in heard.samples() if 'job="a"' in name] == []
 
 
+@pytest.mark.parametrize("state", ["paused", "created", "failed"])
+def test_a_job_that_rests_or_was_handed_over_tells_no_lag_here(heard, state):
+    heard.telemetry.job_state("1", "a", "store", "running")
+    heard.telemetry.lag("a", "s", 5, 1.0)
+    heard.telemetry.job_state("1", "a", "store", "degraded")
+    assert heard.samples()['nats3_lag_messages{job="a",stream="s"}'] == 5
+    heard.telemetry.job_state("1", "a", "store", state)
+    assert [name for name in heard.samples() if name.startswith("nats3_lag_")] == []
+
+
+def test_a_job_that_rests_leaves_the_lag_of_another_one_of_its_name_alone(heard):
+    heard.telemetry.job_state("1", "a", "store", "running")
+    heard.telemetry.job_state("2", "a", "store", "running")
+    heard.telemetry.lag("a", "s", 5, 1.0)
+    heard.telemetry.job_state("1", "a", "store", "paused")
+    assert heard.samples()['nats3_lag_messages{job="a",stream="s"}'] == 5
+
+
 def test_job_names_cannot_grow_the_metrics_without_end(heard):
     for number in range(MAX_JOBS + 5):
         heard.telemetry.lag(f"job-{number}", "s", 1, 1.0)

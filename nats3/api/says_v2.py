@@ -231,6 +231,7 @@ PROJECTIONS_LIST = listed("Every version of every view.", Projection, _AFTER_NAM
 PROJECTION_GET = Says((json_answer(200, "The version that readers see.", Projection),))
 PROJECTION_SKIP = Says(
     (json_answer(202, "It is recorded; the view goes on.", Skipped),),
+    refuses=(409,),
     takes=Takes(SkipV2, {"an event that cannot be folded": {"position": 4711, "reason": "issue 12"}}),
 )
 PROJECTION_WORK = Says(

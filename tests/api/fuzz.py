@@ -174,7 +174,9 @@ class Fuzz:
         for role in get_args(Role):
             self._askers.append(Asker(role, role, _shown(await token(self._api, role, admin))))
         scope = {"streams": ["jobs"]}
-        self._askers.append(Asker("operate in a scope", "operate", _shown(await token(self._api, "operate", admin, scope=scope))))
+        self._askers.append(
+            Asker("operate in a scope", "operate", _shown(await token(self._api, "operate", admin, scope=scope)))
+        )
         late = await token(self._api, "admin", admin, expires_in="1h")
         self._api.clock.now += timedelta(hours=2)
         self._askers.append(Asker("an admin too late", None, _shown(late)))
@@ -238,7 +240,9 @@ class Fuzz:
         }
         async with asyncio.timeout(60):
             await self._app(scope, wire.receive, wire.send)
-        return Response(wire.status, wire.headers, bytes(wire.body), _SENT, 0.0, verify=False, stream_cut_short=wire.cut)
+        return Response(
+            wire.status, wire.headers, bytes(wire.body), _SENT, 0.0, verify=False, stream_cut_short=wire.cut
+        )
 
 
 class _Wire:

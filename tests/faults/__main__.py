@@ -1,4 +1,4 @@
-"""`python -m tests.faults [sim|log|kills|rows|planted|swarm|figures|report]`: the proof, whole or one part of it.
+"""`python -m tests.faults [sim|log|kills|rows|api|planted|swarm|figures|report]`: the proof, whole or one part of it.
 
 Without a part all are run, one after the other; another word plays the rows that it names. Each part prints its seed,
 its count and its duration. `--keep` writes what was found into tests/faults/results.json, `report` puts that into the page.
@@ -16,10 +16,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.faults import figures, kills, matrix, planted, proofs, results, rows_part, simulate
+from tests.faults import api_part, figures, kills, matrix, planted, proofs, results, rows_part, simulate
 from tests.faults.registry import ROWS
 
 HISTORIES = 1_000_000
+REQUESTS = 200_000
 say = partial(print, flush=True)
 
 
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--minutes", type=float, help="how long it goes on: the swarm, 1 unless said; kills and sim at most"
     )
+    made.add_argument("--requests", type=int, default=REQUESTS, help="api: how many are asked")
     made.add_argument("--samples", type=int, default=20, help="figures: of each kind")
     return made
 
@@ -96,6 +98,14 @@ def run_planted(given: argparse.Namespace) -> int:
     return planted.main([*given.words, *(["--record"] if given.keep else [])])
 
 
+def api(given: argparse.Namespace) -> int:
+    say(f"api: seed {given.seed}, {given.requests} requests")
+    asked = api_part.ask(given.requests, given.seed, say)
+    what = "requests by every role to every route, held against the OpenAPI document"
+    _keep(given, "api", {"rows": [_row(what, asked.requests, len(asked.faults), given.seed, asked.seconds)]})
+    return 1 if asked.faults else 0
+
+
 def log(given: argparse.Namespace) -> int:
     return asyncio.run(proofs.main([*given.words, "--seed", str(given.seed)]))
 
@@ -122,13 +132,14 @@ PARTS: dict[str, Callable[[argparse.Namespace], int]] = {
     "sim": sim,
     "kills": run_kills,
     "rows": rows,
+    "api": api,
     "log": log,
     "planted": run_planted,
     "swarm": swarm,
     "figures": run_figures,
     "report": report,
 }
-WHOLE = ("rows", "kills", "planted", "swarm", "figures", "log", "sim")
+WHOLE = ("rows", "kills", "api", "planted", "swarm", "figures", "log", "sim")
 
 
 def _row(what: str, trials: int, failures: int, seed: int, seconds: float) -> dict[str, Any]:

@@ -28,19 +28,17 @@ from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
 from nats3.api.v1_orders import job_text
 from nats3.config import Config
-from nats3.connections import nats_of, s3_of
+from nats3.connections import Connected, connected
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
-from nats3.jetstream.server import NatsJetStream
 from nats3.job.history import HISTORY
 from nats3.log import Log, closed_with, insist, open_log, prepare_log
 from nats3.objects.patient import Patient
-from nats3.objects.s3 import S3Store
+from nats3.objects.places import Places
 from nats3.objects.segments import BucketSegments
 from nats3.telemetry.listeners import (
     ActorListener,
-    ObjectListener,
     RelayListener,
     RetentionListener,
     SurveyListener,
@@ -100,39 +98,45 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
     async with AsyncExitStack() as lifetimes:
         await prepare_log(config, telemetry)
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
-        s3 = await lifetimes.enter_async_context(S3Store.open(s3_of(config.s3), ObjectListener(telemetry)))
-        nats = await lifetimes.enter_async_context(Connection.open(nats_of(config)))
-        segments = _segments(config, s3)
+        reached = await lifetimes.enter_async_context(connected(config, telemetry))
+        segments = _segments(config, reached.s3)
         log = await open_log(config, telemetry, lifetimes, segments, works=works)
         lease = NodeLease(time.monotonic)
-        tools = await _tools(config, telemetry, log, nats, s3, pool=pool, lease=lease)
+        tools = await _tools(config, telemetry, log, reached, pool=pool, lease=lease)
         relay = _relay(config, telemetry, log, tools)
         if works:
-            await _work(lifetimes, telemetry, log, tools, lease)
+            staff = Workers(log.store, log.batcher, log.snapshots, tools, reached.jetstreams)
+            await _work(lifetimes, telemetry, log, staff, tools, lease)
             if segments is not None:
                 await lifetimes.enter_async_context(_retention(config, telemetry, log, segments, lifetimes))
             if config.events.publish:
                 await lifetimes.enter_async_context(relay)
         await lifetimes.enter_async_context(_pulse(log, relay, lease, telemetry))
         entrance = await _entrance(config, telemetry, log, lifetimes)
-        outside = Outside(log.store, log.projector.unmade, tools.nats.streams, s3.bucket_exists)
-        yield Node(config, telemetry, log, outside, ChunkReader(s3, tools.index, tools.in_thread), entrance, nats)
+        outside = _outside(log, reached)
+        reader = ChunkReader(reached.s3, tools.index, tools.in_thread)
+        yield Node(config, telemetry, log, outside, reader, entrance, reached.nats)
+
+
+def _outside(log: Log, reached: Connected) -> Outside:
+    s3 = reached.s3
+    return Outside(log.store, log.projector.unmade, reached.jetstreams.streams, s3.bucket_exists, reached.s3_names)
 
 
 async def _tools(
     config: Config,
     telemetry: Telemetry,
     log: Log,
-    nats: Connection,
-    s3: S3Store,
+    reached: Connected,
     *,
     pool: ThreadPoolExecutor,
     lease: NodeLease,
 ) -> Tools:
     """What workers and surveys work with."""
+    s3 = reached.s3
     index = ViewIndex(log.store, Chunks(log.database), _abreast(log))
     return Tools(
-        nats=NatsJetStream(nats),
+        nats=reached.jetstreams.main,
         objects=lambda heard: Patient(s3, heard),
         bucket_exists=s3.bucket_exists,
         sweep=s3.sweep,
@@ -153,10 +157,11 @@ async def _tools(
     )
 
 
-async def _work(lifetimes: AsyncExitStack, telemetry: Telemetry, log: Log, tools: Tools, lease: NodeLease) -> None:
+async def _work(
+    lifetimes: AsyncExitStack, telemetry: Telemetry, log: Log, staff: Workers, tools: Tools, lease: NodeLease
+) -> None:
     """Keep views, run jobs, walk surveys, tidy up; what runs jobs ends before the views do."""
     system = await lifetimes.enter_async_context(ActorSystem(classify=kind_of_fault))
-    staff = Workers(log.store, log.batcher, log.snapshots, tools)
     untidy = ViewUntidy(_abreast(log), Leftovers(log.database))
     for each in (
         log.projector,
@@ -223,7 +228,7 @@ def _office(log: Log, system: ActorSystem, lease: NodeLease, staff: Workers, obs
     return office
 
 
-def _segments(config: Config, s3: S3Store) -> Segments | None:
+def _segments(config: Config, s3: Places) -> Segments | None:
     told = config.log_retention
     return BucketSegments(s3, told.bucket, told.prefix) if told.bucket else None
 

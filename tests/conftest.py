@@ -62,6 +62,7 @@ def loop_guard() -> BlockBuster:
     | eventstore.migrate, .migrations | run before the loop or in a thread; only tests call them within one |
     | eventstore/migrate.py known | lists the migrations in the wheel when a node starts, before it works |
     | ThreadPoolExecutor shutdown | the end of a node waits for its threads when nothing else is left to run |
+    | nats-py _get_nkeys_seed | reads the seed's few bytes anew at each login, so that a new one counts |
     | aiobotocore load_credentials | looks for a profile of AWS where no keys are configured, once per client |
     """
     guard = BlockBuster(
@@ -70,6 +71,7 @@ def loop_guard() -> BlockBuster:
     )
     for function in guard.functions.values():
         function.can_block_in("eventstore/migrate.py", "known")
+        function.can_block_in("nats/aio/client.py", "_get_nkeys_seed")
         function.can_block_in("aiobotocore/credentials.py", "load_credentials")
         function.can_block_in("concurrent/futures/thread.py", "shutdown")
     return guard

@@ -120,22 +120,6 @@ class Forbidden(RequestError):
     code = "forbidden"
 
 
-class OutOfScope(RequestError):
-    """An order for what the token does not reach."""
-
-    status = 403
-    code = "out_of_scope"
-
-    def __init__(self, faults: Sequence[Invalid]) -> None:
-        super().__init__("; ".join(str(fault) for fault in faults))
-        self._faults = tuple(faults)
-
-    @property
-    @override
-    def faults(self) -> Sequence[Invalid]:
-        return self._faults
-
-
 class CrossSite(RequestError):
     """A browser was made to send this by a page of somebody else."""
 
@@ -188,6 +172,13 @@ class BadParameter(Unfit):
 
     status = 400
     code = "bad_parameter"
+
+
+class OutOfScope(Unfit):
+    """An order for what the token does not reach."""
+
+    status = 403
+    code = "out_of_scope"
 
 
 class BadQuery(Unfit):

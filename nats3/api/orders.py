@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from nats3 import subject
 from nats3.api.errors import Unfit
@@ -11,6 +11,7 @@ from nats3.api.words import format_duration
 from nats3.chunk import parquet
 from nats3.errors import Invalid
 from nats3.job.order import CodecName, LoadOrder, Order, StoreOrder
+from nats3.place import MAIN, fault_of_name, is_name, split
 
 MAX_TEXT = 255
 MAX_PREFIX = 512
@@ -45,7 +46,8 @@ def _store(order: StoreOrder) -> Iterator[Invalid | None]:
     yield _text("name", order.name)
     yield _said_of(subject.check_name, "stream", order.stream)
     yield _said_of(subject.check_filter, "subject", order.subject)
-    yield _bucket(order.bucket)
+    yield from _connections(order)
+    yield _bucket(split(order.bucket)[1])
     yield _prefix(order.prefix)
     yield _said_of(subject.check_name, "consumer", order.consumer)
     yield _between("limits.max_count", order.limits.max_count, COUNT)
@@ -57,7 +59,8 @@ def _store(order: StoreOrder) -> Iterator[Invalid | None]:
 
 def _load(order: LoadOrder) -> Iterator[Invalid | None]:
     yield _text("name", order.name)
-    yield _bucket(order.bucket)
+    yield from _connections(order)
+    yield _bucket(split(order.bucket)[1])
     yield _prefix(order.prefix)
     yield _said_of(subject.check_name, "read_stream", order.read_stream)
     yield _said_of(subject.check_name, "read_consumer", order.read_consumer)
@@ -136,6 +139,21 @@ def _within(field: str, value: float | None, bounds: tuple[float, float]) -> Inv
     return Invalid(field, f"{value:g} is out of range", f"use a number from {least:g} to {most:g}")
 
 
+def _connections(order: Order) -> Iterator[Invalid | None]:
+    for field, name in (("nats", order.nats), ("s3", split(order.bucket)[0])):
+        if not is_name(name):
+            remedy = "use the name of a connection of the configuration, or leave it out"
+            yield Invalid(field, f"{name[:60]!r} is no name of a connection", remedy)
+
+
+def require_connections(order: Order, nats: Collection[str], s3: Collection[str]) -> None:
+    """An order for connections that this node has. Raises Unfit, which names those there are."""
+    found = (fault_of_name("nats", order.nats, nats), fault_of_name("s3", split(order.bucket)[0], s3))
+    faults = [fault for fault in found if fault]
+    if faults:
+        raise Unfit(faults)
+
+
 def _text(field: str, text: str) -> Invalid | None:
     if not text.strip():
         return Invalid(field, "is empty", "give a name, or leave the field out")
@@ -157,9 +175,12 @@ def _said_of(check: Callable[[str, str], object], field: str, value: str | None)
     return None
 
 
-def checked_place(bucket: str | None, prefix: str | None) -> None:
-    """Where to look for objects. Raises Unfit."""
-    faults = [fault for fault in (bucket and _bucket(bucket), _prefix(prefix)) if fault]
+def checked_place(place: str | None, prefix: str | None, s3: Collection[str]) -> None:
+    """Where to look for objects, with the connections of S3 that there are. Raises Unfit."""
+    connection, bucket = split(place or MAIN)
+    unknown = fault_of_name("s3", connection, s3, "bucket")
+    wrong = place and _bucket(bucket)
+    faults = [fault for fault in (unknown, wrong, _prefix(prefix)) if fault]
     if faults:
         raise Unfit(faults)
 

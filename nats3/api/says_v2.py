@@ -191,8 +191,9 @@ JOB_PLAN = Says(
     (json_answer(200, "What it reads; subjects are chosen later, message by message.", Plan),), (MIN_POSITION,)
 )
 _AFTER_NAME = text("Go on behind this one.", "after")
-STREAMS_LIST = listed("Streams by name.", StreamAnswer, _AFTER_NAME, MIN_POSITION)
-STREAM_GET = Says((json_answer(200, "The stream.", StreamAnswer),), (MIN_POSITION,))
+_NATS = text("Of this connection to NATS; main by default.", "nats")
+STREAMS_LIST = listed("Streams by name.", StreamAnswer, _NATS, _AFTER_NAME, MIN_POSITION)
+STREAM_GET = Says((json_answer(200, "The stream.", StreamAnswer),), (_NATS, MIN_POSITION))
 EVENTS_LIST = Says(
     (
         Answer(

@@ -167,12 +167,22 @@ class StreamSeen(Protocol):
 class World(Protocol):
     """What is there outside. None means that nobody answered."""
 
-    async def stream(self, name: str) -> StreamFacts | None: ...
+    async def stream(self, connection: str, name: str) -> StreamFacts | None: ...
 
-    async def bucket_exists(self, name: str) -> bool | None: ...
+    async def bucket_exists(self, place: str) -> bool | None: ...
 
-    async def every_stream(self) -> Sequence[StreamSeen]:
+    async def every_stream(self, connection: str) -> Sequence[StreamSeen]:
         """Raises Unavailable."""
+        ...
+
+    @property
+    def nats_names(self) -> frozenset[str]:
+        """The connections of NATS that this node has."""
+        ...
+
+    @property
+    def s3_names(self) -> frozenset[str]:
+        """Those of S3."""
         ...
 
 

@@ -50,6 +50,8 @@ class StoreOrderAnswer(Shape):
     codec: CodecName
     level: int | Literal["auto"]
     drain: bool
+    nats: str
+    s3: str
 
 
 class TransformAnswer(Shape):
@@ -88,6 +90,8 @@ class LoadOrderAnswer(Shape):
     headers: HeaderPolicy
     mode: PublishMode
     on_bad_chunk: OnBadChunk
+    nats: str
+    s3: str
 
 
 class StoreProgress(Shape):

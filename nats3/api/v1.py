@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import JobMissing
+from nats3.api.orders import require_connections
 from nats3.api.reading import read_body, text_of, uuid_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
@@ -35,6 +36,7 @@ async def create(services: Services, request: Request) -> Response:
         order = store_order(await read_body(request, StoreV1), job_id)
     else:
         order = load_order(await read_body(request, LoadV1), job_id)
+    require_connections(order, services.world.nats_names, services.world.s3_names)
     warnings = await warnings_of(services.world, order)
     row = replace(await Commands(services).create(job_id, order, 1, who_of(request)), state=State.CREATED.value)
     return JSONResponse(job_body(row, warnings))

@@ -10,11 +10,24 @@ from uuid import UUID
 from nats3.api.errors import Unfit
 from nats3.api.orders import checked
 from nats3.api.reading import Lenient
-from nats3.api.values import Bucket, Duration, Filter, JobName, MaxBytes, MaxCount, NatsName, Prefix, Subject, Time
+from nats3.api.values import (
+    Bucket,
+    ConnectionName,
+    Duration,
+    Filter,
+    JobName,
+    MaxBytes,
+    MaxCount,
+    NatsName,
+    Prefix,
+    Subject,
+    Time,
+)
 from nats3.api.words import format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
 from nats3.job.order import ChunkLimits, CodecName, LoadOrder, StoreOrder
 from nats3.job.states import RULES
+from nats3.place import MAIN, place_of
 from nats3.views.job_row import JobRow
 
 _CODECS: Mapping[str, CodecName] = {"binary": "binary", "Binary": "binary", "json": "json", "Json": "json"}
@@ -46,6 +59,8 @@ class StoreV1(Lenient):
     prefix: Prefix | None = None
     batch: BatchV1 | None = None
     encoding: EncodingV1 | None = None
+    nats: ConnectionName = MAIN
+    s3: ConnectionName = MAIN
 
 
 class LoadV1(Lenient):
@@ -62,6 +77,8 @@ class LoadV1(Lenient):
     delete_chunks: bool | None = None
     from_time: Time | None = None
     to_time: Time | None = None
+    nats: ConnectionName = MAIN
+    s3: ConnectionName = MAIN
 
 
 def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
@@ -74,12 +91,13 @@ def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
         name=body.name if body.name is not None else made_up_name("store", job_id),
         stream=body.stream,
         subject=body.subject,
-        bucket=body.bucket,
+        bucket=place_of(body.s3, body.bucket),
         prefix=trimmed(body.prefix),
         consumer=body.consumer,
         limits=ChunkLimits(batch.max_bytes, batch.max_count),
         codec=codec,
         drain=True,
+        nats=body.nats,
     )
     checked(order, _NAMES)
     return order
@@ -89,7 +107,7 @@ def load_order(body: LoadV1, job_id: UUID) -> LoadOrder:
     """Raises Unfit, Invalid."""
     order = LoadOrder(
         name=body.name if body.name is not None else made_up_name("load", job_id),
-        bucket=body.bucket,
+        bucket=place_of(body.s3, body.bucket),
         read_stream=body.read_stream,
         read_subject=body.read_subject,
         write_subject=body.write_subject,
@@ -99,6 +117,7 @@ def load_order(body: LoadV1, job_id: UUID) -> LoadOrder:
         delete_chunks=bool(body.delete_chunks),
         from_time=None if body.from_time is None else parse_time("from_time", body.from_time),
         to_time=None if body.to_time is None else parse_time("to_time", body.to_time),
+        nats=body.nats,
     )
     checked(order)
     return order

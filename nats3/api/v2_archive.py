@@ -43,7 +43,7 @@ async def rebuild(services: Services, request: Request) -> Response:
     """Record what the bucket has and no event refers to. Raises SurveyUnderWay."""
     only(request)
     body = await read_body(request, RebuildBody)
-    checked_place(body.bucket, body.prefix)
+    checked_place(body.bucket, body.prefix, services.world.s3_names)
     asked = SurveyAsked("rebuild", body.bucket, body.prefix, None, body.deep)
     for survey_id, other in (await _open(services)).items():
         if (other.task, other.bucket) == ("rebuild", asked.bucket):
@@ -55,7 +55,7 @@ async def verify(services: Services, request: Request) -> Response:
     """Compare what is recorded with what is there; nothing is changed."""
     only(request)
     body = await read_body(request, VerifyBody)
-    checked_place(body.bucket, None)
+    checked_place(body.bucket, None, services.world.s3_names)
     job_id = None if body.job_id is None else str(uuid_of("job_id", body.job_id))
     return await _accepted(services, request, SurveyAsked("verify", body.bucket, None, job_id, body.deep))
 

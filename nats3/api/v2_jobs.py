@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from eventstore import VersionConflict
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import BadQuery, JobMissing
+from nats3.api.orders import require_connections
 from nats3.api.pages import listing, shown
 from nats3.api.reading import Exact, as_model, flag_of, int_of, job_id_of, only, read_json, text_of
 from nats3.api.requests import who_of
@@ -41,6 +42,7 @@ async def create(services: Services, request: Request) -> Response:
     job_id = who.turn or services.new_id()
     order = order_of(await read_json(request), job_id)
     services.require_within(job_id, order)
+    require_connections(order, services.world.nats_names, services.world.s3_names)
     warnings = await warnings_of(services.world, order)
     if flag_of(request, "dry_run"):
         plan = await preview(services, order) if isinstance(order, LoadOrder) else None

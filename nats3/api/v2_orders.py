@@ -15,6 +15,7 @@ from nats3.api.v1_orders import made_up_name, trimmed
 from nats3.api.v2_shaping import PaceV2, TransformV2, pace_body, pace_of, transforms_of
 from nats3.api.values import (
     Bucket,
+    ConnectionName,
     Duration,
     Filter,
     HeaderValue,
@@ -42,6 +43,7 @@ from nats3.job.order import (
     Unmatched,
 )
 from nats3.job.states import RULES
+from nats3.place import MAIN, place_of, split
 from nats3.views.job_row import JobRow
 
 
@@ -65,6 +67,8 @@ class StoreV2(Exact):
     codec: CodecName = "binary"
     level: Level | Literal["auto"] = "auto"
     drain: bool = False
+    nats: ConnectionName = MAIN
+    s3: ConnectionName = MAIN
 
 
 class LoadV2(Exact):
@@ -91,6 +95,8 @@ class LoadV2(Exact):
     headers: HeaderPolicy = "safe"
     mode: PublishMode = "auto"
     on_bad_chunk: OnBadChunk = "halt"
+    nats: ConnectionName = MAIN
+    s3: ConnectionName = MAIN
 
 
 def order_of(value: Any, job_id: UUID) -> Order:  # noqa: ANN401 - any JSON value
@@ -112,20 +118,21 @@ def _store(body: StoreV2, job_id: UUID) -> StoreOrder:
         name=body.name if body.name is not None else made_up_name("store", job_id),
         stream=body.stream,
         subject=body.subject,
-        bucket=body.bucket,
+        bucket=place_of(body.s3, body.bucket),
         prefix=trimmed(body.prefix),
         consumer=body.consumer,
         limits=ChunkLimits(limits.max_bytes, limits.max_count, parse_duration("limits.max_age", limits.max_age)),
         codec=body.codec,
         level=body.level,
         drain=body.drain,
+        nats=body.nats,
     )
 
 
 def _load(body: LoadV2, job_id: UUID) -> LoadOrder:
     return LoadOrder(
         name=body.name if body.name is not None else made_up_name("load", job_id),
-        bucket=body.bucket,
+        bucket=place_of(body.s3, body.bucket),
         read_stream=body.read_stream,
         read_subject=body.read_subject,
         write_subject=body.write_subject,
@@ -146,6 +153,7 @@ def _load(body: LoadV2, job_id: UUID) -> LoadOrder:
         subject_transforms=transforms_of(body.subject_transforms),
         unmatched_subjects=body.unmatched_subjects,
         pace=pace_of(body.pace),
+        nats=body.nats,
     )
 
 
@@ -162,10 +170,11 @@ def order_body(order: Order) -> dict[str, Any]:
 
 def _store_body(order: StoreOrder) -> dict[str, Any]:
     limits = order.limits
+    s3, bucket = split(order.bucket)
     return {
         "stream": order.stream,
         "subject": order.subject,
-        "bucket": order.bucket,
+        "bucket": bucket,
         "prefix": order.prefix,
         "consumer": order.consumer,
         "limits": {
@@ -176,12 +185,15 @@ def _store_body(order: StoreOrder) -> dict[str, Any]:
         "codec": order.codec,
         "level": order.level,
         "drain": order.drain,
+        "nats": order.nats,
+        "s3": s3,
     }
 
 
 def _load_body(order: LoadOrder) -> dict[str, Any]:
+    s3, bucket = split(order.bucket)
     return {
-        "bucket": order.bucket,
+        "bucket": bucket,
         "prefix": order.prefix,
         "read_stream": order.read_stream,
         "read_consumer": order.read_consumer,
@@ -202,6 +214,8 @@ def _load_body(order: LoadOrder) -> dict[str, Any]:
         "headers": order.headers,
         "mode": order.mode,
         "on_bad_chunk": order.on_bad_chunk,
+        "nats": order.nats,
+        "s3": s3,
     }
 
 

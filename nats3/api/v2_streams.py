@@ -7,20 +7,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from nats3.api.errors import NotFound
+from nats3.api.errors import BadQuery, NotFound
 from nats3.api.pages import listing, shown
 from nats3.api.reading import int_of, only, text_of
 from nats3.api.services import Services, StreamSeen
 from nats3.api.words import format_ns
+from nats3.place import MAIN, fault_of_name
 from nats3.views.chunk_queries import StreamArchived
 
 
 async def get_all(services: Services, request: Request) -> Response:
     """By name: those that are there and those that were archived, in pages."""
-    only(request, "limit", "after", "min_position")
+    only(request, "nats", "limit", "after", "min_position")
+    nats = _connection(services, request)
     await shown(services, request, "chunks")
     limit, after = int_of(request, "limit", 100, 1, 1000), text_of(request, "after") or ""
-    there = {seen.name: seen for seen in await services.world.every_stream()}
+    there = {seen.name: seen for seen in await services.world.every_stream(nats)}
     archived = {each.stream: each for each in await services.chunks.by_stream()}
     names = sorted(name for name in there.keys() | archived.keys() if name > after)
     page = names[:limit]
@@ -29,14 +31,24 @@ async def get_all(services: Services, request: Request) -> Response:
 
 
 async def get(services: Services, request: Request) -> Response:
-    only(request, "min_position")
+    only(request, "nats", "min_position")
+    nats = _connection(services, request)
     await shown(services, request, "chunks")
     name = request.path_params["name"]
-    there = next((seen for seen in await services.world.every_stream() if seen.name == name), None)
+    there = next((seen for seen in await services.world.every_stream(nats) if seen.name == name), None)
     archived = next((each for each in await services.chunks.by_stream() if each.stream == name), None)
     if there is None and archived is None:
         raise NotFound(f"stream {name[:80]!r} is not there and nothing of it is archived")
     return JSONResponse(stream_body(name, there, archived))
+
+
+def _connection(services: Services, request: Request) -> str:
+    """Raises BadQuery."""
+    name = text_of(request, "nats") or MAIN
+    fault = fault_of_name("nats", name, services.world.nats_names)
+    if fault:
+        raise BadQuery([fault])
+    return name
 
 
 def stream_body(name: str, seen: StreamSeen | None, archived: StreamArchived | None) -> dict[str, Any]:

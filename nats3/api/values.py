@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.types import JsonValue
 
 from nats3.api.orders import BYTES, COUNT, LEVEL, MAX_HEADER, MAX_PREFIX, MAX_SEQ, MAX_TEXT, RATE
+from nats3.place import NAME
 
 
 def _described(**words: JsonValue) -> object:
@@ -18,6 +19,7 @@ NatsName = Annotated[str, _described(pattern=r"^[^.*>/\\\s\x00-\x1f\x7f]{1,255}$
 Filter = Annotated[str, _described(pattern=r"^[^\s\x00-\x1f\x7f]{1,255}$", examples=["orders.>"])]
 Subject = Annotated[str, _described(pattern=r"^[^\s*>\x00-\x1f\x7f]{1,255}$", examples=["replayed"])]
 Bucket = Annotated[str, _described(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$", examples=["archive"])]
+ConnectionName = Annotated[str, _described(pattern=f"^{NAME}$", examples=["cold"])]
 JobName = Annotated[str, _described(minLength=1, maxLength=MAX_TEXT, examples=["orders"])]
 Prefix = Annotated[str, _described(maxLength=MAX_PREFIX, examples=["cold/2026"])]
 Time = Annotated[str, _described(format="date-time", examples=["2026-11-23T12:00:00Z"])]

@@ -18,7 +18,9 @@ async def warnings_of(world: World, order: Order) -> list[str]:
     bucket: bool | None = None
     try:
         async with asyncio.timeout(_PATIENCE), asyncio.TaskGroup() as asked:
-            stream = asked.create_task(world.stream(order.stream)) if isinstance(order, StoreOrder) else None
+            stream = (
+                asked.create_task(world.stream(order.nats, order.stream)) if isinstance(order, StoreOrder) else None
+            )
             found = asked.create_task(world.bucket_exists(order.bucket))
         facts, bucket = stream.result() if stream else None, found.result()
     except TimeoutError:

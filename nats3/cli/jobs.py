@@ -31,6 +31,8 @@ CLOCK = Clock(time.monotonic, time.sleep)
 
 Limit = Annotated[int, Parameter(help="At most so many events.")]
 Job = Annotated[str | None, Parameter(help="Id or name of the job.")]
+Nats = Annotated[str | None, Parameter(help="Connection to NATS, by its name in the server's configuration.")]
+S3 = Annotated[str | None, Parameter(help="Connection to S3, by its name in the server's configuration.")]
 JobId = Annotated[str | None, Parameter(name="--job-id", help="Id of the job.")]
 FromJson = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="File with the whole order as JSON, - for stdin.")

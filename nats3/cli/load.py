@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit
-from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, body_of
+from nats3.cli.jobs import CLOCK, S3, FromJson, Job, JobId, Jobs, Nats, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 from nats3.cli.waiting import Timeout, Wait, until_ended
@@ -73,6 +73,8 @@ def create(
     delete_chunks: Annotated[bool | None, Parameter(help="Delete each chunk once it is loaded.")] = None,
     from_time: Annotated[str | None, Parameter(help="First time, RFC 3339.")] = None,
     to_time: Annotated[str | None, Parameter(help="Time to end before, RFC 3339.")] = None,
+    nats: Nats = None,
+    s3: S3 = None,
     from_json: FromJson = None,
     wait: Wait = False,
     timeout: Timeout = None,
@@ -82,7 +84,7 @@ def create(
     given: dict[str, object] = {"name": name, "bucket": bucket, "prefix": prefix, "read_stream": read_stream}
     given |= {"read_consumer": read_consumer, "read_subject": read_subject, "write_subject": write_subject}
     given |= {"poll_interval": poll_interval, "delete_chunks": delete_chunks}
-    given |= {"from_time": from_time, "to_time": to_time}
+    given |= {"from_time": from_time, "to_time": to_time, "nats": nats, "s3": s3}
     body = body_of(from_json, given, ("bucket", "read_stream", "read_subject", "write_subject"))
     made = JOBS.create(session, body)
     return until_ended(session, made, timeout, CLOCK) if wait else Exit.OK

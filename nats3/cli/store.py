@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nats3.cli.jobs import FromJson, Job, JobId, Jobs, body_of
+from nats3.cli.jobs import S3, FromJson, Job, JobId, Jobs, Nats, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 
@@ -65,12 +65,15 @@ def create(
         int | None, Parameter(name=("--max-count", "--batch-max-count"), help="A chunk is full at so many messages.")
     ] = None,
     codec: Annotated[Literal["json", "binary"] | None, Parameter(help="Form of the chunks.")] = None,
+    nats: Nats = None,
+    s3: S3 = None,
     from_json: FromJson = None,
     session: Given,
 ) -> None:
     """Order a store job."""
     given: dict[str, object] = {"name": name, "stream": stream, "subject": subject, "bucket": bucket, "prefix": prefix}
     given |= {"consumer": consumer, "batch.max_bytes": max_bytes, "batch.max_count": max_count, "encoding.codec": codec}
+    given |= {"nats": nats, "s3": s3}
     JOBS.create(session, body_of(from_json, given, ("stream", "subject", "bucket")))
 
 

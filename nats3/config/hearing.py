@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from nats3.config.context import VARIABLES, read_context
+from nats3.config.named import KINDS, names_in, setting_of, settings_of
 from nats3.config.read import Wrong
 from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Setting
 from nats3.errors import Invalid
@@ -44,6 +46,19 @@ class Reading:
     def value(self, setting: Setting[T]) -> T:
         return cast("T", self.values[setting.key])
 
+    def of(self, group: str) -> _Values:
+        """The values of one connection: `nats`, `s3.cold`."""
+        return _Values(self.values, group)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    _values: Mapping[str, object]
+    _group: str
+
+    def __call__(self, setting: Setting[T]) -> T:
+        return cast("T", self._values[f"{self._group}.{setting.key.partition('.')[2]}"])
+
 
 def hear_environment(reading: Reading, environ: Mapping[str, str]) -> None:
     by_variable = {setting.variable: setting for setting in SETTINGS}
@@ -56,7 +71,7 @@ def hear_environment(reading: Reading, environ: Mapping[str, str]) -> None:
             _hear_secret_file(reading, environ, name, setting)
         elif name.startswith("NATS3_") and name not in OTHER_VARIABLES:
             near = get_close_matches(name, [*by_variable, *files, *OTHER_VARIABLES], n=1, cutoff=0.7)
-            reading.fault(name, "is no variable that nats3 knows", _did_you_mean(near))
+            reading.fault(name, "is no variable that nats3 knows", _of_a_connection(name) or _did_you_mean(near))
 
 
 def hear_nats(reading: Reading, environ: Mapping[str, str]) -> None:
@@ -64,7 +79,12 @@ def hear_nats(reading: Reading, environ: Mapping[str, str]) -> None:
     if not any(key.startswith("nats.") for key in reading.told):
         told = {key: Told(environ[name], name) for name, key in VARIABLES.items() if environ.get(name)}
         reading.told.update(told)
-    named = reading.told.get("nats.context")
+    for group in ("nats", *(f"nats.{name}" for name in names_in(reading.told, "nats"))):
+        _hear_context(reading, environ, group)
+
+
+def _hear_context(reading: Reading, environ: Mapping[str, str], group: str) -> None:
+    named = reading.told.get(f"{group}.context")
     if named is None:
         return
     try:
@@ -72,10 +92,10 @@ def hear_nats(reading: Reading, environ: Mapping[str, str]) -> None:
     except Wrong as wrong:
         reading.fault(named.source, f'context "{named.value}" {wrong}', "`nats context ls` lists what there is")
         return
-    login = any(f"nats.{way}" in reading.told for way in LOGINS)
+    login = any(f"{group}.{way}" in reading.told for way in LOGINS)
     for key, value in content.items():
         if not (login and key in _OF_A_LOGIN):
-            reading.told.setdefault(key, Told(value, f"context {named.value}"))
+            reading.told.setdefault(f"{group}.{key.removeprefix('nats.')}", Told(value, f"context {named.value}"))
 
 
 def _hear_secret_file(reading: Reading, environ: Mapping[str, str], name: str, setting: Setting[object]) -> None:
@@ -84,11 +104,17 @@ def _hear_secret_file(reading: Reading, environ: Mapping[str, str], name: str, s
     if environ.get(setting.variable):
         reading.fault(name, f"is set, and so is {setting.variable}", "unset one of them")
         return
+    _hear_secret_in(reading, environ[name], name, setting)
+
+
+def _hear_secret_in(reading: Reading, file: str, name: str, setting: Setting[object]) -> None:
     try:
-        value = Path(environ[name]).read_text(encoding="utf-8").rstrip("\r\n")
+        value = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        reading.fault(name, f"{environ[name]} cannot be read: {reason}", f"for example {name}=/run/secrets/nats3")
+        reading.fault(
+            name, f"{file} cannot be read: {reason}", f"for example {name.partition(' in ')[0]}=/run/secrets/nats3"
+        )
         return
     if value:
         reading.told[setting.key] = Told(value, name)
@@ -107,8 +133,14 @@ def hear_file(reading: Reading, file: Path | None, environ: Mapping[str, str]) -
     except Wrong as wrong:
         reading.fault(str(path), str(wrong), "see docs/operating.md for an example")
         return
-    for key, value in _flat(content):
-        _hear_key(reading, path, key, value)
+    keys = dict(_flat(content))
+    for key, value in keys.items():
+        if key.endswith("_file") and key.removesuffix("_file") in keys:
+            reading.fault(f"{key} in {path}", f"is set, and so is {key.removesuffix('_file')}", "leave one of them out")
+        elif (setting := setting_of(key.removesuffix("_file"))) and setting.secret and key.endswith("_file"):
+            _hear_secret_in(reading, str(value), f"{key} in {path}", setting)
+        else:
+            _hear_key(reading, path, key, value)
 
 
 def _decode(path: Path) -> Mapping[object, object]:
@@ -146,7 +178,7 @@ def _flat(content: Mapping[object, object], above: str = "") -> Iterator[tuple[s
 
 def _hear_key(reading: Reading, path: Path, key: str, value: object) -> None:
     name = f"{key} in {path}"
-    setting = BY_KEY.get(key)
+    setting = setting_of(key)
     if setting is None or not setting.in_file:
         reading.fault(name, "is no key that nats3 knows", _key_remedy(key))
     elif isinstance(value, bool):
@@ -164,7 +196,24 @@ def _hear_key(reading: Reading, path: Path, key: str, value: object) -> None:
 def _key_remedy(key: str) -> str:
     if key.partition(".")[0] in {"store", "store_jobs", "load", "load_jobs"}:
         return "jobs are not ordered by the file: use `nats3 store create` or POST /api/v1/store/job"
-    return _did_you_mean(get_close_matches(key, list(BY_KEY), n=1, cutoff=0.6))
+    return _did_you_mean(get_close_matches(key, _keys(key), n=1, cutoff=0.6))
+
+
+def _keys(like: str) -> list[str]:
+    """All keys there are, with those of the connection that a wrong one seems to mean."""
+    kind, _, rest = like.partition(".")
+    name, dot, _ = rest.partition(".")
+    return [*BY_KEY, *(each.key for each in settings_of(kind, name) if dot and kind in KINDS)]
+
+
+def _of_a_connection(name: str) -> str | None:
+    """Of a variable that looks like one of a connection with a name: where that is told instead."""
+    for setting in SETTINGS:
+        kind, _, key = setting.key.partition(".")
+        found = re.fullmatch(f"NATS3_{kind}_([A-Z0-9_]+)_{key}(_FILE)?".upper(), name) if kind in KINDS else None
+        if found:
+            return f"connections with a name stand in the file: [{kind}.{found[1].lower()}] {key} = ..."
+    return None
 
 
 def _did_you_mean(near: list[str]) -> str:

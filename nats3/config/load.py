@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from nats3.config import settings as known
 from nats3.config.hearing import LOGINS, Reading, Told, hear_environment, hear_file, hear_nats
+from nats3.config.named import KINDS, MOST, names_in, setting_of, settings_of
 from nats3.config.read import Wrong
-from nats3.config.settings import BY_KEY, SETTINGS, Need, Setting
+from nats3.config.settings import SETTINGS, Need, Setting
 from nats3.config.values import (
     Config,
     EventSettings,
@@ -23,6 +25,7 @@ from nats3.config.values import (
     ServiceSettings,
 )
 from nats3.errors import Invalid, Nats3Error
+from nats3.place import MAIN
 
 
 class Misconfigured(Nats3Error):
@@ -52,12 +55,24 @@ def load_with_sources(
         if value is not None:
             reading.told[key] = Told(value, "--" + key.partition(".")[2].replace("_", "-"))
     hear_nats(reading, environ)
+    named = {kind: names_in(reading.told, kind) for kind in KINDS}
     for setting in SETTINGS:
         _parse(reading, setting)
-    _check_together(reading)
+    for kind, names in named.items():
+        _check_names(reading, kind, names)
+        for setting in (setting for name in names for setting in settings_of(kind, name)):
+            _parse(reading, setting)
+    _check_together(reading, named)
     if reading.faults:
         raise Misconfigured(reading.faults)
-    return _build(reading), reading.told
+    return _build(reading, named), reading.told
+
+
+def _check_names(reading: Reading, kind: str, names: list[str]) -> None:
+    if MAIN in names:
+        reading.fault(f"[{kind}.{MAIN}]", f"is [{kind}] by another name", f"write it as [{kind}]")
+    if len(names) >= MOST:
+        reading.fault(f"[{kind}]", f"has {len(names)} connections beside it", f"name at most {MOST - 1}")
 
 
 def _parse(reading: Reading, setting: Setting[object]) -> None:
@@ -81,28 +96,36 @@ def _example(setting: Setting[object], source: str) -> str:
     return f"{source} {setting.example}" if source.startswith("--") else f"{setting.variable}={setting.example}"
 
 
-def _check_together(reading: Reading) -> None:
+def _check_together(reading: Reading, named: Mapping[str, list[str]]) -> None:
     if reading.faults:
         return
     _check_bind(reading)
     _check_failpoints(reading)
-    for pair in (
-        ("s3.access", "s3.secret"),
-        ("nats.tls_cert", "nats.tls_key"),
-        ("server.tls_cert", "server.tls_key"),
-        ("nats.user", "nats.password"),
-    ):
-        missing = [BY_KEY[key].variable for key in pair if reading.values[key] is None]
-        if len(missing) == 1:
-            there = next(BY_KEY[key].variable for key in pair if reading.values[key] is not None)
-            reading.fault(missing[0], f"is not set, but {there} is", "set both or neither")
+    _check_pair(reading, "server.tls_cert", "server.tls_key")
     if reading.values["server.tls_ca"] is not None and reading.values["server.tls_cert"] is None:
         reading.fault(
             known.SERVER_TLS_CA.variable, "is set without a certificate", f"set {known.SERVER_TLS_CERT.variable}"
         )
-    logins = [BY_KEY[f"nats.{way}"].variable for way in LOGINS if reading.values[f"nats.{way}"] is not None]
-    if len(logins) > 1:
-        reading.fault(logins[1], f"is set, and so is {logins[0]}", "NATS takes one login: unset all but one")
+    for group in ("s3", *(f"s3.{name}" for name in named["s3"])):
+        _check_pair(reading, f"{group}.access", f"{group}.secret")
+    for group in ("nats", *(f"nats.{name}" for name in named["nats"])):
+        _check_pair(reading, f"{group}.tls_cert", f"{group}.tls_key")
+        _check_pair(reading, f"{group}.user", f"{group}.password")
+        logins = [_said(f"{group}.{way}") for way in LOGINS if reading.values[f"{group}.{way}"] is not None]
+        if len(logins) > 1:
+            reading.fault(logins[1], f"is set, and so is {logins[0]}", "NATS takes one login: unset all but one")
+
+
+def _check_pair(reading: Reading, one: str, other: str) -> None:
+    missing = [key for key in (one, other) if reading.values[key] is None]
+    if len(missing) == 1:
+        there = other if missing == [one] else one
+        reading.fault(_said(missing[0]), f"is not set, but {_said(there)} is", "set both or neither")
+
+
+def _said(key: str) -> str:
+    setting = setting_of(key)
+    return key if setting is None else setting.variable
 
 
 def _check_bind(reading: Reading) -> None:
@@ -132,26 +155,17 @@ def _check_failpoints(reading: Reading) -> None:
         )
 
 
-def _build(reading: Reading) -> Config:
+def _build(reading: Reading, named: Mapping[str, list[str]]) -> Config:
     value = reading.value
     return Config(
         server=_server(reading),
-        nats=_nats(reading),
+        nats=_nats(reading, "nats"),
         postgres=PostgresSettings(
             value(known.POSTGRES_URL),
             value(known.POSTGRES_MIGRATE),
             value(known.POSTGRES_MIGRATE_URL) or value(known.POSTGRES_URL),
         ),
-        s3=S3Settings(
-            endpoint=value(known.S3_ENDPOINT),
-            region=value(known.S3_REGION),
-            access=value(known.S3_ACCESS),
-            secret=value(known.S3_SECRET),
-            session_token=value(known.S3_SESSION_TOKEN),
-            addressing=value(known.S3_ADDRESSING),
-            max_concurrency=value(known.S3_MAX_CONCURRENCY),
-            sweep_hours=value(known.S3_SWEEP_HOURS),
-        ),
+        s3=replace(_s3(reading, "s3"), sweep_hours=value(known.S3_SWEEP_HOURS)),
         log=LogSettings(value(known.LOG), value(known.LOG_FORMAT)),
         limits=LimitSettings(value(known.LIMITS_MEMORY), value(known.LIMITS_REQUESTS)),
         events=EventSettings(
@@ -170,6 +184,8 @@ def _build(reading: Reading) -> Config:
         ),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
         failpoints=value(known.FAILPOINTS),
+        more_nats={name: _nats(reading, f"nats.{name}") for name in named["nats"]},
+        more_s3={name: _s3(reading, f"s3.{name}") for name in named["s3"]},
     )
 
 
@@ -188,8 +204,8 @@ def _server(reading: Reading) -> ServerSettings:
     )
 
 
-def _nats(reading: Reading) -> NatsSettings:
-    value = reading.value
+def _nats(reading: Reading, group: str) -> NatsSettings:
+    value = reading.of(group)
     return NatsSettings(
         context=value(known.NATS_CONTEXT),
         url=value(known.NATS_URL),
@@ -201,9 +217,23 @@ def _nats(reading: Reading) -> NatsSettings:
         tls_ca=value(known.NATS_TLS_CA),
         tls_cert=value(known.NATS_TLS_CERT),
         tls_key=value(known.NATS_TLS_KEY),
-        tls_first=value(known.NATS_TLS_FIRST),
         tls_hostname=value(known.NATS_TLS_HOSTNAME),
+        tls_first=value(known.NATS_TLS_FIRST),
         domain=value(known.NATS_DOMAIN),
         api_prefix=value(known.NATS_API_PREFIX),
         inbox_prefix=value(known.NATS_INBOX_PREFIX),
+    )
+
+
+def _s3(reading: Reading, group: str) -> S3Settings:
+    value = reading.of(group)
+    return S3Settings(
+        endpoint=value(known.S3_ENDPOINT),
+        region=value(known.S3_REGION),
+        access=value(known.S3_ACCESS),
+        secret=value(known.S3_SECRET),
+        session_token=value(known.S3_SESSION_TOKEN),
+        tls_ca=value(known.S3_TLS_CA),
+        addressing=value(known.S3_ADDRESSING),
+        max_concurrency=value(known.S3_MAX_CONCURRENCY),
     )

@@ -33,9 +33,13 @@ class Setting(Generic[T]):
     about: str
     secret: bool = False
     in_file: bool = True
+    in_environment: bool = True
 
     @property
     def variable(self) -> str:
+        """What to set: its variable; the key of one that stands in the file alone."""
+        if not self.in_environment:
+            return self.key
         return "NATS3_" + self.key.upper().replace(".", "_")
 
 
@@ -186,6 +190,9 @@ S3_ACCESS: Setting[str | None] = Setting(
 S3_SECRET: Setting[Secret | None] = Setting("s3.secret", read.secret, None, "...", "secret key", secret=True)
 S3_SESSION_TOKEN: Setting[Secret | None] = Setting(
     "s3.session_token", read.secret, None, "...", "token of temporary keys", secret=True
+)
+S3_TLS_CA: Setting[Path | None] = Setting(
+    "s3.tls_ca", read.path, None, "/etc/nats3/s3-ca.pem", "who signs the endpoint, where the system does not know him"
 )
 S3_ADDRESSING: Setting[Addressing] = Setting(
     "s3.addressing", read.one_of(_ADDRESSINGS), "auto", "path", "bucket in the path or in the host name"

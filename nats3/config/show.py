@@ -7,8 +7,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 from nats3.config.load import Told
-from nats3.config.settings import SETTINGS
+from nats3.config.named import KINDS, settings_of
+from nats3.config.settings import SETTINGS, Setting
 from nats3.config.values import Address, Config, Secret
+from nats3.place import MAIN, NAME
 
 _TYPES: dict[type, str | list[str]] = {bool: "boolean", int: ["integer", "string"]}
 """JSON types by that of the default; a size may be a number or a text with a unit."""
@@ -25,7 +27,7 @@ def shown(config: Config, told: Mapping[str, Told]) -> list[dict[str, str | None
             "variable": setting.variable,
             "about": setting.about,
         }
-        for setting in SETTINGS
+        for setting in (*SETTINGS, *_of_named(config))
     ]
 
 
@@ -39,13 +41,28 @@ def schema() -> dict[str, Any]:
         place = top.setdefault(group, _object({}))["properties"] if dot else top
         place[name] = {"type": _TYPES.get(type(setting.default), "string"), "description": setting.about}
         place[name]["examples"] = [setting.example]
+    for kind in KINDS:
+        own = {each.key.rpartition(".")[2]: top[kind]["properties"] for each in settings_of(kind, "x")}
+        section = _object({key: properties[key] for key, properties in own.items()})
+        taken = "|".join([MAIN, *top[kind]["properties"]])
+        top[kind]["patternProperties"] = {f"^(?!({taken})$){NAME}$": section}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nats3", **_object(top)}
+
+
+def _of_named(config: Config) -> list[Setting[object]]:
+    """The settings of the connections that have a name."""
+    return [
+        setting
+        for kind, names in (("nats", config.more_nats), ("s3", config.more_s3))
+        for name in names
+        for setting in settings_of(kind, name)
+    ]
 
 
 def changed(one: Config, other: Config) -> set[str]:
     """The keys that have other values, secrets included."""
     before, after = _values(one), _values(other)
-    return {key for key in before if before[key] != after[key]}
+    return {key for key in before | after if before.get(key) != after.get(key)}
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +82,9 @@ def _values(config: Config) -> dict[str, object]:
         settings: object = getattr(config, group.name)
         if is_dataclass(settings) and group.name != "log":
             found |= {f"{group.name}.{one.name}": getattr(settings, one.name) for one in fields(settings)}
+    for group, named in (("nats", config.more_nats), ("s3", config.more_s3)):
+        for name, settings in named.items():
+            found |= {f"{group}.{name}.{one.name}": getattr(settings, one.name) for one in fields(settings)}
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -143,6 +143,7 @@ class S3Settings:
     addressing: Addressing
     max_concurrency: int
     sweep_hours: int = 0
+    tls_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +210,16 @@ class Config:
     node_name: str
     failpoints: tuple[Failpoint, ...] = ()
     """Tests only: where this process must harm itself; empty in every real life."""
+    more_nats: Mapping[str, NatsSettings] = field(default_factory=dict[str, NatsSettings])
+    """Connections beside `nats`, by name."""
+    more_s3: Mapping[str, S3Settings] = field(default_factory=dict[str, S3Settings])
 
     def secrets(self) -> list[str]:
         """Every text that no log line may hold: for the redactor, and for nothing else."""
-        whole = [self.nats.url, self.postgres.url, self.postgres.migrate_url]
-        plain = [self.nats.password, self.nats.token, self.s3.secret, self.s3.session_token]
+        every_nats, every_s3 = [self.nats, *self.more_nats.values()], [self.s3, *self.more_s3.values()]
+        whole = [self.postgres.url, self.postgres.migrate_url, *(each.url for each in every_nats)]
+        plain = [secret for each in every_nats for secret in (each.password, each.token)]
+        plain += [secret for each in every_s3 for secret in (each.secret, each.session_token)]
         texts = [secret.reveal() for secret in plain if secret is not None]
         for url in whole:
             texts += _passwords(url.reveal())

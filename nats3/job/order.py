@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nats3.pace import PaceLimits
+from nats3.place import MAIN
 
 Kind = Literal["store", "load"]
 CodecName = Literal["binary", "json", "parquet"]
@@ -28,7 +29,10 @@ class ChunkLimits:
 
 @dataclass(frozen=True, slots=True)
 class StoreOrder:
-    """Archive what `stream` holds and gets on `subject` (a filter; ">" is everything) into `bucket` below `prefix`."""
+    """Archive what `stream` holds and gets on `subject` (a filter; ">" is everything) into `bucket` below `prefix`.
+
+    `bucket` is a place (`nats3.place`): it says through which connection of S3. `nats` names the connection of the stream.
+    """
 
     name: str
     stream: str
@@ -40,6 +44,7 @@ class StoreOrder:
     codec: CodecName = "binary"
     level: Level = "auto"
     drain: bool = False
+    nats: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class SubjectTransform:
 class LoadOrder:
     """Publish what is archived of `read_stream` and matches, in order.
 
+    `bucket` is a place (`nats3.place`), `nats` the connection to publish through.
     `write_subject` None means the original subject. Times are ns, half open; seqs are inclusive. None means no bound.
     `read_subjects` are several filters in place of `read_subject`, of which one must match; `read_headers` are
     (name, value) lines that must all be there. Of `subject_transforms` the first that matches decides, and
@@ -82,6 +88,7 @@ class LoadOrder:
     subject_transforms: tuple[SubjectTransform, ...] = ()
     unmatched_subjects: Unmatched = "pass"
     pace: PaceLimits = field(default_factory=PaceLimits)
+    nats: str = MAIN
 
     @property
     def filters(self) -> tuple[str, ...]:

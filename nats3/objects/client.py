@@ -27,6 +27,7 @@ class S3Settings:
     access: str | None = None
     secret: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    tls_ca: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"
     verify: Literal["probe", "checksum", "read_back"] = "probe"
     in_flight: int = 32
@@ -87,7 +88,7 @@ def _arguments(settings: S3Settings) -> dict[str, Any]:
         "aws_access_key_id": settings.access,
         "aws_secret_access_key": settings.secret,
         "aws_session_token": settings.session_token,
-        "verify": not (settings.endpoint or "").startswith("http://"),
+        "verify": False if (settings.endpoint or "").startswith("http://") else settings.tls_ca or True,
         "config": config,
     }
 

@@ -17,6 +17,7 @@ from nats3.objects.client import S3Settings
 from nats3.objects.parts import Begun, SentPart
 from nats3.objects.store import BucketMissing, Listed, Meter, ObjectMissing
 from nats3.objects.translate import Target, translate, vendor_errors
+from nats3.place import split
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 SAID_SHA256 = "nats3-sha256"
@@ -84,7 +85,7 @@ class S3Requests:
         async with self._request(Target("put", upload.bucket, upload.key)) as limit:
             self._allow(limit, len(upload.body))
             await self._client.put_object(
-                Bucket=upload.bucket,
+                Bucket=_plain(upload.bucket),
                 Key=upload.key,
                 Body=io.BytesIO(upload.body),
                 Metadata={SAID_SHA256: upload.sha256},
@@ -95,14 +96,14 @@ class S3Requests:
         """The object, or the range `wanted` of it as in the HTTP header."""
         extra = {} if wanted is None else {"Range": wanted}
         async with self._request(Target("get", bucket, key)) as limit:
-            answer = await self._client.get_object(Bucket=bucket, Key=key, **extra)
+            answer = await self._client.get_object(Bucket=_plain(bucket), Key=key, **extra)
             self._allow(limit, answer.get("ContentLength", 0))
             body = await _read(answer["Body"])
         return _part(key, body, answer)
 
     async def head(self, bucket: str, key: str) -> Seen:
         async with self._request(Target("head", bucket, key)):
-            answer = await self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+            answer = await self._client.head_object(Bucket=_plain(bucket), Key=key, ChecksumMode="ENABLED")
         said = answer.get("Metadata", {}).get(SAID_SHA256)
         told = answer.get("ChecksumSHA256", "")
         return Seen(
@@ -117,7 +118,7 @@ class S3Requests:
         where = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
         async with self._request(Target("list", bucket, prefix)):
             answer = await self._client.list_objects_v2(
-                Bucket=bucket, Prefix=prefix, MaxKeys=self._settings.page, **where
+                Bucket=_plain(bucket), Prefix=prefix, MaxKeys=self._settings.page, **where
             )
         objects = [Listed(item["Key"], int(item["Size"])) for item in answer.get("Contents", [])]
         return Page(objects, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
@@ -126,13 +127,13 @@ class S3Requests:
         """Raises Taken where `etag` is given and the object has another one."""
         guard = {} if etag is None else {"IfMatch": etag}
         async with self._request(Target("delete", bucket, key)):
-            await self._client.delete_object(Bucket=bucket, Key=key, **guard)
+            await self._client.delete_object(Bucket=_plain(bucket), Key=key, **guard)
 
     async def begin(self, bucket: str, key: str, sha256: str) -> Begun:
         """Begin an upload in parts."""
         async with self._request(Target("begin_parts", bucket, key)):
             answer = await self._client.create_multipart_upload(
-                Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256", Metadata={SAID_SHA256: sha256}
+                Bucket=_plain(bucket), Key=key, ChecksumAlgorithm="SHA256", Metadata={SAID_SHA256: sha256}
             )
         return Begun(bucket, key, str(answer["UploadId"]))
 
@@ -166,13 +167,13 @@ class S3Requests:
     async def unfinished(self, bucket: str, prefix: str) -> list[Begun]:
         """Uploads in parts below the prefix that were begun and not ended; the first thousand."""
         async with self._request(Target("list", bucket, prefix)):
-            answer = await self._client.list_multipart_uploads(Bucket=bucket, Prefix=prefix)
+            answer = await self._client.list_multipart_uploads(Bucket=_plain(bucket), Prefix=prefix)
         return [Begun(bucket, each["Key"], each["UploadId"]) for each in answer.get("Uploads", [])]
 
     async def bucket_exists(self, bucket: str) -> bool:
         try:
             async with self._request(Target("head_bucket", bucket)):
-                await self._client.head_bucket(Bucket=bucket)
+                await self._client.head_bucket(Bucket=_plain(bucket))
         except BucketMissing:
             return False
         return True
@@ -196,8 +197,13 @@ class S3Requests:
         limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
+def _plain(place: str) -> str:
+    """The bucket's name as its endpoint knows it."""
+    return split(place)[1]
+
+
 def _named(begun: Begun) -> dict[str, str]:
-    return {"Bucket": begun.bucket, "Key": begun.key, "UploadId": begun.upload}
+    return {"Bucket": _plain(begun.bucket), "Key": begun.key, "UploadId": begun.upload}
 
 
 async def _read(stream: Any) -> bytes:  # noqa: ANN401 - the vendor has no types

@@ -57,12 +57,20 @@ class _World:
 
     outside: Outside
 
-    async def stream(self, name: str) -> StreamFacts | None:
-        seen = await self.outside.stream(name)
+    async def stream(self, connection: str, name: str) -> StreamFacts | None:
+        seen = await self.outside.stream(connection, name)
         return None if seen is None else StreamFacts(seen.exists, seen.retention)
 
-    async def bucket_exists(self, name: str) -> bool | None:
-        return await self.outside.bucket_exists(name)
+    async def bucket_exists(self, place: str) -> bool | None:
+        return await self.outside.bucket_exists(place)
 
-    async def every_stream(self) -> list[StreamInfo]:
-        return await self.outside.every_stream()
+    async def every_stream(self, connection: str) -> list[StreamInfo]:
+        return await self.outside.every_stream(connection)
+
+    @property
+    def nats_names(self) -> frozenset[str]:
+        return self.outside.nats_names
+
+    @property
+    def s3_names(self) -> frozenset[str]:
+        return self.outside.s3_names

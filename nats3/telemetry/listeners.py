@@ -90,9 +90,10 @@ class WorkListener:
 
 @dataclass(frozen=True, slots=True)
 class ObjectListener:
-    """What the object store counts."""
+    """What one object store counts, by the name of its connection."""
 
     telemetry: Telemetry
+    connection: str = "main"
 
     def put(self, size: int) -> None:
         self.telemetry.object_stored(size)
@@ -101,10 +102,10 @@ class ObjectListener:
         self.telemetry.object_fetched(size)
 
     def request(self, operation: str) -> None:
-        self.telemetry.s3_asked(operation)
+        self.telemetry.s3_asked(operation, self.connection)
 
     def answered(self, operation: str, seconds: float) -> None:
-        self.telemetry.s3_answered(operation, seconds)
+        self.telemetry.s3_answered(operation, seconds, self.connection)
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Metrics:
 
     def _make_latencies(self) -> None:
         self.flush_seconds = self._histogram("nats3_flush_seconds", "From a sealed chunk to its event")
-        self.s3_seconds = self._histogram("nats3_s3_seconds", "One request to S3", "operation")
+        self.s3_seconds = self._histogram("nats3_s3_seconds", "One request to S3", "operation", "connection")
         self.append_seconds = self._histogram("nats3_append_seconds", "One append to the event log")
         self.chunk_bytes = self._histogram("nats3_chunk_bytes", "Stored size of a chunk", buckets=BYTES)
         self.chunk_ratio = self._histogram("nats3_chunk_ratio", "Raw size by stored size of a chunk", buckets=RATIOS)
@@ -72,8 +72,9 @@ class Metrics:
         self.log_head = self._gauge("nats3_event_log_head", "Highest position of the event log")
         self.projection_lag = self._gauge("nats3_projection_lag_events", "Events not yet projected", "projection")
         self.retries = self._counter("nats3_retries", "Tries that failed and were made again", "cause")
-        self.s3_requests = self._counter("nats3_s3_requests", "Requests to S3", "operation")
+        self.s3_requests = self._counter("nats3_s3_requests", "Requests to S3", "operation", "connection")
         self.dependency_up = self._gauge("nats3_dependency_up", "1 while a dependency answers", "dependency")
+        self.nats_connected = self._gauge("nats3_nats_connected", "1 while a connection to NATS is there", "connection")
         self.actor_restarts = self._counter("nats3_actor_restarts", "Actors started again after a fault")
         self.actor_failures = self._counter("nats3_actor_failures", "Actors that the restart law gave up")
         self.requests = self._counter("nats3_http_requests", "HTTP answers", "method", "route", "status")

@@ -261,14 +261,20 @@ class Telemetry:
         self.metrics.s3_bytes.labels("out").inc(size)
         self.log.debug("object fetched", bytes=size)
 
-    def s3_asked(self, operation: str) -> None:
+    def s3_asked(self, operation: str, connection: str = "main") -> None:
         """A request is sent; `operation` is put, get, head, list, delete or head_bucket."""
-        self.metrics.s3_requests.labels(operation).inc()
-        self.log.debug("S3 asked", operation=operation)
+        self.metrics.s3_requests.labels(operation, connection).inc()
+        self.log.debug("S3 asked", operation=operation, connection=connection)
 
-    def s3_answered(self, operation: str, seconds: float) -> None:
-        self.metrics.s3_seconds.labels(operation).observe(seconds)
-        self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6))
+    def s3_answered(self, operation: str, seconds: float, connection: str = "main") -> None:
+        self.metrics.s3_seconds.labels(operation, connection).observe(seconds)
+        self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6), connection=connection)
+
+    def nats_connected(self, connection: str, up: bool) -> None:  # noqa: FBT001 - told as the connection tells it
+        """A connection to NATS was made, or was lost; there are at most 16 names of them."""
+        self.metrics.nats_connected.labels(connection).set(up)
+        write = self.log.info if up else self.log.warning
+        write("NATS connected" if up else "NATS connection lost", connection=connection)
 
     def dependency_failed(self, name: Dependency, job: str, reason: str, attempt: int) -> None:
         """Try number `attempt` (from 1) failed. Warned of at 1, 2, 4, 8, ... so that a long outage fills no disk."""

@@ -19,6 +19,7 @@ Families: TypeAlias = Iterable[Metric]
 JOIN: dict[str, Callable[[float, float], float]] = {
     "nats3_build_info": max,
     "nats3_dependency_up": min,
+    "nats3_nats_connected": min,
     "nats3_event_log_head": max,
     "nats3_lag_messages": max,
     "nats3_lag_seconds": max,

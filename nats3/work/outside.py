@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from eventstore import EventStore, LogUnavailable
 from nats3.errors import Nats3Error, Unavailable
 from nats3.jetstream.streams import Retention, StreamInfo, StreamMissing, Streams
 from nats3.objects.store import AccessDenied
+from nats3.place import MAIN, place_of
 
 _PATIENCE_S = 3.0
 _ANY_BUCKET = "nats3-ready"
@@ -31,64 +33,70 @@ class Outside:
         self,
         store: EventStore,
         unmade: Callable[[], Awaitable[Collection[str]]],
-        streams: Streams,
+        streams: Mapping[str, Streams],
         bucket_exists: Callable[[str], Awaitable[bool]],
+        s3_names: Collection[str] = (MAIN,),
     ) -> None:
-        """`unmade` names the views that nobody can read yet."""
+        """`unmade` names the views that nobody can read yet; `streams` are those of each connection of NATS."""
         self._store = store
         self._unmade = unmade
         self._streams = streams
         self._bucket_exists = bucket_exists
+        self.nats_names = frozenset(streams)
+        self.s3_names = frozenset(s3_names)
 
-    async def stream(self, name: str) -> StreamSeen | None:
+    async def stream(self, connection: str, name: str) -> StreamSeen | None:
         """None when nobody answers."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return StreamSeen(exists=True, retention=(await self._streams.info(name)).retention)
+                return StreamSeen(exists=True, retention=(await self._streams[connection].info(name)).retention)
         except StreamMissing:
             return StreamSeen(exists=False)
         except (Nats3Error, TimeoutError):
             return None
 
-    async def every_stream(self) -> list[StreamInfo]:
+    async def every_stream(self, connection: str = MAIN) -> list[StreamInfo]:
         """All streams of the account. Raises Unavailable."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return await self._streams.every()
+                return await self._streams[connection].every()
         except TimeoutError:
             raise Unavailable("nats", f"no answer within {_PATIENCE_S:g} s") from None
 
-    async def bucket_exists(self, name: str) -> bool | None:
+    async def bucket_exists(self, place: str) -> bool | None:
         """None when nobody answers, or may not say."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return await self._bucket_exists(name)
+                return await self._bucket_exists(place)
         except (Nats3Error, TimeoutError):
             return None
 
     async def check(self) -> Mapping[str, str | None]:
-        """What is wrong with each, None where it answers."""
+        """What is wrong with each, None where it answers; a connection with a name stands as `s3.cold`."""
+        asks = {"postgres": self._ask_postgres}
+        asks |= {_called("nats", name): partial(self._ask_nats, name) for name in self.nats_names}
+        asks |= {_called("s3", name): partial(self._ask_s3, name) for name in self.s3_names}
         async with asyncio.TaskGroup() as tasks:
-            asked = {
-                "nats": tasks.create_task(_fault(self._ask_nats)),
-                "postgres": tasks.create_task(_fault(self._ask_postgres)),
-                "s3": tasks.create_task(_fault(self._ask_s3)),
-            }
-        return {name: task.result() for name, task in asked.items()}
+            asked = {called: tasks.create_task(_fault(ask)) for called, ask in asks.items()}
+        return {called: task.result() for called, task in asked.items()}
 
-    async def _ask_nats(self) -> None:
-        await self._streams.by_subject("nats3.ready")
+    async def _ask_nats(self, name: str) -> None:
+        await self._streams[name].by_subject("nats3.ready")
 
     async def _ask_postgres(self) -> None:
         await self._store.head()
         if unmade := await self._unmade():
             raise LogUnavailable(f"views are being made: {', '.join(sorted(unmade))}")
 
-    async def _ask_s3(self) -> None:
+    async def _ask_s3(self, name: str) -> None:
         try:
-            await self._bucket_exists(_ANY_BUCKET)
+            await self._bucket_exists(place_of(name, _ANY_BUCKET))
         except AccessDenied:
             return
+
+
+def _called(kind: str, name: str) -> str:
+    return kind if name == MAIN else f"{kind}.{name}"
 
 
 async def _fault(ask: Callable[[], Awaitable[None]]) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -12,6 +14,7 @@ from actors.actor import Actor
 from eventstore import Batcher, EventStore
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach
+from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import StreamMissing
 from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
@@ -28,12 +31,24 @@ from nats3.work.tidy import Forgetter
 from nats3.work.tools import Tools
 
 
+class JetStreams(Protocol):
+    """The JetStreams that this node reaches."""
+
+    def of(self, name: str) -> JetStream:
+        """One whose every question raises Unavailable, where this node has no connection of that name."""
+        ...
+
+
 class Workers(Staff, Forgetter):
     """Store and load workers over the event log."""
 
-    def __init__(self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools) -> None:
+    def __init__(
+        self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools, jetstreams: JetStreams
+    ) -> None:
+        """`tools` are those of a job that names no connection of NATS."""
         self._log = Log(store, batcher, HISTORY, snapshots)
         self._tools = tools
+        self._jetstreams = jetstreams
 
     @property
     def reach(self) -> Reach:
@@ -43,13 +58,14 @@ class Workers(Staff, Forgetter):
     def actor(self, runnable: Runnable, claimed: Claimed) -> Callable[[], Actor]:
         """A factory: each activation is a new actor on the same claim."""
         order = runnable.order
+        tools = replace(self._tools, nats=self._jetstreams.of(order.nats))
         if isinstance(order, StoreOrder):
-            return lambda: StoreWorker(claimed, order, self._journal(claimed, STORING), self._tools)
+            return lambda: StoreWorker(claimed, order, self._journal(claimed, STORING), tools)
         return lambda: LoadWorker(
             claimed,
             order,
             self._journal(claimed, LOADING),
-            self._tools,
+            tools,
             generation=runnable.generation,
             attempt=runnable.attempt,
         )
@@ -76,6 +92,6 @@ class Workers(Staff, Forgetter):
             return
         stream = job.order.stream
         with suppress(StreamMissing):
-            await forget_consumers(self._tools.nats.streams, stream, job_id)
+            await forget_consumers(self._jetstreams.of(job.order.nats).streams, stream, job_id)
         journal = RunJournal(f"run/{job_id}", fence, self._log, STORING, actor=self._tools.node)
         await journal.append((await journal.recover()).version, [ConsumersForgotten(stream)])

@@ -61,13 +61,16 @@ class Outside:
     answers: bool = True
     faults: dict[str, str | None] = field(default_factory=lambda: {"nats": None, "postgres": None, "s3": None})
 
-    async def stream(self, name: str) -> StreamFacts | None:
+    nats_names: frozenset[str] = frozenset({"main"})
+    s3_names: frozenset[str] = frozenset({"main"})
+
+    async def stream(self, connection: str, name: str) -> StreamFacts | None:
         return self.streams.get(name, StreamFacts(exists=False)) if self.answers else None
 
-    async def bucket_exists(self, name: str) -> bool | None:
-        return name in self.buckets if self.answers else None
+    async def bucket_exists(self, place: str) -> bool | None:
+        return place in self.buckets if self.answers else None
 
-    async def every_stream(self) -> list[StreamInfo]:
+    async def every_stream(self, connection: str) -> list[StreamInfo]:
         if not self.answers:
             raise Unavailable("nats", "it is away")
         return [

@@ -53,7 +53,7 @@ JOB = "0b1c2d3e-4f50-4617-8829-3a4b5c6d7e8f"
 LIFE = "11112222-3333-4444-8555-666677778888"
 PARENT = "99990000-aaaa-4bbb-8ccc-ddddeeeeffff"
 
-STORE = StoreOrder(
+OLD_STORE = StoreOrder(
     name="orders",
     stream="ORDERS",
     subject="orders.*.>",
@@ -65,6 +65,7 @@ STORE = StoreOrder(
     level=7,
     drain=True,
 )
+STORE = replace(OLD_STORE, bucket="cold:archive", nats="hub")
 OLD_LOAD = LoadOrder(
     name="again",
     bucket="archive",
@@ -84,7 +85,7 @@ OLD_LOAD = LoadOrder(
     mode="exclusive",
     on_bad_chunk="quarantine",
 )
-LOAD = replace(
+LOAD_2 = replace(
     OLD_LOAD,
     read_subjects=("orders.eu.*", "orders.us.>"),
     read_headers=(("Region", "eu"), ("Kind", "order: new")),
@@ -95,6 +96,7 @@ LOAD = replace(
     unmatched_subjects="refuse",
     pace=PaceLimits(100.5, 1e6, 2.0, 3.5),
 )
+LOAD = replace(LOAD_2, bucket="cold:archive", nats="hub")
 RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
 OPENING = Opening(2, LIFE, TIME, PARENT, 41, 40, 42, ((43, "ab" * 32), (44, "cd" * 32)), "ef" * 32)
 CHUNK = ChunkFlushed(
@@ -172,9 +174,13 @@ EVENTS: dict[str, object] = {
 OLDER = {
     "chunk_delete_requested.v1": ChunkDeleteRequested("archive", "k"),
     "job_changed.load.v1": JobChanged(OLD_LOAD),
-    "job_changed.store.v1": JobChanged(STORE),
+    "job_changed.load.v2": JobChanged(LOAD_2),
+    "job_changed.store.v1": JobChanged(OLD_STORE),
+    "job_changed.store.v2": JobChanged(OLD_STORE),
     "job_created.load.v1": JobCreated("load", OLD_LOAD, 1),
-    "job_created.store.v1": JobCreated("store", STORE, 1),
+    "job_created.load.v2": JobCreated("load", LOAD_2, 1),
+    "job_created.store.v1": JobCreated("store", OLD_STORE, 1),
+    "job_created.store.v2": JobCreated("store", OLD_STORE, 1),
     "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

@@ -60,7 +60,7 @@ def test_what_the_object_store_counts_is_in_and_out(heard):
         'nats3_s3_objects_total{direction="in"}': 1,
         'nats3_s3_bytes_total{direction="in"}': 10,
         'nats3_s3_bytes_total{direction="out"}': 7,
-        'nats3_s3_requests_total{operation="head"}': 1,
+        'nats3_s3_requests_total{connection="main",operation="head"}': 1,
     }.items() <= heard.samples().items()
 
 
@@ -98,5 +98,5 @@ def test_what_is_appended_and_asked_of_s3_is_counted_and_timed(heard):
         "nats3_event_log_head": 12,
         "nats3_append_seconds_count": 1,
         "nats3_append_seconds_sum": 0.02,
-        'nats3_s3_seconds_sum{operation="put"}': 0.3,
+        'nats3_s3_seconds_sum{connection="main",operation="put"}': 0.3,
     }.items() <= heard.samples().items()

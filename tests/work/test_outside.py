@@ -19,7 +19,7 @@ async def test_a_node_whose_views_nobody_can_read_yet_is_not_ready() -> None:
     async def unmade() -> Collection[str]:
         return missing
 
-    outside = Outside(MemoryStore(), unmade, MemoryJetStream().streams, there)
+    outside = Outside(MemoryStore(), unmade, {"main": MemoryJetStream().streams}, there)
     assert await outside.check() == {"nats": None, "postgres": "views are being made: chunks, jobs", "s3": None}
     missing.clear()
     assert set((await outside.check()).values()) == {None}

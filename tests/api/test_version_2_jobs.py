@@ -52,6 +52,8 @@ async def test_a_store_job_is_answered_whole(api: Api) -> None:
             "codec": "binary",
             "level": "auto",
             "drain": False,
+            "nats": "main",
+            "s3": "main",
         },
         "progress": {
             "messages": 0,

@@ -61,8 +61,8 @@ class Outside:
     answers: bool = True
     faults: dict[str, str | None] = field(default_factory=lambda: {"nats": None, "postgres": None, "s3": None})
 
-    nats_names: frozenset[str] = frozenset({"main"})
-    s3_names: frozenset[str] = frozenset({"main"})
+    nats_names: frozenset[str] = frozenset({"main", "hub"})
+    s3_names: frozenset[str] = frozenset({"main", "cold"})
 
     async def stream(self, connection: str, name: str) -> StreamFacts | None:
         return self.streams.get(name, StreamFacts(exists=False)) if self.answers else None

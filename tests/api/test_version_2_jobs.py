@@ -104,6 +104,8 @@ async def test_a_load_job_keeps_every_field_of_its_order(api: Api) -> None:
         "headers": "verbatim",
         "mode": "exclusive",
         "on_bad_chunk": "quarantine",
+        "nats": "hub",
+        "s3": "cold",
     }
     assert (await made(api, {"kind": "load", **order}))["order"] == order
     assert (await made(api, LOAD))["order"]["write_subject"] is None, "the original subject"

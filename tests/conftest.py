@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import psycopg
 import pytest
 from blockbuster import BlockBuster
@@ -36,6 +37,13 @@ from nats3.dev.s3_server import S3Access, S3Server
 from nats3.dev.server import Server
 
 T = TypeVar("T")
+
+MANY_EXAMPLES_S = 120
+"""For a thousand examples; beside other work the usual 20 s have been too short for them."""
+
+# How long an example takes says how busy the machine is, not whether the example holds.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 # pytest-timeout declares its option as text and refuses the number in pyproject.toml; asked here first, it reads neither.
 os.environ.setdefault("PYTEST_TIMEOUT", "20")
@@ -49,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.pure)
+        if hypothesis.is_hypothesis_test(getattr(item, "obj", None)) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(MANY_EXAMPLES_S))
 
 
 @pytest.fixture(scope="session")

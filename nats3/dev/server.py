@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from nats3.dev.errors import NotReady, StartFailed
-from nats3.dev.ports import free_port, is_free
+from nats3.dev.ports import free_port, is_free, keep
 from nats3.dev.process import ASK_AGAIN_S, Command, end_leftovers, family, last_lines, send, spawn
 
 READY_WITHIN_S = 90.0
@@ -124,6 +124,8 @@ class Server(ABC):
         """Another process may take a port between our look and the server's: then take others."""
         while True:
             self._choose_ports()
+            if not keep(self._ports(), self):
+                continue
             try:
                 return await self._launch()
             except StartFailed:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, get_args
+from uuid import uuid4
 
 import httpx2
 import psycopg
@@ -95,10 +96,11 @@ class Scene(ABC):
         await self.until("messages are archived", query, len(self.world.ledger.acknowledged), f"run/{job}")
 
     async def order(self, enough: asyncio.Event, **load: Any) -> None:
-        """Order a load, however often the node dies meanwhile; whether it was taken, only the log knows."""
+        """Order a load once, however often the node dies meanwhile and whether or not its answer arrives."""
+        key = uuid4().hex
         while not enough.is_set():
             with suppress(httpx2.HTTPError, OSError):
-                await self.world.load(**load)
+                await self.world.load(key, **load)
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -264,16 +266,14 @@ class Deleting(Loading):
     async def feed(self, enough: asyncio.Event) -> None:
         while not enough.is_set():
             await self.publish()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(5):
-                    await self._nothing_under_way(enough)
+            await self._nothing_under_way(enough)
             if not enough.is_set():
                 subject = await self.target()
                 await self.order(enough, write_subject=subject, name=subject, delete_chunks=True)
             await asyncio.sleep(AGAIN_S)
 
     async def _nothing_under_way(self, enough: asyncio.Event) -> None:
-        """What is published is stored, and no load reads it yet."""
+        """No load reads what the next one would read too: both would publish it, each into its target."""
         while not enough.is_set() and await self.ask(DONE) < await self.ask(LOADS):  # noqa: ASYNC110 - see until
             await asyncio.sleep(LOOK_S)
 

@@ -163,9 +163,12 @@ class World:
 
     # --- the API
 
-    async def call(self, method: str, path: str, body: object = None, node: Nats3Server | None = None) -> Any:
-        """One call of the public API; the body of the answer. Raises Failed unless it is 2xx."""
-        async with httpx2.AsyncClient(base_url=(node or self.node).url, timeout=20) as client:
+    async def call(
+        self, method: str, path: str, body: object = None, node: Nats3Server | None = None, key: str = ""
+    ) -> Any:
+        """One call of the public API; the body of the answer. Raises Failed unless it is 2xx. `key`: done once."""
+        headers = {"Idempotency-Key": key} if key else {}
+        async with httpx2.AsyncClient(base_url=(node or self.node).url, timeout=20, headers=headers) as client:
             answer = (
                 await client.request(method, path, json=body)
                 if body is not None
@@ -187,7 +190,7 @@ class World:
         }
         return (await self.call("POST", "/api/v2/jobs", body))["id"]
 
-    async def load(self, **order: Any) -> str:
+    async def load(self, key: str = "", /, **order: Any) -> str:
         body = {
             "kind": "load",
             "name": f"load-{self.name}",
@@ -196,7 +199,7 @@ class World:
             "write_subject": self.write_subject,
             **order,
         }
-        return (await self.call("POST", "/api/v2/jobs", body))["id"]
+        return (await self.call("POST", "/api/v2/jobs", body, key=key))["id"]
 
     async def job(self, job: str) -> Answer:
         return await self.call("GET", f"/api/v2/jobs/{job}")

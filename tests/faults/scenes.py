@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from nats3.failpoint import Place
 from tests.faults import checker
 from tests.faults.forked import ForkedNode
-from tests.faults.world import Failed, World
+from tests.faults.world import Failed, Refused, World
 
 FLOWS_WITHIN_S = 30.0
 LOOK_S = 0.02
@@ -31,6 +31,8 @@ def places(*rooms: str, without: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(place for place in get_args(Place) if place.partition(".")[0] in rooms and place not in without)
 
 
+UNDER_WAY = {409, 503}
+"""What the API answers where the same request has not been answered yet, or its database is away."""
 POLLING = ("load.after_extend",)
 DELETING = ("load.before_delete", "load.after_delete")
 """Places that a load passes only where it polls, or deletes what it has loaded: scenes of their own strike there."""
@@ -99,8 +101,14 @@ class Scene(ABC):
         """Order a load once, however often the node dies meanwhile and whether or not its answer arrives."""
         key = uuid4().hex
         while not enough.is_set():
-            with suppress(httpx2.HTTPError, OSError):
+            try:
                 await self.world.load(key, **load)
+            except (httpx2.HTTPError, OSError):
+                pass
+            except Refused as refused:
+                if refused.status not in UNDER_WAY:
+                    raise
+            else:
                 return
             await asyncio.sleep(LOOK_S)
 

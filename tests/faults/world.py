@@ -37,6 +37,14 @@ class Failed(AssertionError):
     """A row did not hold."""
 
 
+class Refused(Failed):
+    """The API said no."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+
 @dataclass
 class World:
     """One row's share of the servers: a database, a bucket and streams of its own, and one nats3."""
@@ -166,7 +174,7 @@ class World:
     async def call(
         self, method: str, path: str, body: object = None, node: Nats3Server | None = None, key: str = ""
     ) -> Any:
-        """One call of the public API; the body of the answer. Raises Failed unless it is 2xx. `key`: done once."""
+        """One call of the public API; the body of the answer. Raises Refused unless it is 2xx. `key`: done once."""
         headers = {"Idempotency-Key": key} if key else {}
         async with httpx2.AsyncClient(base_url=(node or self.node).url, timeout=20, headers=headers) as client:
             answer = (
@@ -175,7 +183,7 @@ class World:
                 else await client.request(method, path)
             )
         if answer.status_code >= 300:
-            raise Failed(f"{method} {path}: {answer.status_code} {answer.text[:400]}")
+            raise Refused(answer.status_code, f"{method} {path}: {answer.status_code} {answer.text[:400]}")
         return answer.json() if answer.content else None
 
     async def store(self, *, max_count: int = 100, max_age: str = "1s", **order: Any) -> str:

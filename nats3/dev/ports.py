@@ -44,6 +44,13 @@ def is_free(port: int) -> bool:
         return True
 
 
+def own_port(owner: object) -> int:
+    """A free port with a sign on it for as long as `owner` lives."""
+    while not keep([port := free_port()], owner):
+        pass
+    return port
+
+
 def keep(ports: Iterable[int], owner: object) -> bool:
     """Put signs on all of them for as long as `owner` lives; False, and none, where another one's sign is."""
     signs: list[int] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nats3.dev import ports
-from nats3.dev.ports import GRPC_OFFSET, HIGHEST, LOOPBACK, LOWEST, free_port, is_kept, keep
+from nats3.dev.ports import GRPC_OFFSET, HIGHEST, LOOPBACK, LOWEST, free_port, is_kept, keep, own_port
 
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -56,6 +56,12 @@ def test_a_port_whose_server_is_down_is_offered_to_nobody_while_its_owner_lives(
     assert asked.stdout == "True\n"
     del owner
     assert free_port() == only_port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that go with their owner")
+def test_a_port_of_one_s_own_is_kept() -> None:
+    owner = Owner()
+    assert is_kept(own_port(owner))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that go with their owner")

@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 
 from nats3.dev.nats3_server import environment
-from nats3.dev.ports import LOOPBACK, free_port
+from nats3.dev.ports import LOOPBACK, own_port
 from tests.faults.nursery import Forked, Nursery
 from tests.faults.world import World
 
@@ -24,7 +24,7 @@ class ForkedNode:
         self.directory = world.directory / f"node-{len(world.nodes)}"
         self.directory.mkdir()
         self.log = self.directory / "log"
-        self.port = free_port()
+        self.port = own_port(self)
         self._process: Forked | None = None
         self._read_from = 0
         world.nodes.append(self)  # type: ignore[arg-type] - it has the face of a server

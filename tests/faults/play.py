@@ -16,9 +16,11 @@ from tests.faults.rows import (
     clocks,
     deaths,
     disasters,
+    disks,
     faces,
     forged,
     frames,
+    keys,
     outages,
     plain,
     strange,
@@ -29,7 +31,22 @@ from tests.faults.rows import (
 from tests.faults.servers import Servers
 from tests.faults.world import World
 
-ROOMS = (plain, deaths, outages, tampering, strange, wires, frames, disasters, clocks, forged, faces, swarm)
+ROOMS = (
+    plain,
+    deaths,
+    outages,
+    tampering,
+    strange,
+    wires,
+    frames,
+    disasters,
+    disks,
+    clocks,
+    forged,
+    keys,
+    faces,
+    swarm,
+)
 
 
 async def play(each: Row, servers: Servers, directory: Path, seed: int) -> list[str]:

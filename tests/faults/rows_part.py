@@ -70,6 +70,7 @@ def _row(what: str, trials: int, failures: int, seed: int, seconds: float) -> di
 async def _play_all(rows: list[Row], seed: int) -> dict[str, str]:
     outcomes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="nats3-rows-") as directory:
+        Path(directory).chmod(0o711)  # noqa: ASYNC240 - Postgres' user goes through; nothing runs yet that could wait
         async with servers() as started:
             for each in rows:
                 outcomes[each.name] = await _one(each, started, Path(directory), seed)

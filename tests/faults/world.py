@@ -18,7 +18,7 @@ import httpx2
 import psycopg
 
 from nats3.dev.nats3_server import Nats3Server, environment
-from nats3.dev.ports import free_port
+from nats3.dev.ports import own_port
 from nats3.dev.s3_server import S3Access
 from tests.faults import checker
 from tests.faults.checker import Archive, Bucket, Log, Verdict
@@ -128,13 +128,16 @@ class World:
         self._plain = await Plain.connect(self.servers.nats.url)
         return self._plain
 
-    def node_over(self, nats_url: str = "", postgres_url: str = "", s3: S3Access | None = None) -> Nats3Server:
-        """Another `nats3 serve`, not started yet, perhaps over proxies."""
+    def node_over(
+        self, nats_url: str = "", postgres_url: str = "", s3: S3Access | None = None, **more: str
+    ) -> Nats3Server:
+        """Another `nats3 serve`, not started yet, perhaps over proxies; `more` is of its environment."""
         settings = environment("", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3)
+        settings |= more
         if CODE:
             settings["PYTHONPATH"] = CODE
         node = Nats3Server(self.directory / f"nats3-{len(self.nodes)}", settings)
-        node.port = free_port()  # not the usual one: somebody else's nats3 may answer there
+        node.port = own_port(node)  # not the usual one: somebody else's nats3 may answer there
         self.nodes.append(node)
         return node
 
@@ -344,12 +347,18 @@ class World:
             return f"no answer from Postgres: {error}"
         return "\n".join(str(row) for row in rows)
 
+    async def forget(self) -> None:
+        """Close what leads to the servers, so that the next one who asks goes to those of then."""
+        plain, self._plain = self._plain, None
+        bucket, self._bucket = self._bucket, None
+        if plain is not None:
+            await plain.close()
+        if bucket is not None:
+            bucket.close()
+
     async def close(self) -> None:
         for node in self.nodes:
             node.resume()
             await node.kill()
-        if self._plain is not None:
-            await self._plain.close()
-        if self._bucket is not None:
-            self._bucket.close()
+        await self.forget()
         self.ledger.close()

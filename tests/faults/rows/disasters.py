@@ -113,6 +113,40 @@ async def postgres_comes_back_from_an_older_copy(world: World) -> None:
     await world.check_load(checker.plan_of(found))
 
 
+@row("F16", within=150)
+async def the_target_of_a_load_comes_back_from_an_older_copy(world: World) -> None:
+    """What the target had acknowledged and then forgot is published again, from the last message that it still has."""
+    nats_server = world.servers.nats
+    files, copy = nats_server.directory / "jetstream", world.directory / "jetstream"
+    await world.make_stream()
+    await world.make_target()
+    await world.publish(2000)
+    job = await world.store()
+    await world.until_stored(job)
+    await world.call("POST", f"/store/job/pause?job_id={job}")  # of its stream too there will be an older copy
+    found = await world.check_store(job)
+    load = await world.load(poll_interval="200ms", limit=None)
+    await world.until_count(world.target, 2000)
+    await world.call("POST", f"/load/job/pause?job_id={load}")
+    await world.until_word(load, "load", "Paused")
+    await nats_server.kill()
+    await _copy(files, copy)
+    await nats_server.start()
+    await world.call("POST", f"/store/job/resume?job_id={job}")
+    await world.call("POST", f"/load/job/resume?job_id={load}")
+    await world.publish(1500)
+    await world.until_stored(job)
+    await world.call("POST", f"/store/job/pause?job_id={job}")
+    found = await world.check_store(job)
+    await world.until_count(world.target, 3500)
+    await nats_server.kill()
+    await _copy(copy, files)
+    await nats_server.start()
+    took = await world.until_count(world.target, 3500, 60)
+    world.note(f"all of it was there again after {took:.1f} s")
+    await world.check_load(checker.plan_of(found))
+
+
 @row("F22")
 async def a_mirror_is_archived_with_the_times_of_its_source(world: World) -> None:
     await world.make_stream()

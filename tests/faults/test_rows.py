@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.faults import matrix
 from tests.faults.play import play
 from tests.faults.registry import ROWS, Row
 from tests.faults.servers import Servers
@@ -39,3 +40,15 @@ def servers(keeper: Runs, session_directory: Path) -> Iterator[Servers]:
 def test_row(each: Row, keeper: Runs, servers: Servers, server_directory: Path) -> None:
     print(f"seed {SEED} (again with NATS3_FAULTS_SEED={SEED})")
     keeper.run(play(each, servers, server_directory, SEED))
+
+
+def test_every_line_of_the_matrix_is_played_or_says_why_not() -> None:
+    played = {number for each in ROWS.values() for number in each.covers} | set(matrix.JUDGED_BY)
+    assert set(matrix.MATRIX) == {f"F{n:02}" for n in range(1, 73)}
+    assert played | set(matrix.NOT_YET) == set(matrix.MATRIX)
+    assert played & set(matrix.NOT_YET) == set(), "played, and yet it says why it is not"
+
+
+def test_the_tests_that_judge_a_line_are_there() -> None:
+    root = Path(__file__).parents[2]
+    assert [name for names in matrix.JUDGED_BY.values() for name in names if not (root / name).exists()] == []

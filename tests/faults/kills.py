@@ -143,10 +143,11 @@ async def _played(
             await _lives(scene, strikes, nursery, tally, done)
             made.verdict.wrong += [f"a bug of ours: {each[:300]}" for each in made.bugs()]
             made.hold()
-        except (Exception, TimeoutError) as error:  # noqa: BLE001 - it is the finding
+        except (Exception, TimeoutError) as several:  # noqa: BLE001 - it is the finding
+            error = _sole(several)
             lived = ", ".join(done[-3:])
             tally.failures.append(f"{name}: {type(error).__name__}: {error}; strikes so far {len(done)}, last: {lived}")
-            say(f"{name} FAILED: {error}\n  last strikes: {lived}\n{made.last_lines()}")
+            say(f"{name} FAILED: {type(error).__name__}: {error}\n  last strikes: {lived}\n{made.last_lines()}")
         finally:
             await scene.close()
         tally.counts.update(made.verdict.counts)
@@ -170,6 +171,13 @@ async def _lives(scene: Scene, strikes: list[Strike], nursery: Nursery, tally: T
     await scene.flows()
     await scene.check()
     await scene.node.kill()
+
+
+def _sole(error: BaseException) -> BaseException:
+    """What a group of one is about."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _answers(scene: Scene) -> None:

@@ -55,6 +55,7 @@ from nats3.views.leftovers import LeftoversView
 from nats3.work.abreast import Abreast
 from nats3.work.budget import Budget
 from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
+from nats3.work.counting import LoadCounter
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
 from nats3.work.journal import Log as RunLog
@@ -85,6 +86,7 @@ class Node:
     log: Log
     outside: Outside
     archive: ChunkReader
+    counter: LoadCounter
     entrance: Entrance
     nats: Connection
 
@@ -115,7 +117,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         entrance = await _entrance(config, telemetry, log, lifetimes)
         outside = _outside(log, reached)
         reader = ChunkReader(reached.s3, tools.index, tools.in_thread)
-        yield Node(config, telemetry, log, outside, reader, entrance, reached.nats)
+        counter = LoadCounter(reached.s3, tools.index, tools.plans, tools.in_thread, time.monotonic)
+        yield Node(config, telemetry, log, outside, reader, counter, entrance, reached.nats)
 
 
 def _outside(log: Log, reached: Connected) -> Outside:

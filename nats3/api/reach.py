@@ -29,6 +29,7 @@ FILTERED = frozenset(
         *(f"{prefix}/{kind}/{rest}" for prefix in ("", "/api/v1") for kind in ("store", "load") for rest in ("job", "jobs")),
         *(f"{prefix}/{kind}/job/{rest}" for prefix in ("", "/api/v1") for kind in ("store", "load") for rest in ("pause", "resume")),
         "/api/v2/jobs",
+        "/api/v2/jobs/plan",
         "/api/v2/jobs/{id}",
         "/api/v2/jobs/{id}/cancel",
         "/api/v2/jobs/{id}/pause",

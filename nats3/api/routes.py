@@ -85,6 +85,7 @@ BROWSER = (
 VERSION_2 = (
     Entry("POST", "/api/v2/jobs", v2_jobs.create, "operate", "order a job", says_v2.JOBS_CREATE),
     Entry("GET", "/api/v2/jobs", v2_jobs.get_all, "read", "jobs, newest first", says_v2.JOBS_LIST),
+    Entry("POST", "/api/v2/jobs/plan", v2_plans.count, "operate", "count what a load would publish", says_v2.JOBS_PLAN),
     Entry("GET", "/api/v2/jobs/{id}", v2_jobs.get, "read", "a job", says_v2.JOB_GET),
     Entry("DELETE", "/api/v2/jobs/{id}", v2_jobs.delete, "operate", "delete a job; what it archived stays", says_v2.JOB_DELETE),
     Entry("PATCH", "/api/v2/jobs/{id}", v2_jobs.change, "operate", "change the order of a job", says_v2.JOB_CHANGE),

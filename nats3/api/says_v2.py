@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nats3.api.shapes_load import Count, Plan
 from nats3.api.shapes_log import (
     Entity,
     Event,
@@ -22,7 +23,6 @@ from nats3.api.shapes_v2 import (
     DryRun,
     LoadJob,
     MessageAnswer,
-    Plan,
     RunAnswer,
     StoreJob,
     StreamAnswer,
@@ -72,6 +72,15 @@ _ORDERS: dict[str, Any] = {
         "drain": False,
     },
     "load": _LOAD,
+    "load, a part at a pace": {
+        **_LOAD,
+        "read_subjects": ["orders.eu.>", "orders.us.>"],
+        "read_headers": {"Kind": "paid"},
+        "limit": 1000,
+        "subject_transforms": [{"src": "orders.*.>", "dest": "replay.{{wildcard(1)}}.>"}],
+        "unmatched_subjects": "refuse",
+        "pace": {"messages_per_s": 100},
+    },
     "load, to another subject": {
         **_LOAD,
         "read_subject": "orders.*.paid",
@@ -117,6 +126,18 @@ JOBS_CREATE = Says(
     takes=Takes(ORDER, _ORDERS),
     refuses=(409,),
     headers=(IDEMPOTENCY,),
+)
+JOBS_PLAN = Says(
+    (json_answer(200, "What it would publish. Nothing is recorded.", Count),),
+    (
+        number(
+            "Bytes of objects that may be read for it; what they do not reach is an upper bound.",
+            "most_read",
+            0,
+            1 << 30,
+        ),
+    ),
+    takes=Takes(LoadV2, {name: order for name, order in _ORDERS.items() if name.startswith("load")}),
 )
 JOBS_LIST = listed(
     "Jobs, newest first.",

@@ -26,7 +26,8 @@ from eventstore import (
 from eventstore.audit import Page, Question
 from eventstore.once import Begun, Turn
 from nats3.api.entrance import Entrance
-from nats3.job.order import Order
+from nats3.job.loading import PlannedRange
+from nats3.job.order import LoadOrder, Order
 from nats3.message import Batch
 from nats3.selection import Selection
 from nats3.views.chunk_queries import Chunks
@@ -198,6 +199,35 @@ class Archive(Protocol):
         ...
 
 
+class Counted(Protocol):
+    """What a load would do; `exact` False: messages are an upper bound."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def ranges(self) -> Sequence[PlannedRange]: ...
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def messages(self) -> int: ...
+    @property
+    def raw_bytes(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def fetched_bytes(self) -> int: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def refusal(self) -> str | None: ...
+
+
+class Counter(Protocol):
+    async def count(self, order: LoadOrder, most_read: int) -> Counted:
+        """What the load would publish, reading at most some `most_read` bytes for it. Raises Unavailable."""
+        ...
+
+
 class Reporter(Protocol):
     """Whom to tell about requests. Each call is quick and does not raise."""
 
@@ -292,6 +322,7 @@ class Services:
     readiness: Readiness
     world: World
     archive: Archive
+    counter: Counter
     once: Repeats
     exposition: Callable[[str], tuple[bytes, str]]
     nodes: Callable[[], Awaitable[Sequence[Node]]]

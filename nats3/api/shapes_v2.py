@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from nats3.api.shapes_load import LoadOrderAnswer, Plan
 from nats3.api.shapes_v1 import Id, Shape, Time
-from nats3.job.order import CodecName, HeaderPolicy, OnBadChunk, PublishMode, Unmatched
+from nats3.job.order import CodecName
 from nats3.job.states import Command
 from nats3.state import StateName
 
@@ -50,46 +51,6 @@ class StoreOrderAnswer(Shape):
     codec: CodecName
     level: int | Literal["auto"]
     drain: bool
-    nats: str
-    s3: str
-
-
-class TransformAnswer(Shape):
-    src: str
-    dest: str
-
-
-class PaceAnswer(Shape):
-    """How fast a load publishes; null is no limit."""
-
-    messages_per_s: float | None
-    bytes_per_s: float | None
-    speed: float | None
-    max_gap: str | None
-
-
-class LoadOrderAnswer(Shape):
-    bucket: str
-    prefix: str | None
-    read_stream: str
-    read_consumer: str | None
-    read_subject: str
-    read_subjects: list[str]
-    read_headers: dict[str, str]
-    write_subject: str | None
-    subject_transforms: list[TransformAnswer]
-    unmatched_subjects: Unmatched
-    pace: PaceAnswer
-    poll_interval: str | None
-    delete_chunks: bool
-    from_time: Time | None
-    to_time: Time | None
-    from_seq: int | None
-    to_seq: int | None
-    limit: int | None
-    headers: HeaderPolicy
-    mode: PublishMode
-    on_bad_chunk: OnBadChunk
     nats: str
     s3: str
 
@@ -251,31 +212,6 @@ class RunAnswer(Shape):
     ordered_at: Time
     began_at: Time | None
     ended_at: Time | None
-
-
-class PlanRange(Shape):
-    """Seqs first..last of one life that one job archived. Ranges of equal `rank` are one life, seen by several jobs."""
-
-    job_id: Id
-    life: str
-    created: Time
-    first: int
-    last: int
-    rank: int | None
-    chunks: int | None
-    messages: int | None
-
-
-class Plan(Shape):
-    """What a load reads at most. `frozen`: as its run began; else as it would be at this position of the log."""
-
-    frozen: bool
-    position: int
-    chunks: int
-    messages: int
-    raw_bytes: int | None
-    stored_bytes: int | None
-    ranges: list[PlanRange]
 
 
 class DryRun(Shape):

@@ -10,18 +10,25 @@ from starlette.responses import JSONResponse, Response
 
 from eventstore import Recorded
 from eventstore.audit import Question
-from nats3.api.errors import JobMissing, NotFound, Stale
+from nats3.api.errors import JobMissing, NotFound, Stale, Unfit
 from nats3.api.pages import PATIENCE, shown
-from nats3.api.reading import job_id_of, only
+from nats3.api.reading import int_of, job_id_of, only, read_json
 from nats3.api.services import Services
+from nats3.api.v2_orders import order_of
+from nats3.api.warnings import warnings_of
 from nats3.api.words import format_ns
+from nats3.errors import Invalid
 from nats3.job.history import HISTORY, run_entity, types_of
-from nats3.job.loading import LoadExtended, LoadPlanned
+from nats3.job.loading import LoadExtended, LoadPlanned, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.views.chunk_queries import ChunkRange, Scope
 
 _PLANNED = types_of(LoadPlanned, LoadExtended)
 _PAGE = 100
+
+MOST_READ = 64 << 20
+"""Bytes of objects that are read to count an order, unless the question says otherwise."""
+LARGEST_READ = 1 << 30
 
 
 async def get(services: Services, request: Request) -> Response:
@@ -37,6 +44,32 @@ async def get(services: Services, request: Request) -> Response:
         raise NotFound(f"job {job_id} is a store job: only a load has a plan")
     frozen = await _frozen(services, job_id)
     return JSONResponse(frozen_body(frozen) if frozen else await preview(services, order))
+
+
+async def count(services: Services, request: Request) -> Response:
+    """What an order would publish, chunk by chunk; nothing is recorded or written."""
+    only(request, "most_read")
+    most_read = int_of(request, "most_read", MOST_READ, 0, LARGEST_READ)
+    job_id = services.new_id()
+    order = order_of(await read_json(request), job_id)
+    services.require_within(job_id, order)
+    if not isinstance(order, LoadOrder):
+        raise Unfit([Invalid("kind", "is no load", "only a load has a plan")])
+    told = await services.counter.count(order, most_read)
+    return JSONResponse(
+        {
+            "position": told.position,
+            "exact": told.exact,
+            "messages": told.messages,
+            "raw_bytes": told.raw_bytes,
+            "chunks": told.chunks,
+            "requests": told.requests,
+            "fetched_bytes": told.fetched_bytes,
+            "refusal": told.refusal,
+            "ranges": [_planned_body(each) for each in told.ranges],
+            "warnings": await warnings_of(services.world, order),
+        }
+    )
 
 
 async def preview(services: Services, order: LoadOrder) -> dict[str, Any]:
@@ -85,19 +118,20 @@ def frozen_body(parts: list[LoadPlanned | LoadExtended]) -> dict[str, Any]:
         "messages": sum(part.messages for part in parts),
         "raw_bytes": None,
         "stored_bytes": None,
-        "ranges": [
-            {
-                "job_id": each.job_id,
-                "life": each.life,
-                "created": format_ns(each.created),
-                "first": each.first,
-                "last": each.last,
-                "rank": each.rank,
-                "chunks": None,
-                "messages": None,
-            }
-            for each in ranges
-        ],
+        "ranges": [_planned_body(each) for each in ranges],
+    }
+
+
+def _planned_body(each: PlannedRange) -> dict[str, Any]:
+    return {
+        "job_id": each.job_id,
+        "life": each.life,
+        "created": format_ns(each.created),
+        "first": each.first,
+        "last": each.last,
+        "rank": each.rank,
+        "chunks": None,
+        "messages": None,
     }
 
 

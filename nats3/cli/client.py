@@ -45,6 +45,9 @@ class Api:
     def post(self, path: str, body: object = None, **query: str | None) -> Any:  # noqa: ANN401 - see get
         return self._decoded(self._send("POST", path, query, body))
 
+    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401 - see get
+        return self._decoded(self._send("PATCH", path, None, body))
+
     def delete(self, path: str, **query: str | None) -> None:
         self._send("DELETE", path, query)
 

@@ -27,6 +27,17 @@ PLANNED = Columns(
     more=(("created", "created"), ("chunks", "chunks"), ("rank", "rank")),
     name="job_id",
 )
+COUNTED = Columns(
+    usual=(
+        ("messages", "messages"),
+        ("bytes", "raw_bytes"),
+        ("chunks", "chunks"),
+        ("requests", "requests"),
+        ("fetched", "fetched_bytes"),
+        ("exact", "exact"),
+    ),
+    name="messages",
+)
 CLOCK = Clock(time.monotonic, time.sleep)
 
 Limit = Annotated[int, Parameter(help="At most so many events.")]
@@ -41,7 +52,7 @@ FromJson = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """One kind of job on the server, by the routes of version 1."""
+    """One kind of job on the server."""
 
     kind: Literal["store", "load"]
     columns: Columns
@@ -80,13 +91,26 @@ class Jobs:
         self._show(session, found)
 
     def create(self, session: Session, body: dict[str, Any]) -> str:
-        """Order the job and print it; its id."""
-        made = session.api.post(f"/api/v1/{self.kind}/job", body)
+        """Order the job, by version 2 where the body names its kind, and print it; its id."""
+        by_kind = "kind" in body
+        made = session.api.post("/api/v2/jobs" if by_kind else f"/api/v1/{self.kind}/job", body)
         session.output.say(f"{self.kind} job {made.get('name')} created")
-        for warning in made.get("warnings") or []:
-            session.output.say(f"warning: {warning}")
-        self._show(session, made)
+        _warn(session, made)
+        if by_kind:
+            self.get(session, made["id"])
+        else:
+            self._show(session, made)
         return made["id"]
+
+    def count(self, session: Session, body: dict[str, Any]) -> None:
+        """What an order would publish; nothing is ordered."""
+        found = session.api.post("/api/v2/jobs/plan", {"kind": self.kind, **body})
+        session.output.show(found, [found], COUNTED)
+        _warn(session, found)
+        if not found["exact"]:
+            session.output.say("at most: not all chunks were read that had to be")
+        if found["refusal"]:
+            session.output.say(f"the load would be blocked: {found['refusal']}")
 
     def steer(self, session: Session, verb: Literal["pause", "resume"], job: str | None, job_id: str | None) -> None:
         found = session.api.post(f"/api/v1/{self.kind}/job/{verb}", job_id=self.identify(session, job, job_id))
@@ -152,6 +176,11 @@ class Jobs:
 
     def _show(self, session: Session, one: dict[str, Any]) -> None:
         session.output.show(one, [one], self.columns)
+
+
+def _warn(session: Session, answer: dict[str, Any]) -> None:
+    for warning in answer.get("warnings") or []:
+        session.output.say(f"warning: {warning}")
 
 
 def _line(job: dict[str, Any]) -> str:

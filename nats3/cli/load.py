@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from nats3.cli.exits import Exit
-from nats3.cli.jobs import CLOCK, S3, FromJson, Job, JobId, Jobs, Nats, body_of
+from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs
+from nats3.cli.load_order import LoadOptions, PaceOptions
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 from nats3.cli.waiting import Timeout, Wait, until_ended
@@ -61,33 +62,31 @@ def get(
 
 @app.command
 def create(
+    options: LoadOptions | None = None,
+    pace: PaceOptions | None = None,
     *,
-    name: Annotated[str | None, Parameter(help="Name of the job; one is made up otherwise.")] = None,
-    bucket: Annotated[str | None, Parameter(help="Bucket to read from.")] = None,
-    prefix: Annotated[str | None, Parameter(help="Prefix of the object keys.")] = None,
-    read_stream: Annotated[str | None, Parameter(help="Stream that was archived.")] = None,
-    read_consumer: Annotated[str | None, Parameter(help="Consumer name of the store job.")] = None,
-    read_subject: Annotated[str | None, Parameter(help="Which archived subjects.")] = None,
-    write_subject: Annotated[str | None, Parameter(help="Subject to publish on.")] = None,
-    poll_interval: Annotated[str | None, Parameter(help="Look for new chunks again after this time, as 5m.")] = None,
-    delete_chunks: Annotated[bool | None, Parameter(help="Delete each chunk once it is loaded.")] = None,
-    from_time: Annotated[str | None, Parameter(help="First time, RFC 3339.")] = None,
-    to_time: Annotated[str | None, Parameter(help="Time to end before, RFC 3339.")] = None,
-    nats: Nats = None,
-    s3: S3 = None,
     from_json: FromJson = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Order nothing: count what would be published.")] = False,
     wait: Wait = False,
     timeout: Timeout = None,
     session: Given,
 ) -> int:
     """Order a load job."""
-    given: dict[str, object] = {"name": name, "bucket": bucket, "prefix": prefix, "read_stream": read_stream}
-    given |= {"read_consumer": read_consumer, "read_subject": read_subject, "write_subject": write_subject}
-    given |= {"poll_interval": poll_interval, "delete_chunks": delete_chunks}
-    given |= {"from_time": from_time, "to_time": to_time, "nats": nats, "s3": s3}
-    body = body_of(from_json, given, ("bucket", "read_stream", "read_subject", "write_subject"))
+    body = (options or LoadOptions()).body(pace or PaceOptions(), from_json)
+    if dry_run:
+        JOBS.count(session, body)
+        return Exit.OK
     made = JOBS.create(session, body)
     return until_ended(session, made, timeout, CLOCK) if wait else Exit.OK
+
+
+@app.command(name="pace")
+def change_pace(job: Job = None, /, pace: PaceOptions | None = None, *, job_id: JobId = None, session: Given) -> None:
+    """Change how fast a load job goes, while it goes; without options it goes as fast as it can."""
+    identity = JOBS.identify(session, job, job_id)
+    changed = session.api.patch(f"/api/v2/jobs/{identity}", {"pace": (pace or PaceOptions()).body()})
+    session.output.say(f"load job {changed['name']} has another pace")
+    JOBS.get(session, identity)
 
 
 @app.command
@@ -107,6 +106,17 @@ def retry(
 
 
 @app.command
-def plan(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-    """What a load job reads."""
-    JOBS.plan(session, job, job_id)
+def plan(
+    job: Job = None,
+    /,
+    options: LoadOptions | None = None,
+    *,
+    job_id: JobId = None,
+    from_json: FromJson = None,
+    session: Given,
+) -> None:
+    """What a load job reads; with the options of an order instead of a job: what it would publish, counted."""
+    if job is None and job_id is None:
+        JOBS.count(session, (options or LoadOptions()).body(PaceOptions(), from_json))
+    else:
+        JOBS.plan(session, job, job_id)

@@ -114,7 +114,19 @@ class Unmetered:
     def answered(self, operation: str, seconds: float) -> None: ...
 
 
-class ObjectStore(Protocol):
+class Readable(Protocol):
+    """Where objects can be read."""
+
+    async def get(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Exactly the bytes [start, start + length), to the end when length is None; start < 0 means the last -start.
+
+        A short body is a transient fault; an object that ends too early is ObjectShort. Fewer than -start bytes are
+        the whole object. Raises ObjectMissing.
+        """
+        ...
+
+
+class ObjectStore(Readable, Protocol):
     """The objects of one S3 endpoint.
 
     Errors of every method: Unavailable (transient: try again; `patient.Patient` does so for ever), BucketMissing and
@@ -128,14 +140,6 @@ class ObjectStore(Protocol):
         ALREADY_THERE means that equal bytes were found: written before, or by an attempt of this call whose answer was
         lost. Raises ObjectDiffers, also when the store says yes and keeps other bytes: nothing may be built on that
         key, so bind again and write under another. Raises Blocked when the body is larger than the store takes.
-        """
-        ...
-
-    async def get(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Exactly the bytes [start, start + length), to the end when length is None; start < 0 means the last -start.
-
-        A short body is a transient fault; an object that ends too early is ObjectShort. Fewer than -start bytes are
-        the whole object. Raises ObjectMissing.
         """
         ...
 

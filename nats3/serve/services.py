@@ -37,6 +37,7 @@ def services(node: Node) -> Services:
         readiness=node.outside,
         world=_World(node.outside),
         archive=node.archive,
+        counter=node.counter,
         once=node.log.once,
         exposition=node.telemetry.exposition,
         nodes=node.log.claims.nodes,

@@ -10,7 +10,7 @@ from nats3.chunk.layout import DecodeError
 from nats3.errors import Blocked
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch, Message, fingerprint
-from nats3.objects.store import ObjectMissing, ObjectShort, ObjectStore
+from nats3.objects.store import ObjectMissing, ObjectShort, Readable
 from nats3.selection import EVERYTHING, Selection
 from nats3.work.ranged import RangedChunk, worth_it
 from nats3.work.tools import ChunkIndex, InThread
@@ -22,7 +22,7 @@ CONFIRMATIONS = 3
 class Archive:
     """The chunks of a bucket, by what the index says of them."""
 
-    def __init__(self, objects: ObjectStore, index: ChunkIndex, in_thread: InThread) -> None:
+    def __init__(self, objects: Readable, index: ChunkIndex, in_thread: InThread) -> None:
         self._objects = objects
         self._index = index
         self._in_thread = in_thread

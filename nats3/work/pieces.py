@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import compress, groupby
+from typing import Protocol
 
 from nats3.chunk.held import from_bytes, to_bytes
 from nats3.chunk.layout import DecodeError
@@ -17,7 +18,7 @@ from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
 from nats3.selection import EVERYTHING, Selection, keep
 from nats3.work.archive import Archive
-from nats3.work.tools import IndexedChunk, Tools
+from nats3.work.tools import IndexedChunk, InThread, PlanIndex
 
 _PAGE = 500
 """Index rows read at once."""
@@ -52,13 +53,26 @@ class _Read:
     skipped: ChunkSkipped | None = None
 
 
+class Reading(Protocol):
+    """What reading needs of a worker's tools."""
+
+    @property
+    def plans(self) -> PlanIndex: ...
+
+    @property
+    def in_thread(self) -> InThread: ...
+
+    @property
+    def sleep(self) -> Callable[[float], Awaitable[None]]: ...
+
+
 class Reader:
     """Reads what is left of a plan, in the order in which it is to be published."""
 
-    def __init__(self, order: LoadOrder, archive: Archive, tools: Tools) -> None:
+    def __init__(self, order: LoadOrder, archive: Archive, tools: Reading) -> None:
         self._order = order
         self._archive = archive
-        self._tools = tools
+        self.tools = tools
         self._selection = selection_of(order)
         self.present: frozenset[tuple[str, int]] = frozenset()
         """(life, seq) of messages behind the recorded progress that the target has already."""
@@ -95,18 +109,18 @@ class Reader:
 
     async def _all_left(self, state: Loading) -> AsyncGenerator[Piece]:
         ranges = [each for each in state.ranges if each.rank >= state.rank]
-        for rank, same in groupby(ranges, key=lambda each: each.rank):
-            after = state.seq if rank == state.rank else 0
-            sources = list(same)
-            masks = overlapping(state.ranges, sources)
-            pieces = (
-                self._single(sources[0], state, after)
-                if len(sources) == 1 and not masks
-                else self._merged(sources, masks, state, after)
-            )
-            async with aclosing(pieces):
+        for _, same in groupby(ranges, key=lambda each: each.rank):
+            async with aclosing(self.of_rank(state, list(same))) as pieces:
                 async for piece in pieces:
                     yield piece
+
+    def of_rank(self, state: Loading, sources: list[PlannedRange]) -> AsyncGenerator[Piece]:
+        """What is left of the ranges of one rank, whatever the order's limit."""
+        after = state.seq if sources[0].rank == state.rank else 0
+        masks = overlapping(state.ranges, sources)
+        if len(sources) == 1 and not masks:
+            return self._single(sources[0], state, after)
+        return self._merged(sources, masks, state, after)
 
     async def _single(self, planned: PlannedRange, state: Loading, after: int) -> AsyncGenerator[Piece]:
         async with aclosing(self._reads(planned, state, after)) as reads:
@@ -142,15 +156,16 @@ class Reader:
     ) -> AsyncGenerator[_Read]:
         """The chunks of a range in seq order, read one by one; the queue behind keeps some ahead of need."""
         position = state.planned_at(planned.rank)
-        async for indexed in self._index_rows(planned, position, after):
+        async for indexed in self.rows(planned, position, after):
             if mask:
                 yield _Read(indexed.flushed, _within(await self._known(indexed, planned, position), planned, after))
             else:
                 yield await self._read(indexed, planned, after)
 
-    async def _index_rows(self, planned: PlannedRange, position: int, after: int) -> AsyncIterator[IndexedChunk]:
+    async def rows(self, planned: PlannedRange, position: int, after: int) -> AsyncIterator[IndexedChunk]:
+        """The index of a range that was planned at `position`, behind seq `after`."""
         after = max(after, planned.first - 1)
-        while page := await self._tools.plans.page(self._order, planned, position, after, _PAGE):
+        while page := await self.tools.plans.page(self._order, planned, position, after, _PAGE):
             for indexed in page:
                 yield indexed
             after = page[-1].flushed.last
@@ -165,10 +180,10 @@ class Reader:
             if self._order.on_bad_chunk == "halt":
                 raise
             return _Read(chunk, skipped=ChunkSkipped(chunk.key, chunk.first, chunk.last, chunk.count, str(blocked)))
-        selected = await self._tools.in_thread(lambda: self._selection.select(batch)) if whole else batch
+        selected = await self.tools.in_thread(lambda: self._selection.select(batch)) if whole else batch
         deletions: tuple[ChunkDeleteRequested, ...] = ()
         if whole and len(selected) == chunk.count:
-            held = await self._tools.in_thread(lambda: to_bytes(batch))
+            held = await self.tools.in_thread(lambda: to_bytes(batch))
             deletions = (ChunkDeleteRequested(chunk.bucket, chunk.key, held),)
         return _Read(chunk, _within(selected, planned, after), deletions)
 
@@ -178,7 +193,7 @@ class Reader:
             reason = f"{indexed.flushed.key} was deleted by order of a load (log position {indexed.deletion_position})"
             remedy = "put the object back and retry the job with restart, or order quarantine"
             raise Blocked("chunk_missing", f"{reason} after this one had planned it: {remedy}")
-        return await self._archive.confirmed(indexed.flushed, self._tools.sleep, selection)
+        return await self._archive.confirmed(indexed.flushed, self.tools.sleep, selection)
 
     async def _known(self, indexed: IndexedChunk, planned: PlannedRange, position: int) -> Batch:
         """The messages of a chunk that was published before, to know them again in another: by seq and time.
@@ -191,7 +206,7 @@ class Reader:
             return await self._content(indexed)
         except Blocked:
             last = indexed.flushed.last
-            (now,) = await self._tools.plans.page(self._order, planned, position, last - 1, 1)
+            (now,) = await self.tools.plans.page(self._order, planned, position, last - 1, 1)
             if not now.deleted:  # else it went while we were about to read it
                 raise
             return await self._recall(now)
@@ -199,7 +214,7 @@ class Reader:
     async def _recall(self, indexed: IndexedChunk) -> Batch:
         """What a deleted chunk held, out of the log."""
         try:
-            return from_bytes(await self._tools.plans.held(indexed))
+            return from_bytes(await self.tools.plans.held(indexed))
         except DecodeError as fault:
             reason = f"{indexed.flushed.key} was deleted, and which of its messages are in another chunk is not known"
             raise Blocked("chunk_missing", f"{reason} ({fault}); retry the job with restart") from fault

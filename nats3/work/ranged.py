@@ -23,7 +23,7 @@ from nats3.chunk.decode import (
 from nats3.chunk.layout import ChunkHeader, DecodeError, FrameEntry
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
-from nats3.objects.store import ObjectStore
+from nats3.objects.store import Readable
 from nats3.selection import Bounds, Selection
 from nats3.work.tools import InThread
 
@@ -37,11 +37,12 @@ _TAIL_BYTES = 16 * 1024
 
 def worth_it(flushed: ChunkFlushed, selection: Selection) -> bool:
     """Whether the selection may leave frames out of an object that is large enough to care."""
+    return flushed.stored_bytes > WHOLE_BYTES and not takes_all(selection, flushed)
+
+
+def takes_all(selection: Selection, flushed: ChunkFlushed) -> bool:
+    """Whether no message of the chunk is left out for its seq, time or subject, as far as the record tells."""
     bounds = Bounds(flushed.first, flushed.last, flushed.first_time, flushed.last_time)
-    return flushed.stored_bytes > WHOLE_BYTES and not _takes_all(selection, bounds)
-
-
-def _takes_all(selection: Selection, bounds: Bounds) -> bool:
     outside = (
         selection.first_seq is not None and selection.first_seq > bounds.first,
         selection.last_seq is not None and selection.last_seq < bounds.last,
@@ -54,7 +55,7 @@ def _takes_all(selection: Selection, bounds: Bounds) -> bool:
 class RangedChunk:
     """One recorded object, read in parts. Raises ObjectMissing, ObjectShort, DecodeError."""
 
-    def __init__(self, objects: ObjectStore, flushed: ChunkFlushed, in_thread: InThread) -> None:
+    def __init__(self, objects: Readable, flushed: ChunkFlushed, in_thread: InThread) -> None:
         self._flushed = flushed
         self._in_thread = in_thread
         self._get = partial(objects.get, flushed.bucket, flushed.key)

@@ -48,6 +48,7 @@ from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
 from nats3.views.leftovers import LeftoversView
 from nats3.work.abreast import Abreast
+from nats3.work.counting import LoadCounter
 from nats3.work.index import ViewIndex
 from nats3.work.reading import ChunkReader
 
@@ -185,6 +186,7 @@ class running:  # noqa: N801 - reads as a verb
         repeats = Once(self._url)
         stack.push_async_callback(repeats.close)
         outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
+        index = ViewIndex(store, Chunks(database), Abreast(store, projector.wait_for))
         services = Services(
             log=store,
             writer=batcher,
@@ -200,9 +202,8 @@ class running:  # noqa: N801 - reads as a verb
             readiness=outside,
             world=outside,
             once=repeats,
-            archive=ChunkReader(
-                objects, ViewIndex(store, Chunks(database), Abreast(store, projector.wait_for)), asyncio.to_thread
-            ),
+            archive=ChunkReader(objects, index, asyncio.to_thread),
+            counter=LoadCounter(objects, index, index, asyncio.to_thread, monotonic),
             exposition=lambda accept: (b"# nothing\n", "text/plain; version=0.0.4; charset=utf-8"),
             nodes=claims.nodes,
             reporter=told,

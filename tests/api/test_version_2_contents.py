@@ -180,3 +180,36 @@ async def test_the_runs_of_a_job_tell_how_often_it_began_and_how_each_ended(api:
     await api.run(job, RunActivated(3, "node-c"), RunBlocked("chunk_missing", "k"))
     latest = (await items(api, f"/api/v2/jobs/{job}/runs"))[1]
     assert (latest["state"], latest["reason"]) == ("blocked", "chunk_missing: k")
+
+
+@pytest.mark.parametrize(
+    ("fields", "messages"),
+    [
+        ({}, 5),
+        ({"read_headers": {"k": "v"}}, 1),
+        ({"read_subjects": ["b.*", "a.y"]}, 2),
+        ({"from_seq": 2, "to_seq": 5, "limit": 2}, 2),
+        ({"from_time": "2023-11-14T22:13:22Z", "to_seq": 5}, 2),
+    ],
+)
+async def test_an_order_is_counted_as_the_load_would_publish(api: Api, fields: dict[str, Any], messages: int) -> None:
+    await archived(api)
+    order = {"kind": "load", "bucket": "archive", "read_stream": "ORDERS", "to_seq": 5, "write_subject": "x", **fields}
+    before = await api.services.log.head()
+    if not fields:
+        order.pop("to_seq")
+    told = (await api.client.post("/api/v2/jobs/plan", json=order)).json()
+    assert (told["messages"], told["exact"], told["chunks"], told["refusal"]) == (messages, True, 1, None)
+    assert await api.services.log.head() == before, "nothing is recorded"
+    unread = (await api.client.post("/api/v2/jobs/plan?most_read=0", json=order)).json()
+    assert unread["exact"] is (not fields)
+    assert unread["messages"] >= messages
+
+
+async def test_only_loads_are_counted_and_faults_of_an_order_are_named(api: Api) -> None:
+    store = {"kind": "store", "stream": "jobs", "bucket": "bucket-1"}
+    answer = await api.client.post("/api/v2/jobs/plan", json=store)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "kind")
+    load = {"kind": "load", "bucket": "bucket-1", "read_stream": "ORDERS", "limit": 0}
+    answer = await api.client.post("/api/v2/jobs/plan", json=load)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "limit")

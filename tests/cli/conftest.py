@@ -95,7 +95,7 @@ def api() -> Iterator[Recorded]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_POST = do_DELETE = do_GET  # noqa: N815 - see above
+        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - see above
 
         def log_message(self, *args: object) -> None:
             pass

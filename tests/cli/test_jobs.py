@@ -164,9 +164,14 @@ def test_store_create_sends_the_order_and_prints_the_job(api, run):
     assert (ran.code, ran.out) == (0, STORE_TABLE)
 
 
+def takes_loads(api):
+    api.answer("POST /api/v2/jobs", {"id": LOAD_JOB["id"], "name": "again", "warnings": ["no bucket"]}, status=201)
+    api.answer(f"GET /api/v1/load/job?job_id={LOAD_JOB['id']}", LOAD_JOB)
+
+
 def test_the_minimal_orders_of_the_seed_document_send_nothing_more(api, run):
     api.answer("POST /api/v1/store/job", STORE_JOB)
-    api.answer("POST /api/v1/load/job", LOAD_JOB)
+    takes_loads(api)
     run(*["store", "create", "--name", "job-1", "--stream", "jobs", "--subject", "subject-1", "--bucket", "bucket-1"])
     run(
         *[
@@ -182,9 +187,10 @@ def test_the_minimal_orders_of_the_seed_document_send_nothing_more(api, run):
             "destination",
         ]
     )
-    store, load = (body for _, body in api.asked)
+    store, load, _ = (body for _, body in api.asked)
     assert store == {"name": "job-1", "stream": "jobs", "subject": "subject-1", "bucket": "bucket-1"}
     assert load == {
+        "kind": "load",
         "bucket": "bucket-1",
         "read_stream": "jobs",
         "read_subject": "subject-1",
@@ -193,7 +199,7 @@ def test_the_minimal_orders_of_the_seed_document_send_nothing_more(api, run):
 
 
 def test_load_create_sends_every_option(api, run):
-    api.answer("POST /api/v1/load/job", LOAD_JOB)
+    takes_loads(api)
     ran = run(
         *[
             "load",
@@ -210,10 +216,20 @@ def test_load_create_sends_every_option(api, run):
             "a.>",
         ],
         *["--write-subject", "w", "--poll-interval", "5m", "--delete-chunks"],
-        *["--from-time", "2026-01-01T00:00:00Z", "--to-time", "2026-02-01T00:00:00Z"],
+        *["--from", "2026-01-01T00:00:00Z", "--to-time", "2026-02-01T00:00:00Z", "--mode", "dedupe"],
+        *["--header", "Region: eu", "--header", "Kind: order: new", "--from-seq", "1", "--to-seq", "9", "--limit", "5"],
+        *["--rate", "100", "--bytes-rate", "5MB", "--speed", "2", "--max-gap", "5s"],
     )
     assert (ran.code, ran.out) == (0, LOAD_TABLE)
+    assert ran.err == "load job again created\nwarning: no bucket\n"
     assert api.asked[0][1] == {
+        "kind": "load",
+        "mode": "dedupe",
+        "read_headers": {"Region": "eu", "Kind": "order: new"},
+        "from_seq": 1,
+        "to_seq": 9,
+        "limit": 5,
+        "pace": {"messages_per_s": 100.0, "bytes_per_s": 5_242_880, "speed": 2.0, "max_gap": "5s"},
         "bucket": "b",
         "prefix": "p",
         "read_stream": "s",
@@ -227,6 +243,80 @@ def test_load_create_sends_every_option(api, run):
     }
 
 
+def test_several_subjects_and_transforms_are_sent_as_lists(api, run):
+    takes_loads(api)
+    words = [
+        "--bucket",
+        "b",
+        "--read-stream",
+        "s",
+        "--subject",
+        "a.*",
+        "--read-subject",
+        "b.>",
+        "--unmatched",
+        "refuse",
+    ]
+    words += ["--transform", "a.*=x.{{wildcard(1)}}", "--transform", "b.>=y.>"]
+    assert run("load", "create", *words).code == 0
+    assert api.asked[0][1] == {
+        "kind": "load",
+        "bucket": "b",
+        "read_stream": "s",
+        "read_subjects": ["a.*", "b.>"],
+        "subject_transforms": [{"src": "a.*", "dest": "x.{{wildcard(1)}}"}, {"src": "b.>", "dest": "y.>"}],
+        "unmatched_subjects": "refuse",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--header", "Region"], "--header 'Region': give 'Name: value', and each name once"),
+        (["--header", "A: 1", "--header", "A: 2"], "--header 'A: 2': give 'Name: value', and each name once"),
+        (["--transform", "a"], "--transform 'a': give SRC=DEST, as 'orders.>=replay.>'"),
+        (["--bytes-rate", "fast"], "--bytes-rate 'fast' is no size: give bytes, as 5MB"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named_and_nothing_is_asked(api, run, words, said):
+    ran = run("load", "create", "--bucket", "b", "--read-stream", "s", *words)
+    assert (ran.code, ran.err, api.asked) == (2, f"nats3: {said}\n", [])
+
+
+PLANNED = {"position": 9, "exact": True, "messages": 12, "raw_bytes": 340, "chunks": 2, "requests": 3}
+PLANNED |= {"fetched_bytes": 4096, "refusal": None, "ranges": [], "warnings": []}
+
+
+@pytest.mark.parametrize("words", [("plan",), ("create", "--dry-run")])
+def test_an_order_is_counted_and_not_given(api, run, words):
+    api.answer("POST /api/v2/jobs/plan", {**PLANNED, "exact": False, "refusal": "chunk_missing: k"})
+    ran = run("load", *words, "--bucket", "b", "--read-stream", "s", "--header", "A: 1")
+    assert api.asked == [
+        ("POST /api/v2/jobs/plan", {"kind": "load", "bucket": "b", "read_stream": "s", "read_headers": {"A": "1"}})
+    ]
+    assert ran.code == 0
+    assert [cell.strip() for cell in ran.out.splitlines()[3].strip("│").split("│")] == [
+        "12",
+        "340",
+        "2",
+        "3",
+        "4096",
+        "false",
+    ]
+    assert ran.err == "at most: not all chunks were read that had to be\nthe load would be blocked: chunk_missing: k\n"
+
+
+def test_the_pace_of_a_load_is_changed(api, run):
+    takes_loads(api)
+    api.answer(f"PATCH /api/v2/jobs/{LOAD_JOB['id']}", {"name": "again"})
+    assert run("load", "pace", LOAD_JOB["id"], "--rate", "7").err == "load job again has another pace\n"
+    assert run("load", "pace", LOAD_JOB["id"]).code == 0
+    assert [body for line, body in api.asked if line.startswith("PATCH")] == [
+        {"pace": {"messages_per_s": 7.0}},
+        {"pace": {}},
+    ]
+
+
 def test_create_without_what_it_needs_says_so_and_asks_nothing(api, run):
     ran = run("store", "create", "--name", "a")
     assert (ran.code, ran.out, api.asked) == (2, "", [])
@@ -238,6 +328,18 @@ def test_an_order_comes_from_a_file_and_options_go_before_it(api, run, tmp_path)
     (tmp_path / "order.json").write_text('{"name": "a", "batch": {"max_count": 1}, "else": true}')
     assert run("store", "create", "--from-json", str(tmp_path / "order.json"), "--max-bytes", "7").code == 0
     assert api.asked[0][1] == {"name": "a", "batch": {"max_count": 1, "max_bytes": 7}, "else": True}
+
+
+def test_a_file_of_version_2_or_with_an_option_of_it_is_ordered_by_version_2(api, run, tmp_path):
+    takes_loads(api)
+    (tmp_path / "new.json").write_text('{"kind": "load", "bucket": "b", "headers": "none"}')
+    (tmp_path / "old.json").write_text('{"bucket": "b"}')
+    assert run("load", "create", "--from-json", str(tmp_path / "new.json")).code == 0
+    assert run("load", "create", "--from-json", str(tmp_path / "old.json"), "--limit", "3").code == 0
+    assert [body for line, body in api.asked if line == "POST /api/v2/jobs"] == [
+        {"kind": "load", "bucket": "b", "headers": "none"},
+        {"kind": "load", "bucket": "b", "limit": 3},
+    ]
 
 
 def test_an_order_comes_from_stdin(api, run, monkeypatch):

@@ -30,7 +30,7 @@ def in_states(api, *states):
     api.answer(STATE, answers[0])
     api.later[STATE] = answers[1:]
     api.answer(f"GET /api/v1/load/job?job_id={JOB_ID}", LOAD_JOB)
-    api.answer("POST /api/v1/load/job", LOAD_JOB)
+    api.answer("POST /api/v2/jobs", LOAD_JOB, status=201)
 
 
 @pytest.mark.parametrize(("state", "code"), [("completed", 0), ("completed_with_gaps", 7), ("failed", 1)])

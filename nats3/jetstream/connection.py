@@ -21,6 +21,7 @@ RECONNECT_WAIT_S = 0.5
 CONNECT_PATIENCE_S = 5
 REQUEST_PATIENCE_S = 5.0
 _CLOSE_PATIENCE_S = 1
+_DENIED = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGNORECASE)
 
 
 class Connection:
@@ -145,6 +146,9 @@ class Connection:
 
     async def _note(self, fault: Exception) -> None:
         self.fault = str(fault) or type(fault).__name__
+        denied = _DENIED.search(self.fault)
+        if denied and self._link is not None:
+            self._link.denied(denied[1].encode(), self.fault)
 
     async def _close(self) -> None:
         """Let what was written reach the server, for a moment, then end."""

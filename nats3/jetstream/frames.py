@@ -60,6 +60,10 @@ class Sink(Protocol):
         """Called once when the connection of this subscription is over; nothing is taken after it."""
         ...
 
+    def denied(self, subject: bytes, fault: str) -> None:
+        """Called when the server let somebody on this connection not publish on `subject`; who asked nothing there passes."""
+        del subject, fault
+
 
 class FrameParser(Parser):
     """nats-py's parser, with the frames of registered subscriptions handed over in bulk.

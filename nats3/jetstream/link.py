@@ -80,6 +80,11 @@ class Link:
         for sink in sinks:
             sink.lost()
 
+    def denied(self, subject: bytes, fault: str) -> None:
+        """The server took nothing of what was published on `subject`: those who wait for an answer to that may stop."""
+        for sink in list(self._client.frames.sinks.values()):
+            sink.denied(subject, fault)
+
     def new_inbox(self) -> bytes:
         """A subject that nobody else knows."""
         return self._client.new_inbox().encode()

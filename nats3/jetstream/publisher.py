@@ -101,6 +101,7 @@ class WindowPublisher(Publisher, Sink):
         self._sizes: list[tuple[int, int]] = []
         """(messages sent up to here, bytes of this write) of each write that is not wholly acknowledged."""
         self._bytes = 0
+        self._latest: Sequence[bytes] = ()
         self._fault: MustBind | PublishRefused | None = None
         self._progress = asyncio.Event()
         self._inbox = link.new_inbox() + b"."
@@ -181,6 +182,12 @@ class WindowPublisher(Publisher, Sink):
     def lost(self) -> None:
         self._end(MustBind(Reason.CONNECTION_LOST))
 
+    @override
+    def denied(self, subject: bytes, fault: str) -> None:
+        """No ack will come. The client tells the subject in lower case."""
+        if any(each.lower() == subject.lower() for each in self._latest):
+            self._end(MustBind(Reason.ACKS_MISSING, fault))
+
     def _end(self, fault: MustBind | PublishRefused) -> None:
         if self._fault is None:
             self._fault = fault
@@ -235,6 +242,7 @@ class WindowPublisher(Publisher, Sink):
             blocks = self._chain.link(blocks)
         self._link.write(b"".join(publish_frames(subjects, replies, blocks, payloads)))
         self._sent = stop
+        self._latest = subjects
         self._sizes.append((stop, size))
         self._bytes += size
 

@@ -278,3 +278,17 @@ async def test_a_write_into_a_transport_that_was_just_closed_is_a_lost_connectio
                 await publisher.send([b"a"], [None], [b""])
             assert lost.value.reason is Reason.CONNECTION_LOST
             await publisher.close()
+
+
+async def test_what_may_not_be_published_ends_its_publisher_at_once_and_no_other() -> None:
+    """The server says so without any acknowledgement: who waits for one would wait for ten seconds."""
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        mine, other = (WindowPublisher(connection.link(), "S") for _ in range(2))
+        await mine.send([b"orders.A"], [None], [b"x"])
+        await other.send([b"jobs.a"], [None], [b"x"])
+        script.say(b"-ERR 'Permissions Violation for Publish to \"orders.A\"'\r\nPING\r\n")
+        with pytest.raises(MustBind, match=r'publish to "orders\.a"') as denied:
+            await mine.drain()
+        assert denied.value.reason is Reason.ACKS_MISSING
+        other._check()
+        assert connection.connected

@@ -171,17 +171,21 @@ class PullSource(Source, Sink):
         head = self._head
         if not head or self._fault is not None:
             return False
-        skip = len(head)
-        tails = [reply[skip:].split(b".", 3) for reply in frames.replies if reply.startswith(head)]
-        if len(tails) != len(frames):
+        tails = b".".join(frames.replies).split(head)
+        if len(tails) != len(frames) + 1 or tails[0]:
             return False
-        seqs = [int(tail[0]) for tail in tails]
-        dseqs = [int(tail[1]) for tail in tails]
+        words = b"".join(tails).split(b".")
+        width = len(words) // len(frames)
+        if len(words) != width * len(frames):
+            return False
+        try:
+            seqs, dseqs, times = [list(map(int, words[place::width])) for place in range(3)]
+        except ValueError:
+            return False
         first = self._last_dseq + 1
         rising = seqs[0] > self._last_seq and all(map(lt, seqs, islice(seqs, 1, None)))
-        if not rising or dseqs != list(range(first, first + len(dseqs))):
+        if not rising or dseqs != list(range(first, first + len(frames))):
             return False
-        times = [int(tail[2]) for tail in tails]
         self._count(frames)
         self._batch.extend(Batch(seqs, times, frames.subjects, frames.headers, frames.payloads))
         self._last_seq, self._last_dseq = seqs[-1], dseqs[-1]

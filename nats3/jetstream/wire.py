@@ -19,6 +19,7 @@ from nats.aio.transport import TcpTransport
 from nats.errors import Error
 from typing_extensions import override
 
+from nats3.jetstream.arrivals import Arrivals
 from nats3.jetstream.frames import FrameParser
 
 READ_BYTES = 512 * 1024
@@ -34,7 +35,7 @@ class Transport(TcpTransport):
     @override
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         async with asyncio.timeout(connect_timeout):
-            reader, writer = await asyncio.open_connection(uri.hostname, uri.port, limit=READ_BYTES)
+            reader, writer = await _opened(uri)
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
         sock = writer.get_extra_info("socket")
@@ -59,6 +60,17 @@ class Transport(TcpTransport):
         """Drop the connection at once: a stalled peer must not hold us, and nothing unsent may go out later."""
         if self._io_writer is not None:
             self._io_writer.transport.abort()
+
+
+async def _opened(uri: ParseResult) -> tuple[Arrivals, asyncio.StreamWriter]:
+    """As asyncio.open_connection, with a reader that copies nothing."""
+    assert uri.hostname is not None, "NatsSettings.servers names one"
+    assert uri.port is not None, "and its port"
+    loop = asyncio.get_running_loop()
+    reader = Arrivals(READ_BYTES)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.create_connection(lambda: protocol, uri.hostname, uri.port)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 class WireClient(Client):

@@ -43,7 +43,7 @@ class Nats3Server(Server):
 
     def __init__(self, directory: Path, settings: Mapping[str, str], *, at_usual_port: bool = False) -> None:
         super().__init__(directory)
-        self._settings = settings
+        self.settings = settings
         self._at_usual_port = at_usual_port
 
     @property
@@ -62,7 +62,7 @@ class Nats3Server(Server):
             ("-m", "nats3", "serve"),
             directory=self.directory,
             log=self.log,
-            environment={**self._settings, "NATS3_SERVER_ADDR": f"{LOOPBACK}:{self.port}"},
+            environment={**self.settings, "NATS3_SERVER_ADDR": f"{LOOPBACK}:{self.port}"},
         )
 
     @override

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import api_rows, data_rows, log_rows, machine, more_log_rows
+from tests.bench import api_rows, archive_rows, crowd_rows, data_rows, limit_rows, log_rows, machine, more_log_rows
 from tests.bench.figures import Figure, as_json, history_line, table
 from tests.bench.house import housed
 from tests.bench.rows import QUICK, Row, Size
@@ -30,7 +30,12 @@ ROWS: dict[str, Row] = {
     "load": data_rows.load,
     "requests": data_rows.requests,
     "ratio": data_rows.compressed,
+    "limits": limit_rows.limits,
+    "durable": archive_rows.durable,
+    "quiet": crowd_rows.quiet,
+    "workers": crowd_rows.workers,
     "memory": data_rows.memory,
+    "large": archive_rows.large,
     "append": log_rows.append,
     "projection": log_rows.projection,
     "start": more_log_rows.start,
@@ -50,6 +55,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, help="runs of which the median counts (5)")
     parser.add_argument("--messages", type=int, help="messages in the streams that are read several times (50000)")
+    parser.add_argument("--long", type=int, help="messages in the streams that are read once (1000000)")
     parser.add_argument("--json", type=Path, default=JSON, help=f"where every figure is written ({JSON})")
     parser.add_argument("--record", action="store_true", help=f"add a line to {HISTORY.name}")
     parser.add_argument("--list", action="store_true", help="only say which rows there are")
@@ -62,7 +68,7 @@ def options() -> argparse.Namespace:
 
 def size_of(told: argparse.Namespace) -> Size:
     size = QUICK if told.quick else Size()
-    given = {"runs": told.runs, "messages": told.messages}
+    given = {"runs": told.runs, "messages": told.messages, "long": told.long}
     return replace(size, **{name: value for name, value in given.items() if value is not None})
 
 

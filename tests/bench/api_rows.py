@@ -64,7 +64,7 @@ async def listing(house: House, size: Size) -> list[Figure]:
     return figures
 
 
-async def _make_chunks(house: House, count: int) -> int:
+async def make_chunks(house: House, count: int) -> int:
     """Recorded chunks of one job, by their events alone; the last position."""
     store, entity, last = PostgresStore(house.stack.postgres_url), run_entity(uuid4()), 0
     job = job_entity(UUID(entity.partition("/")[2]))
@@ -115,7 +115,7 @@ async def lists(house: House, size: Size) -> list[Figure]:
     """1,000 jobs and 100,000 chunks, lists asked for 50 times a second while a store job runs; and its rate beside that."""
     stream, count = "listed", 4 * size.messages
     await fill(house.stack.nats_url, house.js, stream, count, 1024)
-    last = max(await _make_jobs(house, size.jobs), await _make_chunks(house, 100 * size.jobs))
+    last = max(await _make_jobs(house, size.jobs), await make_chunks(house, 100 * size.jobs))
     async with asyncio.timeout(120):
         while (await house.ask("GET", "/api/v2/projections/chunks"))["position"] < last:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.5)

@@ -32,6 +32,8 @@ TARGET_SUBJECT = "target.x"
 LARGE, SMALL = 10_000, 1000
 """Messages in a chunk: 20 MB at most in a large one, 1 MB in a small one."""
 _WITHIN_S = 120
+_LEAST_RATE = 5000
+"""Messages a second below which a job is stuck."""
 _LOOK_S = 0.02
 _STATEMENT = re.compile(rb"LOG:  (?:statement|execute [^:]*): ")
 
@@ -97,15 +99,15 @@ class House:
         cpu, began = self.nats3.cpu_s(), time.time_ns()
         job = (await self.ask("POST", "/api/v2/jobs", {**order, "limits": limits}))["id"]
         try:
-            async with asyncio.timeout(_WITHIN_S):
+            async with asyncio.timeout(max(_WITHIN_S, count / _LEAST_RATE)):
                 while await self._stored(job, stream, quiet=quiet) < count:  # noqa: ASYNC110 - another process's state
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise Stuck(await self.ask("GET", f"/api/v2/jobs/{job}")) from None
         cpu = self.nats3.cpu_s() - cpu
-        flushed = await self._flushed(job)
+        flushed = await self.flushed(job)
         await self.ask("DELETE", f"/api/v2/jobs/{job}")
-        await self._until(lambda: self._has_no_consumer(stream))
+        await self.until(lambda: self._has_no_consumer(stream))
         full = [event for event in flushed if event["data"]["sealed_by"] != "age"] or flushed
         seconds = _seconds(full[-1]) - began / 1e9
         return Timed(
@@ -124,11 +126,12 @@ class House:
         cpu, began = self.nats3.cpu_s(), time.perf_counter()
         job = (await self.ask("POST", "/api/v2/jobs", {**order, "write_subject": TARGET_SUBJECT}))["id"]
         try:
-            await self._until(lambda: self._target_holds(stored.messages))
+            within_s = max(_WITHIN_S, stored.messages / _LEAST_RATE)
+            await self.until(lambda: self._target_holds(stored.messages), within_s)
         except TimeoutError:
             raise Stuck(await self.ask("GET", f"/api/v2/jobs/{job}")) from None
         seconds = time.perf_counter() - began
-        await self._until(lambda: self._is_completed(job))
+        await self.until(lambda: self.is_completed(job))
         cpu = self.nats3.cpu_s() - cpu
         return Timed(stored.messages / seconds, cpu, stored.messages, stored.chunks, 0, 0, stored.prefix)
 
@@ -136,7 +139,8 @@ class House:
         """A target stream as if nothing had ever been published to it."""
         if TARGET in {info.config.name for info in await self.js.streams_info()}:
             await self.js.delete_stream(TARGET)
-        await self.js.add_stream(name=TARGET, subjects=[f"{TARGET}.>"])
+        subjects = [f"{TARGET}.>", f"nats3.mark.{TARGET}.>"]
+        await self.js.add_stream(name=TARGET, subjects=subjects, allow_atomic=True)
 
     async def requests(self) -> float:
         """How many requests to S3 nats3 has made."""
@@ -170,27 +174,38 @@ class House:
             return floor
         return min(floor, (await self.ask("GET", f"/api/v2/jobs/{job}"))["progress"]["messages"])
 
-    async def _flushed(self, job: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
-        address: str | None = f"/api/v2/events?entity=run/{job}&limit=1000"
+    async def flushed(self, job: str) -> list[dict[str, Any]]:
+        """The chunks of a store job, as the log recorded them."""
+        events = [event async for event in self.items(f"/api/v2/events?entity=run/{job}&limit=1000")]
+        return [event for event in events if event["type"] == "chunk_flushed"]
+
+    async def items(self, address: str | None) -> AsyncGenerator[dict[str, Any]]:
+        """Everything that a listing tells, page after page."""
         while address:
             answer = await self.http.get(self.server.url + address)
             answer.raise_for_status()
-            events += answer.json()["items"]
+            for item in answer.json()["items"]:
+                yield item
             address = answer.links.get("next", {}).get("url")
-        return [event for event in events if event["type"] == "chunk_flushed"]
+
+    async def has_consumer(self, stream: str) -> bool:
+        """Whether a job has bound it."""
+        return bool(await self.js.consumers_info(stream))
 
     async def _has_no_consumer(self, stream: str) -> bool:
-        return not await self.js.consumers_info(stream)
+        return not await self.has_consumer(stream)
 
     async def _target_holds(self, count: int) -> bool:
-        return (await self.js.stream_info(TARGET)).state.messages >= count
+        """Markers of an atomic load do not count."""
+        state = (await self.js.stream_info(TARGET, subjects_filter=TARGET_SUBJECT)).state
+        return (state.subjects or {}).get(TARGET_SUBJECT, 0) >= count
 
-    async def _is_completed(self, job: str) -> bool:
+    async def is_completed(self, job: str) -> bool:
         return (await self.ask("GET", f"/api/v2/jobs/{job}"))["state"] == "completed"
 
-    async def _until(self, condition: Callable[[], Coroutine[None, None, bool]]) -> None:
-        async with asyncio.timeout(_WITHIN_S):
+    async def until(self, condition: Callable[[], Coroutine[None, None, bool]], within_s: float = _WITHIN_S) -> None:
+        """Look again and again. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
             while not await condition():  # noqa: ASYNC110 - another process's state
                 await asyncio.sleep(_LOOK_S)
 

@@ -11,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from nats3.dev.natswire import Said, Wire
+from nats3.message import Batch
 
 SUBJECTS = 50
 FETCH = 5000
@@ -67,6 +68,19 @@ def messages(stream: str, count: int, size: int) -> Iterator[Said]:
     for number in range(count):
         payload = b'{"id":%d,%b' % (number, pool[number % len(pool)])
         yield Said(subjects[number % SUBJECTS], b"NATS/1.0\r\nTrace: %d\r\n\r\n" % number, payload)
+
+
+def batch(stream: str, count: int, size: int) -> Batch:
+    """The same as a store job holds them."""
+    said = list(messages(stream, count, size))
+    now = 1_700_000_000_000_000_000
+    return Batch(
+        list(range(1, count + 1)),
+        [now + 20_000 * number for number in range(count)],
+        [each.subject for each in said],
+        [each.header for each in said],
+        [each.payload for each in said],
+    )
 
 
 async def fill(url: str, js: JetStreamContext, stream: str, count: int, size: int) -> None:

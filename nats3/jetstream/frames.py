@@ -30,8 +30,9 @@ _H = ord("H")
 _M = ord("M")
 _MESSAGES = (_H, _M)
 _HMSG = b"HMSG"
-_ALIKE = {6: _HMSG, 5: b"MSG"}
-"""By its words, what a frame with a reply is."""
+_BARE = 4
+_ALIKE = {6: _HMSG, 5: b"MSG", _BARE: b"MSG"}
+"""By the number of its words, what a frame is: with a reply, but for the bare one."""
 
 
 class Frames:
@@ -193,20 +194,18 @@ class FrameParser(Parser):
 
 
 def _read_alike(data: bytes, position: int, limit: int, sid: bytes, frames: Frames) -> int:
-    """Read on while whole, well formed frames of `sid` with a reply follow each other; where that ends.
+    """Read on while whole, well formed frames of `sid` follow each other; where that ends.
 
-    Nearly all that comes does, so nothing is called per message here but what is written in C.
+    Nearly all that comes does, so nothing is called per message here but what is written in C. A header block without a
+    reply, which nobody sends us in bulk, ends it too.
     """
     find, is_whole = data.find, data.startswith
     add_subject, add_reply = frames.subjects.append, frames.replies.append
     add_header, add_payload = frames.headers.append, frames.payloads.append
     while (end := find(_CRLF, position)) >= 0:
         parts = data[position:end].split(b" ")
-        kind = _ALIKE.get(len(parts))
-        if kind is None or parts[0] != kind or parts[2] != sid or not parts[1]:
-            return position
-        size = parts[-1]
-        if not size.isdigit() or len(size) > _MAX_DIGITS:
+        kind, size = _ALIKE.get(len(parts)), parts[-1]
+        if parts[0] != kind or parts[2] != sid or not (parts[1] and size.isdigit() and len(size) <= _MAX_DIGITS):
             return position
         start = middle = end + 2
         stop = start + int(size)
@@ -217,7 +216,7 @@ def _read_alike(data: bytes, position: int, limit: int, sid: bytes, frames: Fram
         if not middle <= stop <= start + limit or not is_whole(_CRLF, stop):
             return position
         add_subject(parts[1])
-        add_reply(parts[3])
+        add_reply(parts[3] if len(parts) > _BARE else b"")
         add_header(data[start:middle] if kind is _HMSG else None)
         add_payload(data[middle:stop])
         position = stop + 2

@@ -20,6 +20,9 @@ from nats3.objects.translate import Target, translate, vendor_errors
 from nats3.place import split
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+AT_ONCE = 1 << 20
+"""Bytes of the largest body that is sent without letting others have the loop in between."""
+
 SAID_SHA256 = "nats3-sha256"
 """Our metadata field: hex SHA-256 as the writer said it."""
 
@@ -87,7 +90,7 @@ class S3Requests:
             await self._client.put_object(
                 Bucket=_plain(upload.bucket),
                 Key=upload.key,
-                Body=io.BytesIO(upload.body),
+                Body=_sendable(upload.body),
                 Metadata={SAID_SHA256: upload.sha256},
                 **guards,
             )
@@ -143,7 +146,7 @@ class S3Requests:
             answer = await self._client.upload_part(
                 **_named(begun),
                 PartNumber=number,
-                Body=io.BytesIO(body),
+                Body=_sendable(body),
                 ChecksumSHA256=base64.b64encode(digest).decode(),
             )
         return SentPart(number, str(answer["ETag"]), digest)
@@ -200,6 +203,11 @@ class S3Requests:
 def _plain(place: str) -> str:
     """The bucket's name as its endpoint knows it."""
     return split(place)[1]
+
+
+def _sendable(body: bytes) -> bytes | io.BytesIO:
+    """A small body goes out with its headers in one write; aiohttp cuts a file into pieces, and wants one above 1 MiB."""
+    return body if len(body) <= AT_ONCE else io.BytesIO(body)
 
 
 def _named(begun: Begun) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ROW ...] [--quick] [--runs N] [--json FILE] [--record] [--list]`: measure, print one table."""
+"""`python -m tests.bench [ROW ...] [--quick] [--runs N] [--json FILE] [--record] [--doc] [--list]`: measure, print one table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from typing import Any
 import uvloop
 
 from tests.bench import api_rows, archive_rows, crowd_rows, data_rows, limit_rows, log_rows, machine, more_log_rows
-from tests.bench.figures import Figure, as_json, history_line, table
+from tests.bench.figures import Figure, as_json, history_line, table, with_table
 from tests.bench.house import housed
 from tests.bench.rows import QUICK, Row, Size
 
 HISTORY = Path(__file__).with_name("history.jsonl")
 JSON = Path(".data/bench.json")
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 ROWS: dict[str, Row] = {
     "store": data_rows.store,
@@ -58,6 +59,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--long", type=int, help="messages in the streams that are read once (1000000)")
     parser.add_argument("--json", type=Path, default=JSON, help=f"where every figure is written ({JSON})")
     parser.add_argument("--record", action="store_true", help=f"add a line to {HISTORY.name}")
+    parser.add_argument("--doc", action="store_true", help=f"put the table into docs/{PAGE.name}")
     parser.add_argument("--list", action="store_true", help="only say which rows there are")
     told = parser.parse_args()
     unknown = [name for name in told.rows if name not in ROWS]
@@ -105,25 +107,28 @@ def main() -> int:
         directory = Path(name)
         directory.chmod(0o711)  # for the user that Postgres runs as
         figures, failed = uvloop.run(measured({name: ROWS[name] for name in told.rows or ROWS}, size, directory))
-    _show(about, size, figures)
+    said = _said(about, size, figures)
+    print(said)
     answer = json.dumps({**about, "figures": as_json(figures)}, indent=1)
     told.json.parent.mkdir(parents=True, exist_ok=True)
     told.json.write_text(answer + "\n", "utf-8")
     if told.record:
         with HISTORY.open("a", encoding="utf-8") as history:
             history.write(json.dumps(history_line(about, figures)) + "\n")
+    if told.doc:
+        PAGE.write_text(with_table(PAGE.read_text("utf-8"), said), "utf-8")
     for name in failed:
         print(f"\nfailed: {name}")
     return 1 if failed else 0
 
 
-def _show(about: dict[str, Any], size: Size, figures: Sequence[Figure]) -> None:
-    print(
+def _said(about: dict[str, Any], size: Size, figures: Sequence[Figure]) -> str:
+    return (
         f"commit {about['commit']}, {about['cores']} cores ({about['processor']}), Python {about['python']},"
         f" load average {about['load_average']:.1f} at the start; medians of {size.runs};"
         " one process each of nats3, nats-server, Postgres (fsync on), SeaweedFS and this one, on loopback\n"
+        f"\n{table(figures)}"
     )
-    print(table(figures))
 
 
 if __name__ == "__main__":

@@ -94,6 +94,18 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join([lines[0], _line(["-" * width for width in widths], widths), *lines[1:]])
 
 
+TABLE_BEGINS, TABLE_ENDS = "<!-- what make bench said -->\n", "<!-- until here -->\n"
+
+
+def with_table(page: str, said: str) -> str:
+    """The page with `said` in the place that it keeps for it. Raises ValueError where it keeps none."""
+    before, begins, rest = page.partition(TABLE_BEGINS)
+    _, ends, after = rest.partition(TABLE_ENDS)
+    if not ends:
+        raise ValueError(f"the page has no {TABLE_BEGINS.strip()} ... {TABLE_ENDS.strip()}")
+    return f"{before}{begins}\n{said}\n\n{ends}{after}"
+
+
 def _cells(figure: Figure) -> Sequence[str]:
     spread = "" if figure.spread is None else f"{shown(figure.spread[0])} .. {shown(figure.spread[1])}"
     target = "" if figure.target is None else str(figure.target)

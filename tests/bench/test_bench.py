@@ -20,6 +20,7 @@ from tests.bench.figures import (
     ratio,
     shown,
     table,
+    with_table,
 )
 from tests.bench.machine import Watched
 from tests.bench.traffic import messages
@@ -72,6 +73,17 @@ def test_the_table_is_markdown_in_columns() -> None:
         "| store  |  1.25 | x    | 1 .. 2 | >= 1.5 | missed | how |\n"
         "| idle   |     3 | /s   |        |        |        |     |"
     )
+
+
+def test_the_page_takes_the_newest_table_in_the_place_of_the_last() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "performance.md").read_text("utf-8")
+    once = with_table(page, "| one |")
+    assert "\n| one |\n" in once
+    assert with_table(once, "| two |") == with_table(page, "| two |")
+    assert once.splitlines()[0] == page.splitlines()[0]
+    assert once.splitlines()[-1] == page.splitlines()[-1]
+    with pytest.raises(ValueError, match="what make bench said"):
+        with_table("# a page", "| one |")
 
 
 def test_json_says_the_verdict_and_history_only_the_number() -> None:

@@ -25,6 +25,8 @@ __all__ = ["Delivered", "Patience", "PullSource", "Source"]
 
 _ACK = b"+ACK"
 _NS = 1_000_000_000
+_WORDS = 4
+"""A reply subject says at least seq, delivery, time and pending behind its head."""
 
 
 class PullSource(Source, Sink):
@@ -176,7 +178,7 @@ class PullSource(Source, Sink):
             return False
         words = b"".join(tails).split(b".")
         width = len(words) // len(frames)
-        if len(words) != width * len(frames):
+        if width < _WORDS or len(words) != width * len(frames):
             return False
         try:
             seqs, dseqs, times = [list(map(int, words[place::width])) for place in range(3)]
@@ -184,7 +186,7 @@ class PullSource(Source, Sink):
             return False
         first = self._last_dseq + 1
         rising = seqs[0] > self._last_seq and all(map(lt, seqs, islice(seqs, 1, None)))
-        if not rising or dseqs != list(range(first, first + len(frames))):
+        if not rising or dseqs != list(range(first, first + len(dseqs))):
             return False
         self._count(frames)
         self._batch.extend(Batch(seqs, times, frames.subjects, frames.headers, frames.payloads))

@@ -55,6 +55,7 @@ from nats3.views.leftovers import LeftoversView
 from nats3.work.abreast import Abreast
 from nats3.work.budget import Budget
 from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
+from nats3.work.causes import LatestCommand, NoCauses
 from nats3.work.counting import LoadCounter
 from nats3.work.desk import ViewDesk
 from nats3.work.index import ViewIndex
@@ -107,7 +108,9 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
         tools = await _tools(config, telemetry, log, reached, pool=pool, lease=lease)
         relay = _relay(config, telemetry, log, tools)
         if works:
-            staff = Workers(log.store, log.batcher, log.snapshots, tools, reached.jetstreams)
+            causes = LatestCommand(log.store, telemetry.spans.ordered) if telemetry.traces.on else NoCauses()
+            runs = RunLog(log.store, log.batcher, HISTORY, log.snapshots, causes)
+            staff = Workers(runs, tools, reached.jetstreams)
             await _work(lifetimes, telemetry, log, staff, tools, lease)
             if segments is not None:
                 await lifetimes.enter_async_context(_retention(config, telemetry, log, segments, lifetimes))

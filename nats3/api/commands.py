@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from eventstore import Append, Appended, Fence, NewEvent, Position, Recorded, Version, VersionConflict
 from nats3.api.errors import Contended, JobMissing, NotAllowed, VersionPassed
@@ -34,18 +34,14 @@ _PAGE = 1000
 class Who:
     """Who gave a command, and the request it came with: both stand in its event.
 
-    `turn` is the same for all that repeat the request under one Idempotency-Key: it names the event, and a command whose
-    event is there already is not given again.
+    `event_id` is that of the one event that the request makes. `turn` is the same for all that repeat the request under
+    one Idempotency-Key: it names the event, and a command whose event is there already is not given again.
     """
 
     actor: str
     correlation_id: UUID
     turn: UUID | None = None
-
-    @property
-    def event_id(self) -> UUID:
-        """Of the one event that the request makes."""
-        return uuid4() if self.turn is None else uuid5(self.turn, "command")
+    event_id: UUID = field(default_factory=uuid4)
 
 
 @dataclass(frozen=True, slots=True)

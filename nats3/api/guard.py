@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nats3.api.errors import BadPath, Encoded, HeadTooLarge, TooLarge, TooSlow, UnknownHost
 from nats3.api.problems import Problem, answer, problem_of
-from nats3.api.requests import request_id_of
+from nats3.api.requests import request_id_of, trace_of
 from nats3.api.services import Services
 
 MAX_BODY = 1 << 20
@@ -46,7 +46,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = _headers(scope)
-        request_id = request_id_of(headers.get("x-request-id"), self._services.new_id())
+        request_id = request_id_of(headers, self._services.new_id())
         scope["nats3.request_id"] = request_id
         reply = _Reply(send, request_id, _Body(receive, headers), secure=scope.get("scheme") == "https")
         began = monotonic()
@@ -59,7 +59,8 @@ class Guard:
             await self._answer(scope, error, reply)
         finally:
             route = scope.get("nats3.route", "other")
-            self._services.reporter.answered(scope["method"], route, reply.status, monotonic() - began)
+            trace = trace_of(scope, request_id, headers)
+            self._services.reporter.answered(scope["method"], route, reply.status, monotonic() - began, trace)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         hosts = self._services.rules.hosts

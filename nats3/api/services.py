@@ -228,10 +228,23 @@ class Counter(Protocol):
         ...
 
 
+class Trace(Protocol):
+    """Where a request stands among others; that of `nats3.api.requests` has this shape."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def parent(self) -> int | None: ...
+
+    @property
+    def event_id(self) -> UUID | None: ...
+
+
 class Reporter(Protocol):
     """Whom to tell about requests. Each call is quick and does not raise."""
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def answered(self, method: str, route: str, status: int, seconds: float, trace: Trace) -> None:
         """`route` is the template, never the path."""
         ...
 

@@ -57,7 +57,8 @@ def format_ns(time_ns: int) -> str:
     seconds, rest = divmod(time_ns, _SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
     fraction = f"{rest:09d}"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction[:6] if fraction.endswith('000') else fraction}Z"
+    # Not strftime: of years below 1000 it leaves out the zeros in front.
+    return f"{moment.isoformat()[:19]}.{fraction[:6] if fraction.endswith('000') else fraction}Z"
 
 
 def format_time(moment: datetime) -> str:

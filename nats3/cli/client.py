@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ class Api:
         self._client = httpx2.Client(
             base_url=self.server,
             timeout=TIMEOUT_S,
-            headers={"User-Agent": f"nats3-cli/{__version__}"} | _shown(token),
+            headers={"User-Agent": f"nats3-cli/{__version__}"} | _shown(token) | _traced(os.environ),
             trust_env=urlsplit(self.server).hostname not in LOOPBACK,  # a proxy knows nothing of our loopback
         )
 
@@ -95,6 +96,15 @@ class Api:
             f"{self.server} cannot be reached ({_reason(error)}): is `nats3 serve` running there? "
             "Name another by --server URL or NATS3_URL",
         )
+
+
+def _traced(environ: Mapping[str, str]) -> dict[str, str]:
+    """The trace that this command is a part of, as pipelines and wrappers hand it down."""
+    return (
+        {"traceparent": environ["TRACEPARENT"]}
+        if environ.get("TRACEPARENT", "").isascii() and environ.get("TRACEPARENT")
+        else {}
+    )
 
 
 def _shown(token: str | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from nats3.config.values import (
     S3Settings,
     ServerSettings,
     ServiceSettings,
+    TraceSettings,
 )
 from nats3.errors import Invalid, Nats3Error
 from nats3.place import MAIN
@@ -183,6 +184,7 @@ def _build(reading: Reading, named: Mapping[str, list[str]]) -> Config:
             interval=value(known.LOG_RETENTION_INTERVAL),
         ),
         node_name=value(known.NODE_NAME) or socket.gethostname(),
+        traces=TraceSettings(value(known.TRACES_ENDPOINT)),
         failpoints=value(known.FAILPOINTS),
         more_nats={name: _nats(reading, f"nats.{name}") for name in named["nats"]},
         more_s3={name: _s3(reading, f"s3.{name}") for name in named["s3"]},

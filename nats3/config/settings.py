@@ -256,6 +256,14 @@ LOG_RETENTION_INTERVAL: Setting[int] = Setting(
     "log_retention.interval", read.whole(1, 86_400), 60, "60", "seconds between looks for what may move"
 )
 
+TRACES_ENDPOINT: Setting[str | None] = Setting(
+    "traces.endpoint",
+    read.http_url,
+    None,
+    "http://127.0.0.1:4318",
+    "collector that takes traces as OTLP over HTTP; needs the extra `otel`",
+)
+
 SETTINGS = tuple(cast("Setting[object]", value) for value in tuple(globals().values()) if isinstance(value, Setting))
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 

@@ -195,6 +195,13 @@ class LogRetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """`endpoint`: the collector that spans are sent to; None sends none."""
+
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything nats3 was told, checked."""
 
@@ -208,6 +215,7 @@ class Config:
     service: ServiceSettings
     log_retention: LogRetentionSettings
     node_name: str
+    traces: TraceSettings = TraceSettings()
     failpoints: tuple[Failpoint, ...] = ()
     """Tests only: where this process must harm itself; empty in every real life."""
     more_nats: Mapping[str, NatsSettings] = field(default_factory=dict[str, NatsSettings])

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
-from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from eventstore import SchemaMissing, SchemaNewer
@@ -31,8 +30,10 @@ from nats3.serve.listening import listen, raise_limits, server_of, tls_of
 from nats3.serve.micro import micro_service
 from nats3.serve.reload import Reload
 from nats3.serve.services import services
+from nats3.serve.telling import telemetry_of
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
+from nats3.telemetry.traces import NoOtel
 from nats3.wiring import running
 from nats3.work.endure import sole
 
@@ -60,10 +61,10 @@ def serve(
         raise_limits()
         listener = listen(config.server.addr)
         tls = tls_of(config.server)
-        telemetry = Telemetry(log, CollectorRegistry())
-        children = Children(workers, config, telemetry, config_file) if workers else None
-        uvloop.run(_until_told(_Program(config, telemetry, listener, tls, children, read)))
-    except (Misconfigured, SchemaMissing, SchemaNewer, OSError) as fault:
+        with telemetry_of(config, log) as telemetry:
+            children = Children(workers, config, telemetry, config_file) if workers else None
+            uvloop.run(_until_told(_Program(config, telemetry, listener, tls, children, read)))
+    except (Misconfigured, NoOtel, SchemaMissing, SchemaNewer, OSError) as fault:
         sys.stderr.write(f"nats3: {fault}\n")
         return 1
     return 0

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from nats3.config import Config, load
+from nats3.serve.telling import telemetry_of
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.wiring import running
@@ -26,7 +26,8 @@ def main() -> int:
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     config = load(os.environ, file=file)
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
-    uvloop.run(_until_told(config, Telemetry(log, CollectorRegistry())))
+    with telemetry_of(config, log) as telemetry:
+        uvloop.run(_until_told(config, telemetry))
     return 0
 
 

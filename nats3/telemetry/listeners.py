@@ -11,6 +11,7 @@ from actors.errors import Kind
 from actors.supervision import StopReason
 from nats3.state import Told
 from nats3.telemetry.signals import JobKind, Telemetry
+from nats3.telemetry.traces import Spot
 
 
 class Origin(Protocol):
@@ -18,6 +19,9 @@ class Origin(Protocol):
 
     @property
     def stream(self) -> str: ...
+
+    @property
+    def job_id(self) -> str: ...
 
 
 class Header(Protocol):
@@ -32,6 +36,12 @@ class Header(Protocol):
     @property
     def raw_bytes(self) -> int: ...
 
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def last(self) -> int: ...
+
 
 class Stored(Protocol):
     """A chunk as it was stored; that of the chunk room has this shape."""
@@ -42,6 +52,25 @@ class Stored(Protocol):
     @property
     def body(self) -> bytes: ...
 
+    @property
+    def key(self) -> str: ...
+
+
+class Times(Protocol):
+    """When what was done to a chunk, by the monotonic clock; that of the work room has this shape."""
+
+    @property
+    def began(self) -> float: ...
+
+    @property
+    def put(self) -> tuple[float, float]: ...
+
+    @property
+    def append(self) -> tuple[float, float]: ...
+
+    @property
+    def acked(self) -> float: ...
+
 
 @dataclass(frozen=True, slots=True)
 class WorkListener:
@@ -49,11 +78,29 @@ class WorkListener:
 
     telemetry: Telemetry
 
-    def chunk_stored(self, job: str, chunk: Stored, seconds: float) -> None:
-        header = chunk.header
+    def chunk_stored(self, job: str, chunk: Stored, times: Times) -> None:
+        header, job_id = chunk.header, chunk.header.origin.job_id
+        stream, seconds = header.origin.stream, times.acked - times.began
         self.telemetry.chunk_flushed(
-            job, header.origin.stream, header.count, header.raw_bytes, len(chunk.body), seconds
+            job,
+            stream,
+            header.count,
+            header.raw_bytes,
+            len(chunk.body),
+            seconds,
+            at=self.telemetry.spans.jobs.get(job_id),
         )
+        if self.telemetry.traces.on:
+            about = {
+                "nats3.job": job,
+                "nats3.job_id": job_id,
+                "nats3.stream": stream,
+                "nats3.key": chunk.key,
+                "nats3.first": header.first,
+                "nats3.last": header.last,
+            }
+            steps = {"put": times.put, "append": times.append, "ack": (times.append[1], times.acked)}
+            self.telemetry.spans.work(job_id, "chunk", (times.began, times.acked), about, steps)
 
     def archived(self, job: str, stream: str, count: int, raw_bytes: int, last_seq: int, last_time_ns: int) -> None:
         self.telemetry.messages_archived(count, raw_bytes)
@@ -198,14 +245,28 @@ class SurveyListener:
         self.telemetry.dependency_back("s3", "")
 
 
+class Asked(Protocol):
+    """Which trace a request is in; that of the API has this shape."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def parent(self) -> int | None: ...
+
+    @property
+    def event_id(self) -> UUID | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class HttpListener:
     """What the API tells of its requests."""
 
     telemetry: Telemetry
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        self.telemetry.request_answered(method, route, status, seconds)
+    def answered(self, method: str, route: str, status: int, seconds: float, trace: Asked) -> None:
+        at = Spot.of(trace.id.int, None if trace.event_id is None else trace.event_id.int)
+        self.telemetry.request_answered(method, route, status, seconds, at, trace.parent)
 
     def crashed(self, request_id: UUID, error: Exception) -> None:
         self.telemetry.request_crashed(str(request_id), error)

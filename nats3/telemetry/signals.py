@@ -13,6 +13,8 @@ from nats3 import __version__
 from nats3.state import Told
 from nats3.telemetry.logs import Log
 from nats3.telemetry.metrics import MAX_JOBS, Metrics
+from nats3.telemetry.spans import CURRENT, Spans
+from nats3.telemetry.traces import NoTraces, Spot, Traces
 
 JobKind = Literal["store", "load"]
 Dependency = Literal["nats", "postgres", "s3"]
@@ -27,8 +29,10 @@ _BAD: frozenset[Told] = frozenset({"degraded", "blocked", "completed_with_gaps",
 class Telemetry:
     """Made once in wiring and handed down. `job` is always the job's name; bytes and counts are whole numbers."""
 
-    def __init__(self, log: Log, registry: CollectorRegistry) -> None:
+    def __init__(self, log: Log, registry: CollectorRegistry, traces: Traces | None = None) -> None:
         self.log = log
+        self.traces = traces or NoTraces()
+        self.spans = Spans(self.traces)
         self.metrics = Metrics(registry)
         self.metrics.build.labels(__version__, platform.python_version()).set(1)
         self._states: dict[str, tuple[str, JobKind, Told]] = {}
@@ -84,11 +88,14 @@ class Telemetry:
         for name, events in behind.items():
             self.metrics.projection_lag.labels(name).set(events)
 
-    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def request_answered(
+        self, method: str, route: str, status: int, seconds: float, at: Spot | None = None, parent: int | None = None
+    ) -> None:
         """`route` is the template (`/jobs/{id}`), never the path; a method that HTTP does not know counts as `other`."""
         method = method if method in _METHODS else "other"
         self.metrics.requests.labels(method, route, str(status)).inc()
-        self.metrics.http_seconds.labels(method, route).observe(seconds)
+        self.metrics.http_seconds.labels(method, route).observe(seconds, self.spans.exemplar(at))
+        self.spans.request(method, route, status, seconds, at, parent)
         self.log.debug("request answered", method=method, route=route, status=status, seconds=round(seconds, 6))
 
     def request_crashed(self, request_id: str, error: BaseException) -> None:
@@ -118,6 +125,7 @@ class Telemetry:
     def _enter(self, job_id: str, job: str, kind: JobKind, state: Told) -> None:
         if state == "deleted":
             self._forget(job)
+            self.spans.forget(job_id)
             return
         self._states[job_id] = (job, kind, state)
         if state in _RESTS:
@@ -184,10 +192,12 @@ class Telemetry:
         self.metrics.nats_bytes.labels("out").inc(size)
         self.log.debug("messages archived", count=count, bytes=size)
 
-    def chunk_flushed(self, job: str, stream: str, count: int, raw: int, stored: int, seconds: float) -> None:
+    def chunk_flushed(
+        self, job: str, stream: str, count: int, raw: int, stored: int, seconds: float, *, at: Spot | None = None
+    ) -> None:
         """A chunk is stored and recorded; `raw` and `stored` are bytes, `seconds` from the seal to the event."""
         self.metrics.chunks.labels(self._label(job), stream).inc()
-        self.metrics.flush_seconds.observe(seconds)
+        self.metrics.flush_seconds.observe(seconds, self.spans.exemplar(at))
         self.metrics.chunk_bytes.observe(stored)
         self.metrics.chunk_ratio.observe(raw / max(stored, 1))
         self.log.debug(
@@ -267,7 +277,8 @@ class Telemetry:
         self.log.debug("S3 asked", operation=operation, connection=connection)
 
     def s3_answered(self, operation: str, seconds: float, connection: str = "main") -> None:
-        self.metrics.s3_seconds.labels(operation, connection).observe(seconds)
+        at = self.spans.exemplar(CURRENT.get())
+        self.metrics.s3_seconds.labels(operation, connection).observe(seconds, at)
         self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6), connection=connection)
 
     def nats_connected(self, connection: str, up: bool) -> None:  # noqa: FBT001 - told as the connection tells it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ from eventstore import (
     VersionConflict,
 )
 from eventstore.types import from_json, shape, to_json
+from nats3.work.causes import Causes, NoCauses
 
 _PAGE = 1000
 
@@ -95,6 +97,7 @@ class Log:
     batcher: Batcher
     registry: Registry
     snapshots: Keeper
+    causes: Causes = field(default_factory=NoCauses)
 
 
 class RunJournal(Journal[Any]):
@@ -109,10 +112,13 @@ class RunJournal(Journal[Any]):
         self._snapshots = log.snapshots
         self._codec = codec
         self._actor = actor
+        self._causes = log.causes
+        self._cause: UUID | None = None
         self._appended: Appended | None = None
 
     @override
     async def recover(self) -> History[Any]:
+        await self._learn_cause()
         kept = await self._kept()
         if kept is not None:
             snapshot, state = kept
@@ -121,6 +127,12 @@ class RunJournal(Journal[Any]):
             if page and (page[0].version, page[0].position) == (snapshot.version, snapshot.position):
                 return await self._history(state, page, known=1)
         return await self._history(None, await self._read(0), known=0)
+
+    async def _learn_cause(self) -> None:
+        try:
+            self._cause = await self._causes.of(self._entity_id.partition("/")[2])
+        except LogUnavailable as away:
+            raise actor_errors.Transient(away.reason) from away
 
     async def _history(self, state: object | None, page: Sequence[Recorded], *, known: int) -> History[Any]:
         """`page` and what follows it; its first `known` events are in the state already."""
@@ -154,7 +166,7 @@ class RunJournal(Journal[Any]):
     @override
     async def append(self, expected: int, events: Sequence[Any]) -> int:
         new = tuple(map(self._registry.encode, events))
-        append = Append(self._entity_id, Version(expected), self._fence, new, self._actor)
+        append = Append(self._entity_id, Version(expected), self._fence, new, self._actor, self._cause)
         try:
             appended = await self._batcher.append(append)
         except Fenced as fenced:

@@ -28,7 +28,7 @@ IN_FLIGHT = 12
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A chunk on its way to the bucket; `stored` ends once its bytes are proven to be there.
+    """A chunk on its way to the bucket; `stored` ends once its bytes are proven to be there, with the time that it took.
 
     `seqs` are those of its messages where each is acknowledged by itself, else none.
     """
@@ -37,7 +37,7 @@ class Shipped:
     sealed_by: Seal
     began: float
     seqs: tuple[int, ...]
-    stored: asyncio.Task[object]
+    stored: asyncio.Task[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,12 @@ class Shipping:
         self._account.hold(len(chunk.body) - ready.pressed.stored_bytes)
         return chunk
 
-    async def _put(self, chunk: Encoded) -> object:
+    async def _put(self, chunk: Encoded) -> tuple[float, float]:
+        began = self._tools.monotonic()
         await self._tools.reach("store.before_put")
-        stored = await self._objects.put_new(self._order.bucket, chunk.key, chunk.body, chunk.sha256)
+        await self._objects.put_new(self._order.bucket, chunk.key, chunk.body, chunk.sha256)
         await self._tools.reach("store.after_put")
-        return stored
+        return began, self._tools.monotonic()
 
 
 def first_origin(claimed: Claimed, order: StoreOrder, bound: Bound, run: StoringRun, log_id: str) -> Origin:

@@ -11,17 +11,15 @@ from typing_extensions import override
 
 from actors import errors as actor_errors
 from actors.actor import Actor
-from eventstore import Batcher, EventStore
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import StreamMissing
-from nats3.job.history import HISTORY
 from nats3.job.order import StoreOrder
 from nats3.job.running import RunFailed, fault_in
 from nats3.job.storing import ConsumersForgotten
 from nats3.work.bind import forget_consumers
-from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
+from nats3.work.journal import FoldedState, Log, RunJournal
 from nats3.work.kept import LOADING, STORING, job_of
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
@@ -42,11 +40,9 @@ class JetStreams(Protocol):
 class Workers(Staff, Forgetter):
     """Store and load workers over the event log."""
 
-    def __init__(
-        self, store: EventStore, batcher: Batcher, snapshots: Keeper, tools: Tools, jetstreams: JetStreams
-    ) -> None:
+    def __init__(self, log: Log, tools: Tools, jetstreams: JetStreams) -> None:
         """`tools` are those of a job that names no connection of NATS."""
-        self._log = Log(store, batcher, HISTORY, snapshots)
+        self._log = log
         self._tools = tools
         self._jetstreams = jetstreams
 

@@ -22,7 +22,7 @@ from nats3.work.intake import Intake, Reading
 from nats3.work.record import flushed
 from nats3.work.run import Claimed, StoringRun
 from nats3.work.shipping import Shipped, Shipping, first_origin
-from nats3.work.tools import Tools
+from nats3.work.tools import Times, Tools
 
 _LOOK_S = 30.0
 """How often the stream is looked at again while all is quiet."""
@@ -98,12 +98,14 @@ class StoreFlow:
         """Make chunks durable: stored, recorded, acknowledged, in this order."""
         for each in shipped:
             await each.stored
+        ready = self._tools.monotonic()
         await self._tools.reach("store.before_append")
         await self._run.emit(*map(self._event, shipped))
+        recorded = self._tools.monotonic()
         await self._tools.reach("store.after_append")
         await self._acknowledge(shipped)
         await self._tools.reach("store.after_ack")
-        await self._report(shipped)
+        await self._report(shipped, (ready, recorded))
 
     def _event(self, shipped: Shipped) -> ChunkFlushed:
         chunk = shipped.chunk
@@ -117,12 +119,12 @@ class StoreFlow:
         else:
             await self._source.ack_up_to(shipped[-1].chunk.header.last)
 
-    async def _report(self, shipped: list[Shipped]) -> None:
+    async def _report(self, shipped: list[Shipped], append: tuple[float, float]) -> None:
         now, name, signals = self._tools.monotonic(), self._order.name, self._tools.signals
         for each in shipped:
             header = each.chunk.header
             self._account.give(len(each.chunk.body))
-            signals.chunk_stored(name, each.chunk, now - each.began)
+            signals.chunk_stored(name, each.chunk, Times(each.began, await each.stored, append, now))
             signals.archived(name, self._order.stream, header.count, header.raw_bytes, header.last, header.last_time)
             for first, last in header.origin.gaps:
                 signals.gap(name, first, last, "deleted")

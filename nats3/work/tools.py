@@ -126,10 +126,20 @@ class Lease(Protocol):
     def valid(self) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of one chunk, by the monotonic clock: pressed from `began` on, sent, recorded, acknowledged."""
+
+    began: float
+    put: tuple[float, float]
+    append: tuple[float, float]
+    acked: float
+
+
 class Signals(Protocol):
     """What workers say about themselves, to logs and metrics. Per chunk at most, never per message."""
 
-    def chunk_stored(self, job: str, chunk: Encoded, seconds: float) -> None: ...
+    def chunk_stored(self, job: str, chunk: Encoded, times: Times) -> None: ...
 
     def archived(self, job: str, stream: str, count: int, raw_bytes: int, last_seq: int, last_time_ns: int) -> None: ...
 

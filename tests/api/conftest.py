@@ -33,7 +33,7 @@ from eventstore.once import Once
 from nats3.api.app import build
 from nats3.api.entrance import Entrance
 from nats3.api.rates import Rate, Rates
-from nats3.api.services import Services, StreamFacts
+from nats3.api.services import Services, StreamFacts, Trace
 from nats3.api.v1_orders import job_text
 from nats3.errors import Unavailable
 from nats3.jetstream.streams import StreamInfo
@@ -92,7 +92,7 @@ class Told:
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def answered(self, method: str, route: str, status: int, seconds: float, trace: Trace) -> None:
         self.requests.append((method, route, status))
 
     def crashed(self, request_id: UUID, error: Exception) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from nats3.api.routes import ROUTES
+from nats3.api.words import format_ns, parse_time
 from tests.api.conftest import Api
 
 REQUESTS = 1500
@@ -89,3 +90,7 @@ async def test_no_input_is_answered_with_a_fault_of_ours(api: Api) -> None:
         if answer.status_code in (200, 201) and entry.path.endswith(("/job", "/jobs")) and method == "POST":
             jobs.append(str(UUID(answer.json()["id"])))
     assert len(jobs) > 10, "some orders are good"
+
+
+def test_a_year_has_four_digits_also_in_the_middle_ages() -> None:
+    assert format_ns(parse_time("from_time", "0713-05-28T12:25:17Z")) == "0713-05-28T12:25:17.000000Z"

@@ -129,3 +129,23 @@ async def test_o25_a_lost_database_is_503_and_never_404_nor_an_empty_list(
                 assert again.status_code == 503
         assert [job["id"] for job in again.json()] == [made.json()["id"]], "what was given up was not written later"
         assert api.told.crashes == []
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, str(UUID(TRACE))),
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "x-request-id": str(UUID(int=7))}, str(UUID(int=7))),
+        ({"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"}, None),
+        ({"traceparent": f"00-{TRACE}-{'0' * 16}-01"}, None),
+        ({"traceparent": f"ff-{TRACE}-b7ad6b7169203331-01"}, None),
+        ({"traceparent": "x" * 9000}, None),
+    ],
+)
+async def test_a_request_in_a_trace_has_its_id(api: Api, headers: dict[str, str], expected: str | None) -> None:
+    answer = await api.client.get("/ping", headers=headers)
+    given = answer.headers["x-request-id"]
+    assert given == expected if expected else given not in (str(UUID(TRACE)), str(UUID(int=0)))

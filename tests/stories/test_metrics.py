@@ -81,7 +81,7 @@ async def test_backlog_progress_duplicates_and_latencies_are_told(nats_url, post
 
         for name in ("nats3_flush_seconds", "nats3_append_seconds", "nats3_chunk_bytes", "nats3_chunk_ratio"):
             assert (seen[f"{name}_count"] or 0) > 0, name
-        assert (seen['nats3_s3_seconds_count{operation="put"}'] or 0) > 0
+        assert (seen['nats3_s3_seconds_count{connection="main",operation="put"}'] or 0) > 0
         for view in ("jobs", "chunks", "coverage"):
             await seen.until(f'nats3_projection_lag_events{{projection="{view}"}}', 0)
         await client.close()

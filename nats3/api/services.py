@@ -233,10 +233,8 @@ class Trace(Protocol):
 
     @property
     def id(self) -> UUID: ...
-
     @property
     def parent(self) -> int | None: ...
-
     @property
     def event_id(self) -> UUID | None: ...
 

@@ -68,6 +68,14 @@ PlanKey: TypeAlias = tuple[int, int, int, int]
 """created, ordinal, first, position: where a page of a plan goes on."""
 
 
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+
+
+def _within_bigint(bound: int | None) -> int | None:
+    """No message has a time before 1677 or after 2262, or such a seq: a bound beyond that chooses the same, and Postgres takes it."""
+    return None if bound is None else max(_LEAST, min(_MOST, bound))
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which chunks a load reads: those still in the bucket that were recorded at or before `position`; those, too,
@@ -98,10 +106,10 @@ class Scope:
             position=position,
             prefix=order.prefix,
             consumer=order.read_consumer,
-            from_time=order.from_time,
-            to_time=order.to_time,
-            from_seq=order.from_seq,
-            to_seq=order.to_seq,
+            from_time=_within_bigint(order.from_time),
+            to_time=_within_bigint(order.to_time),
+            from_seq=_within_bigint(order.from_seq),
+            to_seq=_within_bigint(order.to_seq),
             above=above,
             deleted_after=deleted_after,
         )

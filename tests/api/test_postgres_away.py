@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "/load/job": {"bucket": "bucket-1", "read_stream": "jobs", "read_subject": "a", "write_subject": "b"},
     "/api/v2/jobs": {"kind": "store", "stream": "jobs", "bucket": "bucket-1"},
     "/api/v2/jobs/{id}": {"name": "other"},
+    "/api/v2/jobs/plan": {"kind": "load", "bucket": "bucket-1", "read_stream": "jobs"},
     "/api/v2/tokens": {"name": "t", "role": "read"},
     "/api/v2/archive/rebuilds": {"bucket": "bucket-1"},
     "/api/v2/archive/verifications": {},

@@ -213,3 +213,15 @@ async def test_only_loads_are_counted_and_faults_of_an_order_are_named(api: Api)
     load = {"kind": "load", "bucket": "bucket-1", "read_stream": "ORDERS", "limit": 0}
     answer = await api.client.post("/api/v2/jobs/plan", json=load)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "limit")
+
+
+@pytest.mark.parametrize("field", ["from_time", "to_time"])
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_load_may_begin_before_any_message_and_end_after_all(api: Api, field: str, time: str) -> None:
+    """No column of Postgres holds such a time; that is not Postgres being away."""
+    _, chunk = await archived(api)
+    order = {"kind": "load", "bucket": chunk.bucket, "read_stream": "ORDERS", field: time}
+    answer = await api.client.post("/api/v2/jobs?dry_run=true", json=order)
+    assert answer.status_code == 200, answer.text
+    everything = (field == "from_time") == time.startswith("0001")
+    assert answer.json()["plan"]["messages"] == (chunk.count if everything else 0)

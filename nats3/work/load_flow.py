@@ -27,6 +27,7 @@ from nats3.pace import Pace
 from nats3.work.endure import sole
 from nats3.work.outgoing import Dresser, Outgoing, Takes
 from nats3.work.pieces import Piece, Reader
+from nats3.work.prefetch import Prefetch, size_of
 from nats3.work.run import LoadingRun
 from nats3.work.sent import Line, Reached
 from nats3.work.tools import Tools
@@ -78,16 +79,10 @@ class LoadFlow:
 
     async def run(self) -> None:
         """Until everything planned is acknowledged and recorded, or `finish` was asked for and what was sent is."""
+        prefetch = Prefetch(self._tools.budget, f"load {self._order.name}", rests=self._pace is not None)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(self._fill())
-                tasks.create_task(self._checkpoints())
-                await self._publish_all()
-                reading.cancel()
-                await self._publisher.drain()
-                await self._tools.reach("load.after_drain")
-                self._finished = True
-                self._wake.set()
+            with prefetch:
+                await self._publish_what_is_read(prefetch)
         except BaseExceptionGroup as group:
             fault = sole(group)
             if isinstance(fault, MustBind | PublishRefused):
@@ -96,6 +91,19 @@ class LoadFlow:
         finally:
             await self._publisher.close()
 
+    async def _publish_what_is_read(self, prefetch: Prefetch) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(self._fill(prefetch))
+            tasks.create_task(self._checkpoints())
+            while (piece := await self._next_piece()) is not None:
+                await self._publish(piece)
+                prefetch.give()
+            reading.cancel()
+            await self._publisher.drain()
+            await self._tools.reach("load.after_drain")
+            self._finished = True
+            self._wake.set()
+
     def finish(self) -> None:
         """Publish nothing more."""
         self._ending = True
@@ -103,17 +111,17 @@ class LoadFlow:
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(0)
 
-    async def _fill(self) -> None:
+    async def _fill(self, prefetch: Prefetch) -> None:
+        """Read ahead what there is memory for; the next piece will be as large as the last, as far as anybody knows."""
         pieces = self._reader.pieces(self._run.state)
         async with aclosing(pieces):
             async for piece in pieces:
                 await self._tools.reach("load.after_verify")
+                size = size_of(piece.batch)
+                prefetch.hold(size)
                 await self._read.put(piece)
+                await prefetch.room_for(size)
         await self._read.put(None)
-
-    async def _publish_all(self) -> None:
-        while (piece := await self._next_piece()) is not None:
-            await self._publish(piece)
 
     async def _next_piece(self) -> Piece | None:
         """None at the end, and when told to end: the bucket may be away for long.

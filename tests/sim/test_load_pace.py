@@ -10,6 +10,8 @@ from actors.testing import run_seeded
 from nats3.job.loading import LoadProgressed
 from nats3.pace import PaceLimits
 from nats3.work import load_flow
+from nats3.work.budget import Budget
+from tests.sim import node
 from tests.sim.load_world import SOURCES
 from tests.sim.test_load_ends import archive, completed, end, said, target, world_of
 
@@ -86,3 +88,26 @@ def test_a_load_that_waits_for_its_pace_ends_at_once_and_goes_on_where_it_stood(
 
     assert run_seeded(1, live) < 0.1
     assert target(world) == list(range(1, 13))
+
+
+@pytest.mark.parametrize(("budget", "read"), [(600, 2), (1 << 20, 5)])
+def test_a_load_that_waits_reads_ahead_only_what_there_is_memory_for(budget, read, monkeypatch):
+    """The first chunk is read once more, to find the target."""
+    monkeypatch.setattr(node, "Budget", lambda _: Budget(budget))
+    world = world_of(40, pace=PaceLimits(messages_per_s=0.001))
+    asked = []
+    get = world.objects.get
+
+    async def noted(bucket, key, start=0, length=None):
+        asked.append(key)
+        return await get(bucket, key, start, length)
+
+    async def live():
+        world.objects.get = noted
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        await asyncio.sleep(100)
+        await end(world)
+
+    run_seeded(1, live)
+    assert len(asked) == read

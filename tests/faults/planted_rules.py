@@ -106,7 +106,7 @@ RULES = (
     Planted(
         "a load is complete before its acknowledgements are there",
         LOAD_FLOW,
-        "                await self._publisher.drain()\n",
+        "            await self._publisher.drain()\n",
         "tests/sim/test_load_lives.py -k waited_for",
     ),
     Planted(

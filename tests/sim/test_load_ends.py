@@ -200,3 +200,20 @@ def test_a_planned_chunk_that_another_load_deletes_is_never_passed_over_in_silen
     else:
         assert target(world) == list(range(5, 13))
         assert [(event.messages, event.skipped) for event in said(world, LoadCompleted)] == [(8, 4)]
+
+
+def test_a_polling_load_ends_at_its_limit_whatever_comes_later():
+    world = world_of(poll_interval_s=1.0, limit=10)
+
+    async def live():
+        archive(world, SOURCES[0], world.messages[:8])
+        await world.start()
+        await asyncio.sleep(5)
+        assert not said(world, LoadCompleted)
+        archive(world, SOURCES[0], world.messages)
+        await completed(world)
+        await end(world)
+
+    run_seeded(1, live)
+    assert target(world) == list(range(1, 11))
+    assert [event.messages for event in said(world, LoadCompleted)] == [10]

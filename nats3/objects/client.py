@@ -80,6 +80,7 @@ def _arguments(settings: S3Settings) -> dict[str, Any]:
         max_pool_connections=settings.in_flight,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        http_session_cls=_straight(),
         s3={"addressing_style": _addressing(settings), "payload_signing_enabled": False},
     )
     return {
@@ -91,6 +92,31 @@ def _arguments(settings: S3Settings) -> dict[str, Any]:
         "verify": False if (settings.endpoint or "").startswith("http://") else settings.tls_ca or True,
         "config": config,
     }
+
+
+def _straight() -> type[Any]:
+    """The vendor's HTTP session, which goes where it is sent and not where an answer would have it go.
+
+    S3 has no use for redirects at the endpoint that the settings name; to follow one is to take our requests, and what is signed in
+    them, to whoever the answer names.
+    """
+    from aiobotocore.httpsession import AIOHTTPSession  # noqa: PLC0415 - see _load
+
+    class Straight(AIOHTTPSession):
+        async def _get_session(self, proxy_url: str | None) -> Any:  # noqa: ANN401 - the vendor's  # pyright: ignore[reportImplicitOverride]
+            return _NoRedirects(await super()._get_session(proxy_url))
+
+    return Straight
+
+
+class _NoRedirects:
+    """An aiohttp session as the vendor uses it."""
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - aiohttp is loaded by the vendor
+        self._session = session
+
+    async def request(self, method: str, **options: Any) -> Any:  # noqa: ANN401 - aiohttp's
+        return await self._session.request(method, allow_redirects=False, **options)
 
 
 def _addressing(settings: S3Settings) -> str:

@@ -82,6 +82,7 @@ MATRIX = {
 }
 
 JUDGED_BY = {
+    "F60": ("tests/serve/test_forgery.py",),
     "F61": ("tests/api/test_any_input.py", "tests/api/test_openapi.py"),
     "F62": ("tests/api/test_guard.py", "tests/serve/test_line.py"),
     "F63": ("tests/serve/test_line.py",),
@@ -94,7 +95,6 @@ JUDGED_BY = {
 NOT_YET = {
     "F13": "a limit of memory around the process is not written; SIGKILL, which is how it ends, is played at every failpoint",
     "F24": "one nats-server is started; a cluster is an optional job",
-    "F60": "no order names an endpoint, so there is nothing to forge yet",
     "F67": "there is one version so far",
     "F68": "there is one version so far; that a newer schema is refused is judged in tests/eventstore/test_schema.py",
     "F70": "not written",

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from eventstore import Recorded
 from eventstore.audit import Question
 from nats3.api.errors import JobMissing, NotFound, Stale, Unfit
+from nats3.api.orders import require_connections
 from nats3.api.pages import PATIENCE, shown
 from nats3.api.reading import int_of, job_id_of, only, read_json
 from nats3.api.services import Services
@@ -53,6 +54,7 @@ async def count(services: Services, request: Request) -> Response:
     job_id = services.new_id()
     order = order_of(await read_json(request), job_id)
     services.require_within(job_id, order)
+    require_connections(order, services.world.nats_names, services.world.s3_names)
     if not isinstance(order, LoadOrder):
         raise Unfit([Invalid("kind", "is no load", "only a load has a plan")])
     told = await services.counter.count(order, most_read)

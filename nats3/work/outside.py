@@ -46,10 +46,13 @@ class Outside:
         self.s3_names = frozenset(s3_names)
 
     async def stream(self, connection: str, name: str) -> StreamSeen | None:
-        """None when nobody answers."""
+        """None when nobody answers, or this node has no such connection."""
+        streams = self._streams.get(connection)
+        if streams is None:
+            return None
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return StreamSeen(exists=True, retention=(await self._streams[connection].info(name)).retention)
+                return StreamSeen(exists=True, retention=(await streams.info(name)).retention)
         except StreamMissing:
             return StreamSeen(exists=False)
         except (Nats3Error, TimeoutError):

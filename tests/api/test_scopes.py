@@ -74,6 +74,8 @@ async def test_what_is_outside_is_as_if_it_were_not_there(api: Api, scope: dict[
     for entry in ROUTES:
         if entry.role == "open" or entry.path not in FILTERED or ("{" not in entry.path and "/job" not in entry.path):
             continue
+        if entry.path == "/api/v2/jobs/plan":  # it takes an order, as creating does
+            continue
         path = entry.path.replace("/chunks/{id}", f"/chunks/{made.their_chunk}")
         for name, value in fill.items():
             path = path.replace(name, value)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from eventstore import MemoryStore
 from nats3.jetstream.memory import MemoryJetStream
-from nats3.work.outside import Outside
+from nats3.work.outside import Outside, StreamSeen
 
 
 async def there(name: str) -> bool:
@@ -23,3 +23,17 @@ async def test_a_node_whose_views_nobody_can_read_yet_is_not_ready() -> None:
     assert await outside.check() == {"nats": None, "postgres": "views are being made: chunks, jobs", "s3": None}
     missing.clear()
     assert set((await outside.check()).values()) == {None}
+
+
+async def test_a_stream_of_a_connection_that_this_node_has_not_is_one_that_nobody_tells_of() -> None:
+    outside = Outside(MemoryStore(), _nothing_unmade, {"main": MemoryJetStream().streams}, _there)
+    assert await outside.stream("hub", "ORDERS") is None
+    assert await outside.stream("main", "ORDERS") == StreamSeen(exists=False)
+
+
+async def _nothing_unmade() -> set[str]:
+    return set()
+
+
+async def _there(_: str) -> bool:
+    return True

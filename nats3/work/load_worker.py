@@ -123,9 +123,9 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         self.tools.signals.load_progressed(self._order.name, self.state.published, self.state.planned_messages)
 
     async def _publish_rest(self) -> None:
-        """Nothing is published, and no target asked for, when nothing that is planned is left."""
+        """Nothing is published when nothing that is planned is left, and the target still has it."""
         reader = Reader(self._order, self._archive, self.tools)
-        first = await self._pass_over(reader)
+        first = await self._pass_over(reader) or await self._lost_again(reader)
         if first is None:
             return
         await connected(self.tools.nats)
@@ -212,12 +212,30 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             await self.emit(TargetBound(info.name, info.created, info.last, await self._target.mode(info)))
         else:
             self._target.recognise(bound, info)
+        await self._believe(info)
+        await self.tools.reach("load.after_bind")
+        return info
+
+    async def _lost_again(self, reader: Reader) -> bytes | None:
+        """By the record all is published: the subject of the first message that the target has lost since, if any.
+
+        A server that comes back from an older copy says nothing of it, and nothing more may be published that would meet it.
+        """
+        bound, published = self.state.target, self.state.published
+        if bound is None or not published:
+            return None
+        await connected(self.tools.nats)
+        info = await self.tools.nats.streams.info(bound.stream)
+        self._target.recognise(bound, info)
+        await self._believe(info)
+        return await self._pass_over(reader) if self.state.published < published else None
+
+    async def _believe(self, info: StreamInfo) -> None:
+        """What the target has of ours counts, not what is recorded."""
         if self.state.target is not None and self.state.target.mode == "atomic":
             await self._believe_marker(self.state.target)
         else:
             await self._correct(info)
-        await self.tools.reach("load.after_bind")
-        return info
 
     async def _believe_marker(self, bound: TargetBound) -> None:
         """A batch in doubt is in the target or not: the marker says it, and is right also where it says less."""

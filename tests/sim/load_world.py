@@ -186,6 +186,19 @@ class World:
         if self.mode != "exclusive":
             self.jet.publish("t.other", b"foreign")
 
+    def roll_back_target(self):
+        """Power loss of the target: it keeps `created` and some of ours. What was loaded and deleted, nobody could load again."""
+        marked = [seq for seq, one in self._in_target() if one.subject.startswith(b"nats3.mark.")]
+        ours = [seq for seq, one in self._in_target() if one.payload != b"foreign"] if self.mode != "atomic" else marked
+        ended = any(isinstance(event, LoadCompleted) for event in self.log.events(RUN))
+        if len(ours) > 1 and not self.order.delete_chunks and not ended:
+            self.jet.disconnect()
+            self.jet.roll_back("T", self.rng.choice(ours[:-1]))
+            self.jet.reconnect()
+
+    def _in_target(self):
+        return sorted(self.jet.all["T"].messages.items())
+
     def pass_time(self):
         self.jet.advance(self.rng.choice([1, 200]) * 1_000_000_000)
 
@@ -257,6 +270,7 @@ STEPS = {
     "hurt_log": 0.06,
     "other_writer": 0.1,
     "pass_time": 0.03,
+    "roll_back_target": 0.02,
     "archive_more": 0.15,
 }
 

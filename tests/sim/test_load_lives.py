@@ -84,6 +84,10 @@ def _first_source_only(rank, heads, limit):
 pieces_union = pieces._union
 
 
+async def _nothing_lost(*_):
+    return None
+
+
 async def _nothing_held(*_):
     return Batch()
 
@@ -113,13 +117,17 @@ PLANTED = {
     "believe the record and not the marker": (load_worker.LoadWorker, "_believe_marker", _ignore_marker),
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
     "believe the record and not the target": (target.Target, "present", _nothing_is_present),
+    "believe the record once nothing is left": (load_worker.LoadWorker, "_lost_again", _nothing_lost),
     "record what was sent as if it were acknowledged": (sent.Line, "acknowledged", _all_that_was_sent),
     "forget what deleted chunks held": (pieces.Reader, "_recall", _nothing_held),
     "read one of several jobs that kept a life": (pieces, "_union", _first_source_only),
 }
 
 
-RARE = {"believe the record and not the target": ("auto",)}
+RARE = {
+    "believe the record once nothing is left": ("polling",),
+    "believe the record and not the target": ("auto",),
+}
 """Faults that only lives of these modes can meet, and few of them do."""
 
 

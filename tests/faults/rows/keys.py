@@ -40,7 +40,7 @@ async def _short_lived_keys(world: World) -> AsyncIterator[Issuer]:
         await node.kill()
 
 
-@row("F43", within=150)
+@row("F43", within=300)
 async def keys_end_and_are_renewed_while_it_runs(world: World) -> None:
     """Each key is good for four seconds; for ten seconds there are no new ones."""
     async with _short_lived_keys(world) as issuer:

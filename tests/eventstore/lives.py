@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -82,13 +82,21 @@ class Shaky(MemoryStore):
 
 
 class Activation:
-    """One node that claims an entity again and again and writes to it until it is fenced."""
+    """One node that claims an entity again and again and writes to it until it is fenced; `data` draws what it says."""
 
-    def __init__(self, store: Shaky, batcher: Batcher, entity_id: str, chance: Random) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        batcher: Batcher,
+        entity_id: str,
+        chance: Random,
+        data: Callable[[Random], dict[str, bool]] = lambda _: {},
+    ) -> None:
         self.claims = MemoryClaims(store)
         self.batcher = batcher
         self.entity_id = entity_id
         self.chance = chance
+        self.data = data
         self.store = store
         self.acknowledged: dict[UUID, int] = {}
         self.denied: set[UUID] = set()
@@ -102,7 +110,8 @@ class Activation:
 
     async def _write(self, version: int, fence: Fence) -> None:
         for _ in range(self.chance.randint(1, 6)):
-            events = tuple(NewEvent("said", {}) for _ in range(self.chance.randint(1, 3)))
+            data = self.data(self.chance)
+            events = tuple(NewEvent("said", data) for _ in range(self.chance.randint(1, 3)))
             append = Append(self.entity_id, Version(version), fence, events)
             try:
                 appended = await self.batcher.append(append)

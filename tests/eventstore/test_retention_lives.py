@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from random import Random
-from uuid import UUID
 
 import pytest
 
@@ -22,12 +21,10 @@ from eventstore import (
     Batcher,
     Conflict,
     Fence,
-    Fenced,
     Hold,
     Kept,
     Limits,
     LogUnavailable,
-    MemoryClaims,
     MemoryPartitions,
     MemorySegments,
     MemoryStore,
@@ -41,8 +38,8 @@ from eventstore import (
     Span,
     Tail,
     Version,
-    VersionConflict,
 )
+from tests.eventstore.lives import Activation
 
 LIVES = 120
 SIZE = 8
@@ -183,38 +180,8 @@ async def move(store: Shaky, place: ShakyPlace, partitions: Careful, covered: di
         await asyncio.sleep(0)
 
 
-class Activation:
-    """One node that claims an entity again and again and writes to it until it is fenced."""
-
-    def __init__(self, store: Shaky, batcher: Batcher, entity_id: str, chance: Random) -> None:
-        self.claims = MemoryClaims(store)
-        self.batcher = batcher
-        self.entity_id = entity_id
-        self.chance = chance
-        self.store = store
-        self.acknowledged: dict[UUID, int] = {}
-        self.denied: set[UUID] = set()
-        self.claimed: list[tuple[Fence, Position]] = []
-
-    async def live(self) -> None:
-        for _ in range(self.chance.randint(1, 4)):
-            claim = await self.claims.claim(self.entity_id)
-            self.claimed.append((claim.fence, await self.store.head()))
-            await self._write(claim.version, claim.fence)
-
-    async def _write(self, version: int, fence: Fence) -> None:
-        for _ in range(self.chance.randint(1, 6)):
-            data = {"over": True} if self.chance.random() < 0.2 else {}
-            events = tuple(NewEvent("said", data) for _ in range(self.chance.randint(1, 3)))
-            append = Append(self.entity_id, Version(version), fence, events)
-            try:
-                appended = await self.batcher.append(append)
-            except (Fenced, VersionConflict):
-                self.denied.update(event.event_id for event in events)
-                return
-            for step, event in enumerate(events, 1):
-                self.acknowledged[event.event_id] = version + step
-            version = appended.version
+def _sometimes_over(chance: Random) -> dict[str, bool]:
+    return {"over": True} if chance.random() < 0.2 else {}
 
 
 async def live(seed: int) -> int:
@@ -225,7 +192,9 @@ async def live(seed: int) -> int:
     nodes = [Careful(store, followed, covered) for _ in range(2)]
     quick = {"backoff": Backoff(0, 0), "limits": Limits(events=5, queued=2)}
     async with Batcher(store, **quick) as one, Batcher(store, **quick) as two, Tail(store, interval=0.0001) as tail:
-        activations = [Activation(store, batcher, name, chance) for batcher in (one, two) for name in ENTITIES]
+        activations = [
+            Activation(store, batcher, name, chance, _sometimes_over) for batcher in (one, two) for name in ENTITIES
+        ]
         async with asyncio.TaskGroup() as tasks:
             moving = [tasks.create_task(move(store, place, node, covered)) for node in nodes]
             tasks.create_task(_follow(tail, followed))

@@ -24,6 +24,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import SystemRandom
 from typing import TypeVar
 
 import hypothesis
@@ -47,6 +48,10 @@ hypothesis.settings.load_profile("patient")
 
 # pytest-timeout declares its option as text and refuses the number in pyproject.toml; asked here first, it reads neither.
 os.environ.setdefault("PYTEST_TIMEOUT", "20")
+
+# Tests that draw anew in each run: set here, so that all processes of a run draw the same. A failing test prints its seed.
+for seed in ("NATS3_FAULTS_SEED", "NATS3_KILLS_SEED", "HISTORIES_SEED"):
+    os.environ.setdefault(seed, str(SystemRandom().randrange(1 << 30)))
 
 SERVER_FIXTURES = frozenset(
     {"nats_url", "fresh_nats", "postgres_url", "fresh_postgres", "s3", "fresh_s3", "server_directory"}

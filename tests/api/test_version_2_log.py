@@ -318,7 +318,7 @@ async def test_followers_are_bounded_and_a_head_request_takes_no_place(api: Api)
         ("/api/v2/events/99", "position"),
         ("/api/v2/events/x", "position"),
         ("/api/v2/chunks?deleted=perhaps", "deleted"),
-        (f"/api/v2/entities/job/{uuid4()}?as_of=99", "as_of"),
+        ("/api/v2/entities/job/00000000-0000-4000-8000-000000000000?as_of=99", "as_of"),
     ],
 )
 async def test_what_does_not_fit_is_named(api: Api, path: str, field: str) -> None:

@@ -12,7 +12,7 @@ from tests.faults import kills
 from tests.faults.scenes import SCENES
 
 SHARE = 0.03
-SEED = int(os.environ.get("NATS3_KILLS_SEED") or random.SystemRandom().randrange(1 << 30))
+SEED = int(os.environ["NATS3_KILLS_SEED"])
 
 
 def test_every_failpoint_is_played_with_every_action() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +14,7 @@ from tests.faults.play import play
 from tests.faults.registry import ROWS, Row
 from tests.faults.servers import Servers
 
-SEED = int(os.environ.get("NATS3_FAULTS_SEED") or random.SystemRandom().randrange(1 << 30))
+SEED = int(os.environ["NATS3_FAULTS_SEED"])
 SAMPLE = [each for each in ROWS.values() if each.sample]
 
 

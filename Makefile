@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
+# Processes that share the tests; each starts its own servers. ARGS="-n 0" for one, which shows what a test prints.
+SHARED := -n 2 --dist worksteal
 
 .PHONY: setup demo dev test check bench faults format lock clean
 
@@ -27,14 +29,14 @@ dev: $(READY)
 	$(BIN)/nats3 dev $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "pure and not slow" $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -q -m "pure and not slow" $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -17,7 +17,11 @@ from typing_extensions import override
 from nats3.jetstream.errors import BadFrame
 
 HEADROOM = 64 * 1024
-"""Bytes that a frame may be larger than max_payload: the server adds headers of its own."""
+"""Bytes that a delivery may be larger than max_payload: the server adds headers of its own.
+
+An answer of the API may be larger by a third and more: STREAM.MSG.GET gives a message in base64, so frames up to twice
+max_payload are read.
+"""
 
 MAX_LINE = 256 * 1024
 """Longest control line. INFO of a large cluster is the long one."""
@@ -162,7 +166,7 @@ class FrameParser(Parser):
         needed > 0: so many bytes from `position` on make it whole. Else data[position:stop] is for nats-py, or nothing.
         """
         find, size = data.find, len(data)
-        limit = self._client._max_payload + HEADROOM  # noqa: SLF001 - nats-py keeps the server's limit there
+        limit = 2 * self._client._max_payload + HEADROOM  # noqa: SLF001 - nats-py keeps the server's limit there
         while position < size:
             end = find(_CRLF, position)
             if end < 0:

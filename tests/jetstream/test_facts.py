@@ -72,6 +72,19 @@ async def test_odd_messages_arrive_byte_for_byte_and_the_connection_lives_on(wor
     assert (world.connection.epoch, world.connection.connected) == (0, True)
 
 
+async def test_the_largest_message_that_the_server_takes_can_be_asked_for_and_the_connection_lives_on(
+    world: RealWorld,
+) -> None:
+    """STREAM.MSG.GET answers in base64, so that its frame is larger than max_payload."""
+    await world.make_stream()
+    payload = b"x" * (world.js.max_payload - 100)
+    await pub_ack(world, None, payload)
+    message = await world.js.streams.message(world.name, 1)
+    assert message is not None
+    assert message.payload == payload
+    assert (world.connection.epoch, world.connection.connected) == (0, True)
+
+
 async def test_times_are_those_of_the_server_to_the_nanosecond(world: RealWorld) -> None:
     await world.make_stream()
     await world.fill(50)

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.sql import SQL, Composed
 
 from eventstore.cold import Cold
-from eventstore.connection import Link
+from eventstore.connection import Links
 from eventstore.errors import SegmentMissing
 from eventstore.event import Position, Recorded, Version
 from eventstore.partitions import SegmentIndex
@@ -19,6 +19,9 @@ from eventstore.segments import Segments
 
 WINDOW = 100_000
 """Positions that one page may scan."""
+
+READERS = 3
+"""Pages that are read at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Question:
         """The same as conditions in SQL, behind those on the position, and their values."""
         pairs = [(rule.sql, wanted) for wanted, rule in zip(self._wanted(), _RULES, strict=True) if wanted is not None]
         values = [sorted(wanted) if isinstance(wanted, frozenset) else wanted for _, wanted in pairs]
-        return [*_BOUNDS, *(sql for sql, _ in pairs)], values
+        return [sql for sql, _ in pairs], values
 
     def _wanted(self) -> list[Any]:
         return [getattr(self, rule.name) for rule in _RULES]
@@ -58,7 +61,6 @@ class _Rule:
     fits: Callable[[Recorded, Any], bool]
 
 
-_BOUNDS = (SQL("position > %s"), SQL("position <= %s"))
 _RULES = (
     _Rule("entity_id", SQL("entity_id = %s"), lambda event, wanted: event.entity_id == wanted),
     _Rule(
@@ -85,14 +87,30 @@ class Page:
     reached: Position
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Positions above `low` up to `high`, of which, counted from the end, at most `window`; `high` may be beyond the head."""
+
+    low: int
+    high: int
+    window: int
+
+
 AsOf: TypeAlias = Position | datetime
 """A position, inclusive, or a time."""
 
 START = Position(0)
 UNBORN = Version(0)
 _TICK = timedelta(microseconds=1)
-# One statement, and so one snapshot: what it says of the floor is true of the events beside it.
-_ABOVE_FLOOR = SQL("SELECT l.floor, e.* FROM es.log l LEFT JOIN LATERAL (")
+_NO_END = (1 << 63) - 1
+_ALL = 1 << 62
+"""A window that holds the whole log."""
+# One statement, and so one snapshot: what it says of the floor and the head is true of the events beside it.
+_ABOVE_FLOOR = SQL(
+    "SELECT l.floor, h.head, e.* FROM es.log l, (SELECT coalesce((SELECT position FROM es.event"
+    " ORDER BY position DESC LIMIT 1), 0) AS head) h LEFT JOIN LATERAL ("
+)
+_BOUNDS = SQL("position > greatest(least(h.head, %s) - %s, %s) AND position <= %s")
 _COLUMNS = SQL(
     "SELECT position, entity_id, version, fence, type, schema_version, event_id, recorded_at, node, actor,"
     " correlation_id, causation_position, data FROM es.event WHERE "
@@ -106,36 +124,38 @@ class Audit:
     """
 
     def __init__(self, url: str, window: int = WINDOW, *, segments: Segments | None = None) -> None:
-        self._link = Link(url, "eventstore audit")
+        self._link = Links(url, "eventstore audit", READERS)
         self._cold = Cold(SegmentIndex(self._link), segments)
         self._window = window
 
     async def oldest_first(self, question: Question, after: Position = START, limit: int = 100) -> Page:
         """Events with position > `after`, rising. Follow on from `reached` when `then` is None."""
         low = max(after, await self._position_before(question.since))
-        end = await self._end(question.until)
+        end = await self._position_until(question.until)
+        head, events = await self._between(question, _Span(low, min(low + self._window, end), _ALL), limit, "ASC")
+        end = min(head, end)
         high = min(low + self._window, end)
         if low >= high:
-            return Page((), None, Position(max(low, after)))
-        events = await self._between(question, low, high, limit, "ASC")
+            return Page((), None, Position(low))
         reached = events[-1].position if len(events) == limit else Position(high)
         return Page(tuple(events), reached if reached < end else None, reached)
 
     async def newest_first(self, question: Question, before: Position | None = None, limit: int = 100) -> Page:
         """Events with position < `before` (None: from the end), falling."""
-        end = await self._end(question.until)
+        end = await self._position_until(question.until)
         high = end if before is None else min(before - 1, end)
         begin = await self._position_before(question.since)
+        head, events = await self._between(question, _Span(begin, high, self._window), limit, "DESC")
+        high = min(high, head)
         low = max(high - self._window, begin)
         if low >= high:
             return Page((), None, Position(begin + 1))
-        events = await self._between(question, low, high, limit, "DESC")
         reached = events[-1].position if len(events) == limit else Position(low + 1)
         return Page(tuple(events), reached if reached > begin + 1 else None, reached)
 
     async def event(self, position: Position) -> Recorded | None:
         """The event at a position, None where there is a hole or nothing yet."""
-        floor, found = await self._fetch(_COLUMNS + SQL("position = %s"), [position])
+        floor, _, found = await self._fetch(_COLUMNS + SQL("position = %s"), [position])
         if 0 < position < floor:
             found = await self._cold.between(position - 1, position, 1, _any)
         return found[0] if found else None
@@ -146,7 +166,7 @@ class Audit:
         """The events of an entity after a version, as of a position (inclusive) or a time: what to fold to see it then."""
         last = await self._last_of(as_of)
         query = SQL("entity_id = %s AND version > %s AND position <= %s ORDER BY version LIMIT %s")
-        floor, found = await self._fetch(_COLUMNS + query, [entity_id, after, last, limit])
+        floor, _, found = await self._fetch(_COLUMNS + query, [entity_id, after, last, limit])
         if floor == 1 or (found and found[0].version == after + 1):
             return found
         moved = [event for event in await self._cold.entity(entity_id, after, limit) if event.position < floor]
@@ -168,28 +188,28 @@ class Audit:
         await self._link.drop()
 
     async def _between(
-        self, question: Question, low: int, high: int, limit: int, order: LiteralString
-    ) -> list[Recorded]:
-        """Events with low < position <= high that fit; an entity's own index is in the same order."""
+        self, question: Question, span: _Span, limit: int, order: LiteralString
+    ) -> tuple[int, list[Recorded]]:
+        """The head of the log, and events of the span that fit; an entity's own index is in the same order."""
         conditions, values = question.where()
         by = SQL("position " if question.entity_id is None else "version ")
-        where = SQL(" AND ").join(conditions)
+        where = SQL(" AND ").join([_BOUNDS, *conditions])
         query = _COLUMNS + where + SQL(" ORDER BY ") + by + SQL(order) + SQL(" LIMIT %s")
-        floor, found = await self._fetch(query, [low, high, *values, limit])
-        if low + 1 >= floor or (order == "DESC" and len(found) == limit):
-            return found
+        floor, head, found = await self._fetch(query, [span.high, span.window, span.low, span.high, *values, limit])
+        high = min(span.high, head)
+        low = max(high - span.window, span.low)
+        if low + 1 >= floor or low >= high or (order == "DESC" and len(found) == limit):
+            return head, found
         newest_first, entity_id = order == "DESC", question.entity_id
         moved = await self._cold.between(
             low, min(high, floor - 1), limit, question.fits, entity_id=entity_id, newest_first=newest_first
         )
-        return [*found, *moved][:limit] if newest_first else [*moved, *found][:limit]
+        return head, ([*found, *moved] if newest_first else [*moved, *found])[:limit]
 
-    async def _fetch(self, query: Composed, values: list[Any]) -> tuple[int, list[Recorded]]:
-        """The floor of the log, and the events that stand above it."""
-        async with self._link.lend() as connection:
-            cursor = await connection.execute(_ABOVE_FLOOR + query + SQL(") e ON true"), values)
-            rows = await cursor.fetchall()
-        return rows[0][0], [Recorded._make(row[1:]) for row in rows if row[1] is not None]
+    async def _fetch(self, query: Composed, values: list[Any]) -> tuple[int, int, list[Recorded]]:
+        """The floor and the head of the log, and the events that stand above the floor."""
+        rows = await self._link.fetch(_ABOVE_FLOOR + query + SQL(") e ON true"), values)
+        return rows[0][0], rows[0][1], [Recorded._make(row[2:]) for row in rows if row[2] is not None]
 
     async def _position_at(self, time: datetime, floor: int) -> Position:
         """`position_at`, while nothing is moved out of the database."""
@@ -217,9 +237,9 @@ class Audit:
         rows = await self._link.fetch("SELECT position FROM es.event ORDER BY position DESC LIMIT 1")
         return rows[0][0] if rows else 0
 
-    async def _end(self, until: datetime | None) -> int:
-        head = await self._head()
-        return head if until is None else min(head, await self.position_at(until))
+    async def _position_until(self, until: datetime | None) -> int:
+        """The last position that is asked for; beyond the end of the log where `until` is None."""
+        return _NO_END if until is None else await self.position_at(until)
 
     async def _position_before(self, since: datetime | None) -> int:
         """A position below all that were recorded at or after `since`."""

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
+from psycopg.sql import Composed
 
 from eventstore.errors import LogUnavailable
 
@@ -80,7 +81,7 @@ class Link:
                 await self._drop_unless_idle()
                 raise
 
-    async def fetch(self, query: LiteralString, values: Sequence[Any] = ()) -> list[Row]:
+    async def fetch(self, query: LiteralString | Composed, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of one statement that only reads; a connection gone stale is replaced once without a word."""
         stale = self._connection is not None
         try:
@@ -100,7 +101,7 @@ class Link:
         if connection is not None:
             await connection.close()
 
-    async def _fetch(self, query: LiteralString, values: Sequence[Any]) -> list[Row]:
+    async def _fetch(self, query: LiteralString | Composed, values: Sequence[Any]) -> list[Row]:
         async with self.lend() as connection:
             cursor = await connection.execute(query, values)
             return await cursor.fetchall()
@@ -115,6 +116,29 @@ class Link:
         connection = self._connection
         if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
             await self.drop()
+
+
+class Links:
+    """Several connections for readers who do not wait for each other; one more is opened only while all others are lent."""
+
+    def __init__(self, url: str, name: str, count: int) -> None:
+        self._all = [Link(url, name) for _ in range(count)]
+        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue()
+        for link in reversed(self._all):
+            self._free.put_nowait(link)
+
+    async def fetch(self, query: LiteralString | Composed, values: Sequence[Any] = ()) -> list[Row]:
+        """See Link.fetch."""
+        link = await self._free.get()
+        try:
+            return await link.fetch(query, values)
+        finally:
+            self._free.put_nowait(link)
+
+    async def drop(self) -> None:
+        """Close what is open."""
+        for link in self._all:
+            await link.drop()
 
 
 @contextmanager

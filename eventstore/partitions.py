@@ -9,7 +9,7 @@ from typing import LiteralString
 
 from psycopg.errors import LockNotAvailable
 
-from eventstore.connection import SETTINGS, Link
+from eventstore.connection import SETTINGS, Link, Links
 from eventstore.connection import Row as Row_
 from eventstore.event import Position, Recorded
 from eventstore.retention import Hold, Partition
@@ -52,7 +52,7 @@ _PATIENT = {**SETTINGS, "statement_timeout": "60s"}
 class SegmentIndex:
     """Which segments there are, as es.segment says. Raises LogUnavailable."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link | Links) -> None:
         self._link = link
 
     async def floor(self) -> Position:

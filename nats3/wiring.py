@@ -27,6 +27,7 @@ from eventstore import (
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
 from nats3.api.v1_orders import job_text
+from nats3.api.v2_orders import job_resource
 from nats3.config import Config
 from nats3.connections import Connected, connected
 from nats3.errors import Unavailable
@@ -74,7 +75,7 @@ from nats3.work.tools import Habits, InThread, Tools
 
 T = TypeVar("T")
 
-_VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
+_VIEWS = (JobsView(job_text, job_resource), ChunksView(), CoverageView(), LeftoversView())
 _RETRY_S = 1.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
@@ -17,7 +16,7 @@ from eventstore.audit import Question
 from nats3.api.errors import BadQuery, TooManyStreams
 from nats3.api.reading import int_of
 from nats3.api.services import Follower, Services, Slots
-from nats3.api.v2_questions import event_body, within
+from nats3.api.v2_questions import event_json, within
 from nats3.errors import Invalid
 
 STILL_HERE_S = 15.0
@@ -89,5 +88,5 @@ async def _page_after(tail: Follower, cursor: Position) -> Sequence[Recorded]:
 
 
 def frame(event: Recorded) -> bytes:
-    data = json.dumps(event_body(event), ensure_ascii=False, separators=(",", ":"))
+    data = event_json(event).decode()
     return f"id: {event.position}\nevent: {event.type}\ndata: {data}\n\n".encode()

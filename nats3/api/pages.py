@@ -14,6 +14,7 @@ from nats3.api.errors import BadQuery, Stale
 from nats3.api.reading import int_of
 from nats3.api.services import Services
 from nats3.errors import Invalid
+from nats3.views.written import Written
 
 PATIENCE = 2.0
 """Seconds that a reader waits for a view to reach `min_position`."""
@@ -23,6 +24,12 @@ def listing(request: Request, items: Sequence[Mapping[str, Any]], more: Mapping[
     """`{"items": [...]}`; `more` are the parameters that the next page has instead of these, None on the last page."""
     headers = {"Link": f'<{next_page(request, more)}>; rel="next"'} if more else {}
     return JSONResponse({"items": list(items)}, headers=headers)
+
+
+def written_listing(request: Request, page: Written, cursor: str) -> Response:
+    """The same of items that are written out already; the next page begins at `cursor` where this one ended."""
+    headers = {} if page.last is None else {"Link": f'<{next_page(request, {cursor: page.last})}>; rel="next"'}
+    return Response(f'{{"items":[{page.text}]}}', headers=headers, media_type="application/json")
 
 
 def next_page(request: Request, more: Mapping[str, int | str]) -> str:

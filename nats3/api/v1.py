@@ -19,7 +19,8 @@ from nats3.api.v1_orders import LoadV1, StoreV1, job_body, load_order, store_ord
 from nats3.api.warnings import warnings_of
 from nats3.job.order import Kind, Order
 from nats3.job.states import RULES, Command, State
-from nats3.views.job_queries import Answers, JobFilter
+from nats3.views.job_queries import JobFilter
+from nats3.views.written import Written
 
 _MEDIA = "application/json"
 
@@ -66,7 +67,7 @@ async def get_all(services: Services, request: Request) -> Response:
     return StreamingResponse(_all(services, wanted, first), media_type=_MEDIA)
 
 
-async def _all(services: Services, wanted: JobFilter, page: Answers) -> AsyncIterator[bytes]:
+async def _all(services: Services, wanted: JobFilter, page: Written) -> AsyncIterator[bytes]:
     """Page after page, however many there are. A fault on the way ends the answer in the middle, which clients notice."""
     yield b"[" + page.text.encode()
     while page.last is not None:

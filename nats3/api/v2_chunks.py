@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nats3.api.errors import BadQuery, JobMissing, NotFound
-from nats3.api.pages import listing, shown
+from nats3.api.pages import listing, shown, written_listing
 from nats3.api.reading import int_of, job_id_of, only, text_of, uuid_of
 from nats3.api.services import Services
 from nats3.api.words import format_ns, format_time
@@ -87,9 +87,9 @@ async def coverage(services: Services, request: Request) -> Response:
 
 async def _page(services: Services, request: Request, wanted: ChunkFilter) -> Response:
     limit = int_of(request, "limit", 100, 1, MAX_PAGE)
-    rows = await services.chunks.page(wanted, limit, int_of(request, "after", 0))
-    more = {"after": rows[-1].position} if len(rows) == limit else None
-    return listing(request, [chunk_body(row) for row in rows], more)
+    return written_listing(
+        request, await services.chunks.resources(wanted, limit, int_of(request, "after", 0)), "after"
+    )
 
 
 def chunk_body(row: ChunkRow) -> dict[str, Any]:

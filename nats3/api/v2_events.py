@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from eventstore import Position, Recorded, Version
 from eventstore.audit import Page, Question
 from nats3.api.errors import BadQuery, NotFound
 from nats3.api.follow import follow
-from nats3.api.pages import listing, shown
+from nats3.api.pages import shown, written_listing
 from nats3.api.reading import flag_of, int_of, job_id_of, only, text_of
 from nats3.api.services import Services
-from nats3.api.v2_questions import FILTERS, as_of_in, event_body, position_in, question_of, within
+from nats3.api.v2_questions import FILTERS, as_of_in, event_json, position_in, question_of, within
 from nats3.errors import Invalid
 from nats3.job.history import job_entity, run_entity
+from nats3.views.written import Written
 
 MAX_PAGE = 1000
 _BEGIN = Version(0)
@@ -53,7 +53,7 @@ async def get(services: Services, request: Request) -> Response:
     event = await services.audit.event(position)
     if event is None:
         raise NotFound(f"no event stands at position {position}")
-    return JSONResponse(event_body(event))
+    return Response(event_json(event), media_type="application/json")
 
 
 async def of_job(services: Services, request: Request) -> Response:
@@ -107,16 +107,12 @@ async def _lines(services: Services, question: Question, page: Page) -> AsyncIte
 
 
 def as_lines(events: Sequence[Recorded]) -> bytes:
-    return b"".join(as_json(event) + b"\n" for event in events)
-
-
-def as_json(event: Recorded) -> bytes:
-    return json.dumps(event_body(event), ensure_ascii=False, separators=(",", ":")).encode()
+    return b"".join(event_json(event) + b"\n" for event in events)
 
 
 def _answer(request: Request, page: Page, cursor: str) -> Response:
-    more = None if page.then is None else {cursor: page.then}
-    return listing(request, [event_body(event) for event in page.events], more)
+    text = b",".join(map(event_json, page.events)).decode()
+    return written_listing(request, Written(text, page.then), cursor)
 
 
 def _ndjson(request: Request) -> bool:

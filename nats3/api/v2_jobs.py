@@ -11,7 +11,7 @@ from eventstore import VersionConflict
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import BadQuery, JobMissing
 from nats3.api.orders import require_connections
-from nats3.api.pages import listing, shown
+from nats3.api.pages import shown, written_listing
 from nats3.api.reading import Exact, as_model, flag_of, int_of, job_id_of, only, read_json, text_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
@@ -67,9 +67,7 @@ async def get_all(services: Services, request: Request) -> Response:
     )
     limit = int_of(request, "limit", 100, 1, MAX_PAGE)
     before = int_of(request, "before", 0) or None
-    rows = await services.jobs.page(wanted, limit, before)
-    more = {"before": rows[-1].created_position} if len(rows) == limit else None
-    return listing(request, [job_body(row) for row in rows], more)
+    return written_listing(request, await services.jobs.resources(wanted, limit, before), "before")
 
 
 async def get(services: Services, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, assert_never
 from uuid import UUID
@@ -260,3 +261,8 @@ def job_body(row: JobRow, warnings: Sequence[str] | None = None) -> dict[str, An
     if warnings is not None:
         body["warnings"] = list(warnings)
     return body
+
+
+def job_resource(row: JobRow) -> str:
+    """The job as it stands in a list, which the view `jobs` keeps. A change of it raises the version of that view."""
+    return json.dumps(job_body(row), ensure_ascii=False, separators=(",", ":"))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from starlette.requests import Request
 
 from eventstore import Position, Recorded
@@ -88,18 +89,24 @@ async def within(services: Services, name: str, position: int) -> Position:
     return Position(position)
 
 
-def event_body(event: Recorded) -> dict[str, Any]:
+def event_json(event: Recorded) -> bytes:
+    """How an event is told."""
+    return to_json(_event_body(event))
+
+
+def _event_body(event: Recorded) -> dict[str, Any]:
+    data = event.data
     return {
         "position": event.position,
         "entity_id": event.entity_id,
         "version": event.version,
         "type": event.type,
         "schema_version": event.schema_version,
-        "event_id": str(event.event_id),
+        "event_id": event.event_id,
         "recorded_at": format_time(event.recorded_at),
-        "node": str(event.node),
+        "node": event.node,
         "actor": event.actor,
-        "correlation_id": None if event.correlation_id is None else str(event.correlation_id),
+        "correlation_id": event.correlation_id,
         "causation_position": event.causation_position,
-        "data": {name: value for name, value in event.data.items() if name != SHOWN_WITHOUT},
+        "data": {name: data[name] for name in data if name != SHOWN_WITHOUT} if SHOWN_WITHOUT in data else data,
     }

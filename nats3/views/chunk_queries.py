@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -19,7 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    bindparam,
+    cast,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -29,10 +33,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from nats3.access.scope import Scope as Reach
 from nats3.job.order import LoadOrder
 from nats3.views.chunks import COLUMNS, ChunkRow
-from nats3.views.database import Database
+from nats3.views.database import Database, Statement
 from nats3.views.job_queries import JOBS, one_of, seen_by
+from nats3.views.written import Written, listing, ns_said, time_said, written
 
 MAX_PAGE = 1000
+_EQUAL = ("job_id", "bucket", "stream")
 _KEYS_PER_QUESTION = 5000
 _EVERYTHING = Reach()
 
@@ -226,6 +232,13 @@ class Chunks:
         query = select(*CHUNKS.c).where(*self._seen(), CHUNKS.c.position > after, *_filtered(wanted))
         return await self._rows(query.order_by(CHUNKS.c.position).limit(min(limit, MAX_PAGE)))
 
+    async def resources(self, wanted: ChunkFilter, limit: int = 100, after: int = 0) -> Written:
+        """The same chunks as `page`, as version 2 tells them."""
+        equal = {name: getattr(wanted, name) for name in _EQUAL}
+        asked = {name: value for name, value in equal.items() if value is not None}
+        statement = _listing(self._scope, frozenset(asked), wanted.deleted)
+        return await written(self._database, statement, min(limit, MAX_PAGE), {**asked, "after": after})
+
     async def by_stream(self) -> list[StreamArchived]:
         """One for each stream of which something lies in a bucket."""
         c = CHUNKS.c
@@ -252,15 +265,38 @@ class Chunks:
         return rows[0] if rows else None
 
     def _seen(self) -> Iterator[Condition]:
-        c, scope = CHUNKS.c, self._scope
-        yield from (
-            one_of(column, part) for column, part in ((c.stream, scope.streams), (c.bucket, scope.buckets)) if part
-        )
-        if scope.jobs:
-            yield c.job_id.in_(select(JOBS.c.job_id).where(*seen_by(scope)))
+        return _seen_by(self._scope)
 
     async def _rows(self, query: Executable) -> list[ChunkRow]:
         return [_row(row) for row in await self._database.fetch(query)]
+
+
+@lru_cache(maxsize=256)
+def _listing(scope: Reach, asked: frozenset[str], deleted: bool | None) -> Statement:  # noqa: FBT001 - as the filter has it
+    """The chunks in sight behind `after`, written out; what is `asked` is given by these names."""
+    c = CHUNKS.c
+    chosen = select(*_told()).where(*_seen_by(scope), c.position > bindparam("after"), *_of_deletion(deleted))
+    chosen = chosen.where(*(c[name] == bindparam(name) for name in _EQUAL if name in asked))
+    # The bound stands inside as well: only rows of the page are written out.
+    chunk = chosen.order_by(c.position).limit(bindparam("most", type_=BigInteger)).subquery("chunk")
+    said = cast(func.row_to_json(literal_column("chunk")), Text)
+    return listing(select(said.label("said"), chunk.c.id.label("at")).select_from(chunk))
+
+
+def _seen_by(scope: Reach) -> Iterator[Condition]:
+    c = CHUNKS.c
+    yield from (one_of(column, part) for column, part in ((c.stream, scope.streams), (c.bucket, scope.buckets)) if part)
+    if scope.jobs:
+        yield c.job_id.in_(select(JOBS.c.job_id).where(*seen_by(scope)))
+
+
+def _told() -> Iterator[ColumnElement[Any]]:
+    """The columns of a chunk, in words where numbers alone would not do."""
+    c = CHUNKS.c
+    words = {"recorded_at": time_said(c.recorded_at)} | {name: ns_said(c[name]) for name in ("first_time", "last_time")}
+    yield c.position.label("id")
+    for name in COLUMNS[1:]:
+        yield words.get(name, c[name]).label(name)
 
 
 def plan_key(row: ChunkRow) -> PlanKey:
@@ -295,5 +331,9 @@ def _filtered(wanted: ChunkFilter) -> Iterator[Condition]:
     for column, value in ((c.job_id, wanted.job_id), (c.bucket, wanted.bucket), (c.stream, wanted.stream)):
         if value is not None:
             yield column == value
-    if wanted.deleted is not None:
-        yield c.deletion.is_not(None) if wanted.deleted else c.deletion.is_(None)
+    yield from _of_deletion(wanted.deleted)
+
+
+def _of_deletion(deleted: bool | None) -> Iterator[Condition]:  # noqa: FBT001 - as the filter has it
+    if deleted is not None:
+        yield CHUNKS.c.deletion.is_not(None) if deleted else CHUNKS.c.deletion.is_(None)

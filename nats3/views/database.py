@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Select
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -16,9 +19,25 @@ from nats3.errors import Unavailable
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 _SETTINGS: Mapping[str, str] = {"statement_timeout": "10s", "TimeZone": "UTC", "default_transaction_read_only": "on"}
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_DIALECT = PGDialect_psycopg()
 _NOT_MADE_YET = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column."""
 _NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000, "application_name": "nats3 views"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A query that is built and compiled once, which takes longer than Postgres does to answer: its text and its own values."""
+
+    text: str
+    values: Mapping[str, Any]
+
+
+def compiled(query: Select[*tuple[Any, ...]]) -> Statement:
+    """The query as text. What it names by `bindparam` without a value is given when it is asked."""
+    said = query.compile(dialect=_DIALECT)
+    return Statement(str(said), {name: value for name, value in said.params.items() if value is not None})
 
 
 class Database:
@@ -27,17 +46,17 @@ class Database:
     def __init__(self, url: str, connections: int = 5) -> None:
         self._engine = _engine(url, connections)
 
-    async def fetch(self, query: Executable) -> Rows:
+    async def fetch(self, query: Executable | Statement, values: Mapping[str, Any] = _NOTHING) -> Rows:
         """The rows of one statement; a connection that went stale is replaced once without a word."""
         try:
-            return await self._fetch(query)
+            return await self._fetch(query, values)
         except DBAPIError as fault:
             if not fault.connection_invalidated:
                 raise _translated(fault) from fault
         except (PoolTimeout, OSError) as fault:
             raise Unavailable("postgres", _reason(fault)) from fault
         try:
-            return await self._fetch(query)
+            return await self._fetch(query, values)
         except (DBAPIError, PoolTimeout, OSError) as fault:
             raise _translated(fault) from fault
 
@@ -45,9 +64,13 @@ class Database:
         """Close all connections."""
         await self._engine.dispose()
 
-    async def _fetch(self, query: Executable) -> Rows:
+    async def _fetch(self, query: Executable | Statement, values: Mapping[str, Any]) -> Rows:
         async with self._engine.connect() as connection:
-            return [tuple(row) for row in await connection.execute(query)]
+            if isinstance(query, Statement):
+                found = await connection.exec_driver_sql(query.text, {**query.values, **values})
+            else:
+                found = await connection.execute(query, values)
+            return [tuple(row) for row in found]
 
 
 def _engine(url: str, connections: int) -> AsyncEngine:

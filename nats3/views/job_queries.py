@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -20,20 +21,22 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    any_,
+    bindparam,
     cast,
-    func,
-    literal_column,
+    literal,
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from nats3.access.scope import Scope, like
 from nats3.job.order import Kind, Order
 from nats3.job.states import State
-from nats3.views.database import Database
+from nats3.views.database import Database, Statement
 from nats3.views.job_row import JobRow
 from nats3.views.jobs import COLUMNS
+from nats3.views.written import Written, listing, written
 
 MAX_PAGE = 1000
 MAX_ANSWERS = 2000
@@ -74,7 +77,8 @@ _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | 
         BigInteger,
     ),
 }
-JOBS = Table("jobs", MetaData(), *(Column(name, _TYPES.get(name, Text)) for name in (*COLUMNS, "answer")))
+JOBS = Table("jobs", MetaData(), *(Column(name, _TYPES.get(name, Text)) for name in (*COLUMNS, "answer", "resource")))
+_EQUAL = ("kind", "name", "stream", "bucket")
 _ROW = tuple(JOBS.c[name] for name in COLUMNS)
 
 
@@ -87,14 +91,6 @@ class JobFilter:
     name: str | None = None
     stream: str | None = None
     bucket: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Jobs as version 1 lists them, joined by commas; `last` is where the page ends, None after the last job."""
-
-    text: str
-    last: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +138,21 @@ class Jobs:
             rows += page
         return rows
 
-    async def answers(self, wanted: JobFilter, before: int | None = None, limit: int = MAX_ANSWERS) -> Answers:
-        """The same jobs as `page`, as the view keeps them written out."""
-        c = JOBS.c
-        query = _filtered(self._living(c.answer, c.created_position), wanted)
-        if before is not None:
-            query = query.where(c.created_position < before)
-        page = query.order_by(c.created_position.desc()).limit(limit).subquery()
-        text = func.string_agg(page.c.answer, aggregate_order_by(literal_column("','"), page.c.created_position.desc()))
-        rows = await self._database.fetch(select(text, func.count(), func.min(page.c.created_position)))
-        joined, count, last = rows[0]
-        return Answers(joined or "", last if count == limit else None)
+    async def answers(self, wanted: JobFilter, before: int | None = None, limit: int = MAX_ANSWERS) -> Written:
+        """The same jobs as `page`, as version 1 tells them."""
+        return await self._written("answer", wanted, before, limit)
+
+    async def resources(self, wanted: JobFilter, limit: int = 100, before: int | None = None) -> Written:
+        """The same jobs as `page`, as version 2 tells them."""
+        return await self._written("resource", wanted, before, min(limit, MAX_PAGE))
+
+    async def _written(self, column: str, wanted: JobFilter, before: int | None, limit: int) -> Written:
+        states = None if wanted.states is None else list(_values(wanted.states))
+        equal = {name: getattr(wanted, name) for name in _EQUAL}
+        asked = {
+            name: value for name, value in {**equal, "states": states, "before": before}.items() if value is not None
+        }
+        return await written(self._database, _listing(column, self._scope, frozenset(asked)), limit, asked)
 
     async def named(self, name: str) -> list[JobRow]:
         """All jobs of that name, newest first; names are not unique."""
@@ -171,11 +171,26 @@ class Jobs:
         return [JobRow(*row) for row in await self._database.fetch(query)]
 
 
+@lru_cache(maxsize=256)
+def _listing(column: str, scope: Scope, asked: frozenset[str]) -> Statement:
+    """The jobs in sight, each as this column tells it; what is `asked` is given by these names."""
+    c = JOBS.c
+    query = select(c[column].label("said"), c.created_position.label("at")).where(
+        c.wanted != "deleted", *seen_by(scope)
+    )
+    query = query.where(*(c[name] == bindparam(name) for name in _EQUAL if name in asked))
+    if "states" in asked:
+        query = query.where(c.state == any_(bindparam("states", type_=ARRAY(Text))))
+    if "before" in asked:
+        query = query.where(c.created_position < bindparam("before"))
+    return listing(query, falling=True)
+
+
 def seen_by(scope: Scope) -> Iterator[ColumnElement[bool]]:
     """Conditions on a row of `jobs`: what `Scope.sees` says of it."""
     c = JOBS.c
     if scope.jobs:
-        yield or_(one_of(c.name, scope.jobs), cast(c.job_id, Text).in_(scope.jobs))
+        yield or_(one_of(c.name, scope.jobs), cast(c.job_id, Text) == any_(literal(list(scope.jobs), ARRAY(Text))))
     yield from (one_of(column, part) for column, part in ((c.stream, scope.streams), (c.bucket, scope.buckets)) if part)
 
 
@@ -185,7 +200,7 @@ def one_of(column: ColumnElement[Any], patterns: Sequence[str]) -> ColumnElement
 
 
 def _filtered(query: Select[*tuple[object, ...]], wanted: JobFilter) -> Select[*tuple[object, ...]]:
-    for name in ("kind", "name", "stream", "bucket"):
+    for name in _EQUAL:
         value: str | None = getattr(wanted, name)
         if value is not None:
             query = query.where(JOBS.c[name] == value)

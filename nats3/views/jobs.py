@@ -13,7 +13,7 @@ from nats3.views.job_row import FOLDED, JobRow, fold
 from nats3.views.writing import make_durable, plain
 
 COLUMNS = tuple(field.name for field in fields(JobRow))
-_WRITTEN = (*COLUMNS, "answer")
+_WRITTEN = (*COLUMNS, "answer", "resource")
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     loaded_chunks    bigint      NOT NULL,
     last_error       text,
     last_error_at    timestamptz,
-    answer           text        NOT NULL
+    answer           text        NOT NULL,
+    resource         text        NOT NULL
 ) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS {table}_newest ON {table} (created_position DESC) WHERE wanted <> 'deleted';
 CREATE INDEX IF NOT EXISTS {table}_name ON {table} (name) WHERE wanted <> 'deleted';
@@ -76,12 +77,13 @@ ON CONFLICT (job_id) DO UPDATE SET {assignments}
 class JobsView:
     """Each page reads the rows it touches, folds them, and writes them back: three statements, however many jobs.
 
-    `answer` writes a row out as the list of version 1 tells it. That list has no pages: kept beside the row, 1,000 jobs
-    are one aggregate of Postgres and not 1,000 rows to decode and encode, for every one who looks.
+    `answer` writes a row out as the list of version 1 tells it, `resource` as version 2 does. Kept beside the row, a list
+    is one aggregate of Postgres and not so many rows to decode and encode, for every one who looks.
     """
 
     answer: Callable[[JobRow], str]
-    version: int = 2
+    resource: Callable[[JobRow], str]
+    version: int = 3
 
     @property
     def name(self) -> str:
@@ -112,5 +114,5 @@ class JobsView:
     async def _write(self, connection: Connection, rows: Sequence[JobRow]) -> None:
         assignments = ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name != "job_id")
         query = _WRITE.format(table=table_of(self), columns=", ".join(_WRITTEN), assignments=assignments)
-        written = [{**plain(row), "answer": self.answer(row)} for row in rows]
+        written = [{**plain(row), "answer": self.answer(row), "resource": self.resource(row)} for row in rows]
         await connection.execute(query.encode(), (json.dumps(written),))

@@ -35,6 +35,7 @@ from nats3.api.entrance import Entrance
 from nats3.api.rates import Rate, Rates
 from nats3.api.services import Services, StreamFacts, Trace
 from nats3.api.v1_orders import job_text
+from nats3.api.v2_orders import job_resource
 from nats3.errors import Unavailable
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.history import HISTORY, run_entity
@@ -165,7 +166,7 @@ class running:  # noqa: N801 - reads as a verb
         stack.push_async_callback(audit.close)
         wake = asyncio.Event()
         tail = await stack.enter_async_context(Tail(store, wake))
-        views = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
+        views = (JobsView(job_text, job_resource), ChunksView(), CoverageView(), LeftoversView())
         projector = await stack.enter_async_context(Projector(self._url, store, tail, views))
         upkeep = await stack.enter_async_context(Upkeep(self._url, store, tail, views, node=claims.node))
         batcher = await stack.enter_async_context(Batcher(store, wake=wake))

@@ -12,6 +12,7 @@ import pytest
 
 from eventstore import Append, Batcher, Fence, PostgresStore, Projector, Tail, Version, migrate
 from nats3.api.v1_orders import job_text
+from nats3.api.v2_orders import job_resource
 from nats3.job.history import HISTORY, job_entity, run_entity
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
@@ -22,7 +23,7 @@ from nats3.views.job_queries import Jobs
 from nats3.views.jobs import JobsView
 from nats3.views.leftovers import LeftoversView
 
-VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
+VIEWS = (JobsView(job_text, job_resource), ChunksView(), CoverageView(), LeftoversView())
 
 
 @dataclass

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from random import Random
 from uuid import uuid4
 
 import pytest
 
 from eventstore import Position
+from nats3.api.v2_chunks import chunk_body
 from nats3.job.history import HISTORY
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued
@@ -150,3 +152,28 @@ async def test_coverage_joins_chunks_that_follow_each_other(desk: Desk) -> None:
     await desk.run(load, ChunkDeleteRequested("archive", last.key))
     await desk.settled()
     assert [(run.first, run.last) for run in await desk.coverage.archived(job_id)] == [(1, 20), (26, 30)]
+
+
+async def test_a_list_that_postgres_writes_out_says_of_each_chunk_what_is_said_of_it_alone(desk: Desk) -> None:
+    job_id, other = uuid4(), uuid4()
+    for each in (job_id, other):
+        await desk.order(each, created())
+    odd = flushed(1, 9, gaps=((2, 3), (5, 5)), consumer='a "quoted" ü', first_time=CREATED + 7, last_time=-1_999)
+    kept = flushed(10, 20, first_time=0, last_time=999_999_999_999_999_001)
+    await desk.run(job_id, opened(), odd, kept, ChunkDeleteRequested("archive", odd.key))
+    await desk.run(other, opened(), flushed(1, 5, prefix="other"))
+    await desk.settled()
+    for wanted in (
+        ChunkFilter(),
+        ChunkFilter(deleted=None),
+        ChunkFilter(deleted=True),
+        ChunkFilter(job_id=job_id, bucket="archive", stream="ORDERS", deleted=None),
+        ChunkFilter(bucket="elsewhere"),
+    ):
+        said = json.loads(f"[{(await desk.chunks.resources(wanted)).text}]")
+        assert said == [json.loads(json.dumps(chunk_body(row))) for row in await desk.chunks.page(wanted)]
+    whole = await desk.chunks.page(ChunkFilter(deleted=None))
+    first = await desk.chunks.resources(ChunkFilter(deleted=None), 2)
+    rest = await desk.chunks.resources(ChunkFilter(deleted=None), 2, first.last or 0)
+    assert (first.last, rest.last) == (whole[1].position, None)
+    assert [each["id"] for each in json.loads(f"[{first.text},{rest.text}]")] == [row.position for row in whole]

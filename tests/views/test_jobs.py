@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from random import Random
 from uuid import UUID, uuid4
 
@@ -7,7 +9,10 @@ import psycopg
 import pytest
 
 from eventstore import Append, Fence, NewEvent, Position, Rebuild, Version, verify
+from nats3.access.scope import Scope
+from nats3.api import v1_orders, v2_orders
 from nats3.api.v1_orders import job_text
+from nats3.api.v2_orders import job_resource
 from nats3.errors import Unavailable
 from nats3.job.history import run_entity
 from nats3.job.loading import ChunkSkipped, LoadCompleted, LoadPlanned
@@ -109,7 +114,7 @@ async def test_an_event_of_an_older_version_is_folded_as_today_and_stays_as_it_w
     await desk.settled()
     errors = [(await desk.jobs.get(job_id)).last_error for job_id in (old, new)]
     assert errors == ["KeyError('x')", "KeyError('x')"]
-    await Rebuild(desk.store.url, desk.store, JobsView(job_text)).run()
+    await Rebuild(desk.store.url, desk.store, JobsView(job_text, job_resource)).run()
     assert [(await desk.jobs.get(job_id)).last_error for job_id in (old, new)] == errors
     rows = [(await desk.store.read(run_entity(job_id), Version(0), 1))[0] for job_id in (old, new)]
     assert [(row.schema_version, row.data) for row in rows] == [
@@ -181,8 +186,8 @@ async def test_a_database_that_is_away_is_said_to_be_away() -> None:
 async def test_a_view_that_an_older_program_made_is_away_until_it_is_made_anew(desk: Desk, postgres_url: str) -> None:
     await desk.settled()
     async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
-        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v2 DROP COLUMN answer")
-        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v2")
+        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v3 DROP COLUMN answer")
+        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v3")
     with pytest.raises(Unavailable):
         await desk.jobs.answers(JobFilter())
 
@@ -192,3 +197,37 @@ async def test_a_view_that_was_not_made_yet_is_away_and_not_empty(postgres_url: 
     with pytest.raises(Unavailable):
         await Jobs(database).all(JobFilter())
     await database.close()
+
+
+async def test_a_list_that_the_view_keeps_written_out_says_of_each_job_what_is_said_of_it_alone(desk: Desk) -> None:
+    ids = [uuid4() for _ in range(5)]
+    for number, job_id in enumerate(ids):
+        await desk.order(job_id, created(replace(STORE, name=f'"{number}" ü')), *([JobPaused()] if number % 2 else []))
+    await desk.run(ids[0], *random_store_events(Random(7), 30))
+    await desk.settled()
+    for wanted in (
+        JobFilter(),
+        JobFilter(kind="store", name='"1" ü', stream="ORDERS", bucket="archive"),
+        JobFilter(states=frozenset({State.PAUSED})),
+        JobFilter(states=frozenset()),
+        JobFilter(kind="load"),
+    ):
+        rows = await desk.jobs.page(wanted)
+        said = [await desk.jobs.resources(wanted), await desk.jobs.answers(wanted)]
+        assert [json.loads(f"[{each.text}]") for each in said] == [
+            [json.loads(json.dumps(v2_orders.job_body(row))) for row in rows],
+            [json.loads(json.dumps(v1_orders.job_body(row))) for row in rows],
+        ]
+        assert {each.last for each in said} == {None}
+    first = await desk.jobs.resources(JobFilter(), 2)
+    assert (await desk.jobs.resources(JobFilter(), 100, first.last)).text.count('"commands"') == 3
+
+
+async def test_a_scope_sees_no_job_of_others_in_a_list_however_often_it_is_asked(desk: Desk) -> None:
+    for name in ("mine", "theirs"):
+        await desk.order(uuid4(), created(replace(STORE, name=name)))
+    await desk.settled()
+    narrow = desk.jobs.within(Scope(jobs=("mi*",)))
+    for jobs, names in ((desk.jobs, {"mine", "theirs"}), (narrow, {"mine"})) * 2:
+        said = json.loads(f"[{(await jobs.resources(JobFilter())).text}]")
+        assert {each["name"] for each in said} == names

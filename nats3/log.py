@@ -25,6 +25,7 @@ from eventstore.migrate import migrate
 from eventstore.once import Once
 from eventstore.past import Past
 from nats3.api.v1_orders import job_text
+from nats3.api.v2_orders import job_resource
 from nats3.config import Config, Misconfigured
 from nats3.connections import place
 from nats3.errors import Invalid
@@ -39,7 +40,7 @@ from nats3.views.leftovers import LeftoversView
 
 T = TypeVar("T")
 
-_VIEWS = (JobsView(job_text), ChunksView(), CoverageView(), LeftoversView())
+_VIEWS = (JobsView(job_text, job_resource), ChunksView(), CoverageView(), LeftoversView())
 _RETRY_S = 1.0
 
 

@@ -26,8 +26,6 @@ from eventstore import (
 )
 from eventstore.relay import Relay
 from nats3.api.entrance import Entrance
-from nats3.api.v1_orders import job_text
-from nats3.api.v2_orders import job_resource
 from nats3.config import Config
 from nats3.connections import Connected, connected
 from nats3.errors import Unavailable
@@ -47,12 +45,8 @@ from nats3.telemetry.listeners import (
 )
 from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
-from nats3.views.chunks import ChunksView
-from nats3.views.coverage import CoverageView
 from nats3.views.job_queries import Jobs
-from nats3.views.jobs import JobsView
 from nats3.views.leftover_queries import Leftovers
-from nats3.views.leftovers import LeftoversView
 from nats3.work.abreast import Abreast
 from nats3.work.budget import Budget
 from nats3.work.catalogue import ViewCatalogue, ViewCondemned, ViewUntidy
@@ -75,7 +69,6 @@ from nats3.work.tools import Habits, InThread, Tools
 
 T = TypeVar("T")
 
-_VIEWS = (JobsView(job_text, job_resource), ChunksView(), CoverageView(), LeftoversView())
 _RETRY_S = 1.0
 
 

@@ -60,7 +60,7 @@ class NodeLease:
 async def keep(
     lessee: Lessee, name: str, lease: NodeLease, *, kept: Callable[[], None], lost: Callable[[], Awaitable[None]]
 ) -> None:
-    """Renew for ever, and call `kept` each time; `lost` where others may have taken, or soon may take, what runs here."""
+    """Renew for ever; call `kept` where the node may act (again), `lost` where others may have taken, or soon may take, what runs here."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_renew(lessee, name, lease, kept, lost))
         tasks.create_task(_watch(lease, lost))
@@ -76,10 +76,15 @@ async def _renew(
             if not registered:
                 await lessee.register(name, LEASE_S)
                 registered = True
-            elif not await lessee.renew():
-                await lost()
+                regained = True
+            else:
+                regained = not await lessee.renew()
+                if regained:
+                    await lost()
+            regained = regained or not lease.valid()
             lease.renewed(begun)
-            kept()
+            if regained and lease.valid():
+                kept()
         except LogUnavailable:
             await asyncio.sleep(RENEW_AGAIN_S)
         else:

@@ -27,6 +27,9 @@ from nats3.work.walk import Cancelled, WalkLog
 LOOK_S = 5.0
 """How often a node looks for surveys whose node has died."""
 
+IDLE_S = 60.0
+"""The same where none is open: what is asked is heard of in the log, and this only heals what cannot be."""
+
 _AGAIN_S = 1.0
 _PAGE = 1000
 _START = Position(0)
@@ -65,15 +68,16 @@ class Surveyor(Background):
             try:
                 await self._look()
                 walked = await self._walk_one()
+                patience = LOOK_S if self._open else IDLE_S
             except (*_PASSING, actor_errors.Fenced):
-                walked = False
+                walked, patience = False, LOOK_S
             if not walked:
-                await self._until_asked()
+                await self._until_asked(patience)
 
-    async def _until_asked(self) -> None:
+    async def _until_asked(self, patience: float) -> None:
         """Wait for something to be asked, or a while."""
         try:
-            async with asyncio.timeout(LOOK_S), aclosing(self.tail.follow(self._seen)) as pages:
+            async with asyncio.timeout(patience), aclosing(self.tail.follow(self._seen)) as pages:
                 async for page in pages:
                     if any(event.type in _TYPES for event in page):
                         return

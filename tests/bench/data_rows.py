@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 KIB = 1024
 _PLAINLY = 20_000
-_IDLE_S = 3.0
+_IDLE_S = 12.0
 _MEMORY_MIB = 256
 
 

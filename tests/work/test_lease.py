@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats3.work.lease import LEASE_S, MARGIN_S, RENEW_S, NodeLease
+from nats3.work import lease as leases
+from nats3.work.lease import LEASE_S, MARGIN_S, RENEW_S, NodeLease, keep
 
 
 class Clock:
@@ -55,3 +59,40 @@ def test_it_is_over_while_the_database_still_grants_it() -> None:
     for now, valid in ((0.0, True), (RENEW_S, True), (LEASE_S - 1.0, False), (LEASE_S, False)):
         clock.now = now
         assert lease.valid() is valid
+
+
+class Lessee:
+    """Grants every renewal but the second, and lets the node's clock jump over its lease before the fourth is answered."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.renewals = 0
+        self.enough = asyncio.Event()
+
+    async def register(self, name: str, lease: float = LEASE_S) -> object:
+        return (name, lease)
+
+    async def renew(self) -> bool:
+        self.renewals += 1
+        if self.renewals == 4:
+            self.clock.now += LEASE_S
+        if self.renewals == 8:
+            self.enough.set()
+        return self.renewals != 2
+
+
+async def test_placement_is_woken_by_the_renewals_that_let_the_node_act_again_and_by_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.001)
+    clock, kept = Clock(), list[int]()
+    lessee, lease = Lessee(clock), NodeLease(clock)
+
+    async def lost() -> None:
+        return
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(keep(lessee, "node", lease, kept=lambda: kept.append(lessee.renewals), lost=lost))
+        await lessee.enough.wait()
+        keeping.cancel()
+    assert kept == [0, 2, 5]

@@ -161,8 +161,8 @@ LOG = (
     ),
     Planted("a lease that ends while a renewal hangs", "nats3/work/lease.py", "        tasks.create_task(_watch(lease, lost))\n",
             OFFICE),
-    Planted("a lease that was ended stops the runs", "nats3/work/lease.py", "            elif not await lessee.renew():\n"
-            "                await lost()\n", OFFICE, "            else:\n                await lessee.renew()\n"),
+    Planted("a lease that was ended stops the runs", "nats3/work/lease.py", "                if regained:\n"
+            "                    await lost()\n", OFFICE),
     Planted("a stop is bounded", "nats3/work/office.py", "await self.system.stop_all(STOP_S)", OFFICE,
             "await self.system.stop_all(10**6)"),
     Planted("claims are given back at the end", "nats3/work/office.py", "                await self.claims.leave()\n", OFFICE,

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import nkeys
+import psycopg
 import pytest
 from typing_extensions import override
 
+from eventstore import LogUnavailable
+from eventstore.connection import Link
 from nats3.dev.nats_server import NatsServer
 from nats3.dev.ports import LOOPBACK, free_port
+from nats3.dev.postgres_server import PostgresServer
 from nats3.dev.process import Command
 from nats3.dev.s3_server import S3Server
 from nats3.errors import Unavailable
@@ -29,6 +33,7 @@ from nats3.jetstream.streams import JetStreams, StreamMissing
 from nats3.objects.client import S3Settings
 from nats3.objects.s3 import S3Store
 from nats3.objects.store import Put
+from tests.contract.debian_postgres import INSTALL, Debian15
 from tests.jetstream.test_tls import make_certificate
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
@@ -166,6 +171,35 @@ async def test_another_prefix_of_the_api(server_directory: Path) -> None:
 async def test_several_servers_of_which_some_are_away(fresh_nats: NatsServer) -> None:
     host = fresh_nats.url.removeprefix("nats://")
     await works(NatsSettings(f"127.0.0.1:{free_port()},{host}"))
+
+
+@needs_openssl
+@pytest.mark.skipif(not INSTALL.exists(), reason="Debian's postgresql-15 is not installed; the wheel's speaks no TLS")
+async def test_a_postgres_that_demands_tls(server_directory: Path) -> None:
+    certificate, key = await make_certificate(server_directory)
+    async with Debian15(server_directory / "postgres", durable=False) as server:
+        await asyncio.to_thread(demand_tls, server, certificate, key)
+        link = Link(f"{server.url}?sslmode=verify-full&sslrootcert={certificate}", "a test")
+        rows = await link.fetch("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        await link.drop()
+        assert rows == [(True,)]
+        with pytest.raises(LogUnavailable, match="no encryption"):
+            await Link(f"{server.url}?sslmode=disable", "a test").fetch("SELECT 1")
+
+
+def demand_tls(server: PostgresServer, certificate: Path, key: Path) -> None:
+    """It has a certificate, and lets nobody in without TLS."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+        assert row is not None
+        data = Path(row[0])
+        for file, name in ((certificate, "server.crt"), (key, "server.key")):
+            shutil.copy(file, data / name)
+            shutil.chown(data / name, data.stat().st_uid)
+            (data / name).chmod(0o600)
+        (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 password\n")
+        connection.execute("ALTER SYSTEM SET ssl = on")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 class NamedS3(S3Server):

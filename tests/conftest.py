@@ -50,7 +50,7 @@ hypothesis.settings.load_profile("patient")
 os.environ.setdefault("PYTEST_TIMEOUT", "20")
 
 # Tests that draw anew in each run: set here, so that all processes of a run draw the same. A failing test prints its seed.
-for seed in ("NATS3_FAULTS_SEED", "NATS3_KILLS_SEED", "HISTORIES_SEED"):
+for seed in ("FAULTS_SEED", "KILLS_SEED", "HISTORIES_SEED"):
     os.environ.setdefault(seed, str(SystemRandom().randrange(1 << 30)))
 
 SERVER_FIXTURES = frozenset(

@@ -109,14 +109,29 @@ def _straight() -> type[Any]:
     return Straight
 
 
+class Redirected(Exception):
+    """The store sends us elsewhere, and does not say that the bucket is in another region."""
+
+
 class _NoRedirects:
-    """An aiohttp session as the vendor uses it."""
+    """An aiohttp session as the vendor uses it.
+
+    A redirect that names a region is left to the vendor's client, which knows where that region is. Any other ends here: the client
+    would ask the same store for the region, be redirected again, and again.
+    """
 
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - aiohttp is loaded by the vendor
         self._session = session
 
     async def request(self, method: str, **options: Any) -> Any:  # noqa: ANN401 - aiohttp's
-        return await self._session.request(method, allow_redirects=False, **options)
+        answer = await self._session.request(method, allow_redirects=False, **options)
+        if 300 <= answer.status < 400 and "x-amz-bucket-region" not in answer.headers:  # noqa: PLR2004 - the class of HTTP
+            answer.close()
+            where = answer.headers.get("Location", "nowhere")
+            raise Redirected(
+                f"it answers {answer.status}, to {where}, which is not followed: set the endpoint to where it is"
+            )
+        return answer
 
 
 def _addressing(settings: S3Settings) -> str:

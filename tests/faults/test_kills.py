@@ -12,7 +12,7 @@ from tests.faults import kills
 from tests.faults.scenes import SCENES
 
 SHARE = 0.03
-SEED = int(os.environ["NATS3_KILLS_SEED"])
+SEED = int(os.environ["KILLS_SEED"])
 
 
 def test_every_failpoint_is_played_with_every_action() -> None:
@@ -36,7 +36,7 @@ def test_a_sample_is_its_share_of_a_whole_run_over_several_scenes() -> None:
 @pytest.mark.timeout(400)
 async def test_nothing_is_lost_or_doubled_over_a_sample_of_kills() -> None:
     """On servers of its own, which no other test shares."""
-    print(f"seed {SEED} (again with NATS3_KILLS_SEED={SEED})")
+    print(f"seed {SEED} (again with KILLS_SEED={SEED})")
     tally = await kills.run(kills.sample(random.Random(SEED), SHARE), SEED, print)
     print(kills.told(tally))
     assert tally.failures == []

@@ -14,7 +14,7 @@ from tests.faults.play import play
 from tests.faults.registry import ROWS, Row
 from tests.faults.servers import Servers
 
-SEED = int(os.environ["NATS3_FAULTS_SEED"])
+SEED = int(os.environ["FAULTS_SEED"])
 SAMPLE = [each for each in ROWS.values() if each.sample]
 
 
@@ -37,7 +37,7 @@ def servers(keeper: Runs, session_directory: Path) -> Iterator[Servers]:
 @pytest.mark.timeout(150)  # a row says itself how long it may take; the longest of the sample is below this
 @pytest.mark.parametrize("each", SAMPLE, ids=lambda each: each.name)
 def test_row(each: Row, keeper: Runs, servers: Servers, server_directory: Path) -> None:
-    print(f"seed {SEED} (again with NATS3_FAULTS_SEED={SEED})")
+    print(f"seed {SEED} (again with FAULTS_SEED={SEED})")
     keeper.run(play(each, servers, server_directory, SEED))
 
 

@@ -228,7 +228,7 @@ class LoadFlow:
             seq=reached.seq,
             published=published + reached.messages,
             duplicates=duplicates + self._publisher.duplicates,
-            target_seq=self._publisher.target_seq or self._run.state.target_seq,
+            target_seq=max(self._publisher.target_seq or self._run.state.target_seq, reached.known_at),
             bytes=self._run.state.bytes + size,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import compress, groupby
@@ -25,12 +25,20 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A message of the plan that is in the target already: its seq in the archive, and in the target."""
+
+    seq: int
+    target_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Messages of one rank to be published one after the other; `lives` names the life of each.
 
     `finishes` are the chunks of which nothing follows, `deletions` asks for those of them that the order says to delete
     because every message was selected, `skipped` one that was passed over by order. Up to seq `reaches` nothing is left once the piece is acknowledged;
-    `known` are the seqs of those of its messages that are in the target already and not in `batch`.
+    `known` are those of its messages that are in the target already and not in `batch`.
     """
 
     rank: int
@@ -39,7 +47,7 @@ class Piece:
     finishes: tuple[ChunkFlushed, ...] = ()
     deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
-    known: Sequence[int] = ()
+    known: Sequence[Known] = ()
     reaches: int = 0
 
 
@@ -74,8 +82,8 @@ class Reader:
         self._archive = archive
         self.tools = tools
         self._selection = selection_of(order)
-        self.present: frozenset[tuple[str, int]] = frozenset()
-        """(life, seq) of messages behind the recorded progress that the target has already."""
+        self.present: Mapping[tuple[str, int], int] = {}
+        """(life, seq) of messages behind the recorded progress that the target has already, and where it has them."""
 
     async def pieces(self, state: Loading) -> AsyncGenerator[Piece]:
         """What is left of the plan, up to the order's limit.
@@ -103,7 +111,11 @@ class Reader:
         if not self.present:
             return piece
         mask = [where not in self.present for where in zip(piece.lives, batch.seqs, strict=True)]
-        known = [seq for seq, wanted in zip(batch.seqs, mask, strict=True) if not wanted]
+        known = [
+            Known(seq, self.present[life, seq])
+            for life, seq, wanted in zip(piece.lives, batch.seqs, mask, strict=True)
+            if not wanted
+        ]
         lives = list(compress(piece.lives, mask))
         return replace(piece, batch=keep(batch, mask), lives=lives, known=known)
 

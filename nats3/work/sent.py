@@ -10,14 +10,14 @@ from itertools import takewhile
 
 from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped
 from nats3.job.storing import ChunkFlushed
-from nats3.work.pieces import Piece
+from nats3.work.pieces import Known, Piece
 
 
 @dataclass(slots=True)
 class Sent:
     """A part of a piece: its messages have the indexes start <= i < start + len(seqs).
 
-    `known` are the seqs of messages between them that are in the target already.
+    `known` are the messages between them that are in the target already.
     """
 
     start: int
@@ -28,7 +28,7 @@ class Sent:
     deletions: tuple[ChunkDeleteRequested, ...] = ()
     skipped: ChunkSkipped | None = None
     message_bytes: int = 0
-    known: Sequence[int] = ()
+    known: Sequence[Known] = ()
     reaches: int = 0
 
     @property
@@ -38,11 +38,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Everything of the plan up to `seq` in range rank `rank` is in the target: `messages` of it since the line began."""
+    """Everything of the plan up to `seq` in range rank `rank` is in the target: `messages` of it since the line began.
+
+    `known_at` is how far in the target those stand that it had before; 0 where there are none.
+    """
 
     rank: int
     seq: int
     messages: int
+    known_at: int = 0
 
 
 class Line:
@@ -52,13 +56,14 @@ class Line:
         self._parts: deque[Sent] = deque()
         self._sent = 0
         self._recorded = 0
+        self._known_at = 0
 
     def add(self, piece: Piece, part: slice, message_bytes: int) -> None:
         """The messages of the piece at `part`; the last part carries what the piece says of chunks and sizes."""
         seqs, lives = piece.batch.seqs[part], piece.lives[part]
-        before = bisect_right(piece.known, piece.batch.seqs[part.start - 1]) if part.start else 0
+        before = _up_to(piece.known, piece.batch.seqs[part.start - 1]) if part.start else 0
         if part.stop < len(piece.batch):
-            known = piece.known[before : bisect_right(piece.known, seqs[-1])]
+            known = piece.known[before : _up_to(piece.known, seqs[-1])]
             sent = Sent(self._sent, piece.rank, seqs, lives, known=known, reaches=seqs[-1])
         else:
             ends = (piece.finishes, piece.deletions, piece.skipped)
@@ -73,25 +78,39 @@ class Line:
         was left out between them is in the target already.
         """
         settled = list(takewhile(lambda sent: sent.end <= acked, self._parts))
-        messages = self._recorded + _messages(settled)
+        messages, known_at = self._recorded + _messages(settled), self._known_far(settled)
         if len(settled) < len(self._parts) and self._parts[len(settled)].start < acked and acked > recorded:
             part = self._parts[len(settled)]
             seq = part.seqs[acked - part.start] - 1
-            messages += bisect_right(part.seqs, seq) + bisect_right(part.known, seq)
-            return settled, Reached(part.rank, seq, messages)
-        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages) if settled else None
+            known = part.known[: _up_to(part.known, seq)]
+            messages += bisect_right(part.seqs, seq) + len(known)
+            return settled, Reached(part.rank, seq, messages, max(known_at, _farthest(known)))
+        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages, known_at) if settled else None
 
     def drop(self, settled: Sequence[Sent]) -> None:
         """These, the first ones, are recorded."""
         self._recorded += _messages(settled)
+        self._known_at = self._known_far(settled)
         for _ in settled:
             self._parts.popleft()
+
+    def _known_far(self, settled: Sequence[Sent]) -> int:
+        return max([self._known_at, *(_farthest(part.known) for part in settled)])
 
     def place(self, index: int) -> tuple[int, str, int]:
         """Rank, life and seq of the message with this index, which is not recorded yet."""
         part = next(each for each in self._parts if each.start <= index < each.end)
         at = index - part.start
         return part.rank, part.lives[at], part.seqs[at]
+
+
+def _up_to(known: Sequence[Known], seq: int) -> int:
+    """How many of them have this seq or a lower one."""
+    return bisect_right(known, seq, key=lambda each: each.seq)
+
+
+def _farthest(known: Sequence[Known]) -> int:
+    return max((each.target_seq for each in known), default=0)
 
 
 def _messages(parts: Sequence[Sent]) -> int:

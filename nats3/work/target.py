@@ -93,10 +93,13 @@ class Target:
             return await self._short_of_record(state, bound, info)
         return None
 
-    async def present(self, state: Loading, bound: TargetBound) -> frozenset[tuple[str, int]]:
-        """(life, seq) of ours behind the recorded progress. They need be no prefix: a refusal leaves holes."""
+    async def present(self, state: Loading, bound: TargetBound) -> dict[tuple[str, int], int]:
+        """(life, seq) of ours behind the recorded progress, and the seq of each in the target.
+
+        They need be no prefix: a refusal leaves holes.
+        """
         found = self._ours(state, max(state.target_seq, bound.last) + 1)
-        return frozenset([(life, seq) async for life, seq, _ in found])
+        return {(life, seq): target_seq async for life, seq, target_seq in found}
 
     async def _lost(self, state: Loading, info: StreamInfo) -> bool:
         """Whether the target no longer has, at the recorded place, a message that it had acknowledged."""

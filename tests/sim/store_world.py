@@ -222,10 +222,11 @@ async def _swept(world: World) -> None:
 
 
 async def _drained(world: World, rest_s: float) -> bool:
+    """Nothing is left in the stream behind the cursor: what was taken away there before it could be read shows with the next message."""
     await asyncio.sleep(rest_s)
     for _ in range(600):
         state = fold(world)
-        if world.stream.created in state.created and state.cursor >= world.stream.last:
+        if world.stream.created in state.created and not any(seq > state.cursor for seq in world.stream.messages):
             return True
         world.objects.land()
         await asyncio.sleep(0.5)

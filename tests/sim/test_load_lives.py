@@ -69,7 +69,7 @@ def _without_id(self, life, seq, time_ns):
 
 
 async def _nothing_is_present(*_):
-    return frozenset()
+    return {}
 
 
 def _all_that_was_sent(self, *_):

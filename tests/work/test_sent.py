@@ -8,39 +8,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats3.message import Batch
-from nats3.work.pieces import Piece
+from nats3.work.pieces import Known, Piece
 from nats3.work.sent import Line, Reached
 
 
 def piece(seqs: list[int], known: list[int], reaches: int) -> Piece:
+    """What is known stands a thousand further on in the target."""
     count = len(seqs)
     batch = Batch(list(seqs), list(seqs), [b"s"] * count, [None] * count, [b""] * count)
-    return Piece(0, batch, ["life"] * count, known=known, reaches=reaches)
+    return Piece(0, batch, ["life"] * count, known=[Known(seq, 1000 + seq) for seq in known], reaches=reaches)
 
 
 def test_what_the_target_had_already_counts_as_soon_as_progress_passes_it() -> None:
     line = Line()
     line.add(piece([1, 2, 6, 7], [3, 4, 5], 8), slice(0, 4), 0)
     assert line.acknowledged(1, 0)[1] == Reached(0, 1, 1)
-    assert line.acknowledged(2, 1)[1] == Reached(0, 5, 5)
-    assert line.acknowledged(3, 2)[1] == Reached(0, 6, 6)
+    assert line.acknowledged(2, 1)[1] == Reached(0, 5, 5, 1005)
+    assert line.acknowledged(3, 2)[1] == Reached(0, 6, 6, 1005)
     settled, reached = line.acknowledged(4, 3)
-    assert reached == Reached(0, 8, 7)
+    assert reached == Reached(0, 8, 7, 1005)
     line.drop(settled)
     line.add(piece([9], [], 9), slice(0, 1), 0)
-    assert line.acknowledged(5, 4)[1] == Reached(0, 9, 8)
+    assert line.acknowledged(5, 4)[1] == Reached(0, 9, 8, 1005)
 
 
 @given(st.data())
 def test_progress_counts_every_message_up_to_the_seq_that_it_names_and_none_behind_it(data: st.DataObject) -> None:
     """So that a limit holds: what is read again after a crash is exactly what was not counted."""
-    line, sent, everything = Line(), 0, []
+    line, sent, everything, had = Line(), 0, [], []
     for at in range(data.draw(st.integers(1, 4))):
         mask = data.draw(st.lists(st.sampled_from(["sent", "known", "gone"]), min_size=1, max_size=12))
         numbered = [(100 * at + place, what) for place, what in enumerate(mask, 1)]
         seqs = [seq for seq, what in numbered if what == "sent"]
         known = [seq for seq, what in numbered if what == "known"]
         everything += sorted([*seqs, *known])
+        had += known
         whole = piece(seqs, known, 100 * at + len(mask))
         starts = range(0, len(seqs), data.draw(st.integers(1, 5))) if seqs else [0]
         cuts = [*starts, len(seqs)]
@@ -53,5 +55,6 @@ def test_progress_counts_every_message_up_to_the_seq_that_it_names_and_none_behi
         settled, reached = line.acknowledged(acked, recorded)
         assert reached is not None
         assert reached.messages == len([seq for seq in everything if seq <= reached.seq])
+        assert reached.known_at == max((1000 + seq for seq in had if seq <= reached.seq), default=0)
         line.drop(settled)
         recorded = acked

@@ -145,6 +145,9 @@ class Connection:
             raise Unavailable("nats", f"{', '.join(self.settings.servers())}: {self.fault}") from fault
 
     async def _note(self, fault: Exception) -> None:
+        """A server that lets nobody in may hang up before its reason is read: the reason of an earlier try then stands."""
+        if isinstance(fault, ConnectionResetError) and "authorization violation" in self.fault.lower():
+            return
         self.fault = str(fault) or type(fault).__name__
         denied = _DENIED.search(self.fault)
         if denied and self._link is not None:

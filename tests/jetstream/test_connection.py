@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from nats3.jetstream.publisher import Window, WindowPublisher
 from nats3.jetstream.settings import NatsSettings
 from nats3.jetstream.wire import Transport
 from tests.contract.jetstream_contract import publish
-from tests.jetstream.wire_script import scripted_server
+from tests.jetstream.wire_script import INFO, scripted_server
 from tests.jetstream.worlds import RealWorld, api, wait_down
 
 
@@ -228,6 +230,29 @@ async def test_login_by_name_in_the_settings_or_in_the_url(server_directory: Pat
         with pytest.raises(Unavailable, match=r"(?i)authorization violation"):
             async with Connection.open(NatsSettings(host, user="me", password="wrong"), patience_s=1):
                 pass
+
+
+async def test_why_a_login_was_refused_stands_although_a_later_try_is_reset() -> None:
+    tries = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.write(b"INFO " + json.dumps(INFO).encode() + b" \r\n")
+        await reader.readline()
+        if tries == 1:
+            writer.write(b"-ERR 'Authorization Violation'\r\n")
+            writer.close()
+        else:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        settings = NatsSettings(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(Unavailable, match=r"(?i)authorization violation"):
+            async with Connection.open(settings, patience_s=1.5):
+                pass
+    assert tries > 1
 
 
 async def test_a_server_without_tls_is_never_sent_the_password_when_tls_was_asked_for() -> None:

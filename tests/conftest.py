@@ -50,8 +50,11 @@ hypothesis.settings.load_profile("patient")
 os.environ.setdefault("PYTEST_TIMEOUT", "20")
 
 # Tests that draw anew in each run: set here, so that all processes of a run draw the same. A failing test prints its seed.
-for seed in ("FAULTS_SEED", "KILLS_SEED", "HISTORIES_SEED"):
+for seed in ("FAULTS_SEED", "KILLS_SEED"):
     os.environ.setdefault(seed, str(SystemRandom().randrange(1 << 30)))
+# Of histories one in a hundred thousand may still find what nobody thought of: `make faults` looks for it, in a million
+# others each time. A red `make test` is to say that the change is wrong.
+os.environ.setdefault("HISTORIES_SEED", "20261124")
 
 SERVER_FIXTURES = frozenset(
     {"nats_url", "fresh_nats", "postgres_url", "fresh_postgres", "s3", "fresh_s3", "server_directory"}

@@ -49,7 +49,7 @@ class MemoryJetStream(JetStream):
     def __init__(self, max_payload: int = 1024 * 1024) -> None:
         self.now_ns = _START_NS
         self.batch_messages = MOST_MESSAGES
-        self.epoch = 0
+        self._epoch = 0
         self.all: dict[str, MemoryStream] = {}
         self._max_payload = max_payload
         self._up = asyncio.Event()
@@ -72,6 +72,11 @@ class MemoryJetStream(JetStream):
     @override
     def server_version(self) -> tuple[int, int, int]:
         return (2, 15, 1)
+
+    @property
+    @override
+    def epoch(self) -> int:
+        return self._epoch
 
     @property
     def connected(self) -> bool:
@@ -159,7 +164,7 @@ class MemoryJetStream(JetStream):
 
     def disconnect(self) -> None:
         """Every source and publisher loses its connection; requests are Unavailable until reconnect()."""
-        self.epoch += 1
+        self._epoch += 1
         self._up.clear()
         for open_one in [*self._sources, *self._publishers]:
             open_one.end(MustBind(Reason.CONNECTION_LOST))

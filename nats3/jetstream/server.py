@@ -27,6 +27,11 @@ class JetStream(Protocol):
         """Of the server that we are connected to, (0, 0, 0) before the first time."""
         ...
 
+    @property
+    def epoch(self) -> int:
+        """How often the connection was lost. Behind a newer one the server may have come back from an older copy."""
+        ...
+
     async def wait_connected(self) -> None:
         """Return as soon as the server is there."""
         ...
@@ -69,6 +74,11 @@ class NatsJetStream(JetStream):
     @override
     def server_version(self) -> tuple[int, int, int]:
         return self._connection.server_version
+
+    @property
+    @override
+    def epoch(self) -> int:
+        return self._connection.epoch
 
     @override
     async def wait_connected(self) -> None:

@@ -75,7 +75,7 @@ class Binder:
     async def bind(self) -> Bound:
         """Adopt what the bucket has, judge the stream's identity, record the gap, make the consumer; in this order."""
         self._bind = next(self._claimed.binds)
-        await connected(self._tools.nats)
+        epoch = await connected(self._tools.nats)
         await self._require_bucket()
         await self._sweep()
         await self._adopt()
@@ -85,7 +85,7 @@ class Binder:
         await self._tools.reach("bind.after_identity")
         await self._record_gap(info)
         await self._tools.reach("bind.after_gap")
-        return await self._consume(info)
+        return await self._consume(info, epoch)
 
     async def _require_bucket(self) -> None:
         """A missing bucket is said so: some stores would make it by themselves at the first PUT."""
@@ -153,7 +153,7 @@ class Binder:
         await self._run.emit(gap)
         self._tools.signals.gap(self._order.name, gap.first, gap.last, gap.reason)
 
-    async def _consume(self, info: StreamInfo) -> Bound:
+    async def _consume(self, info: StreamInfo, epoch: int) -> Bound:
         """A consumer of its own. On limits and interest the new one is made before older ones go, so that an interest
         stream never stands without; a work queue takes one consumer alone, so there the older one goes first.
         """
@@ -168,6 +168,7 @@ class Binder:
         if not drains:
             await self._delete_older(spec.name)
         await self._tools.reach("bind.after_delete")
+        require_unbroken(self._tools.nats, epoch)
         source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
         return Bound(info, spec.name, source, self._bind, _filtered(self._order, info), drains)
 
@@ -211,13 +212,23 @@ class Binder:
         await forget_consumers(self._streams, self._order.stream, self._claimed.job_id)
 
 
-async def connected(nats: JetStream) -> None:
-    """Wait a moment for NATS. Raises Unavailable, so that a longer outage is said."""
+async def connected(nats: JetStream) -> int:
+    """Wait a moment for NATS, and give the connection's epoch. Raises Unavailable, so that a longer outage is said."""
     try:
         async with asyncio.timeout(_CONNECT_S):
             await nats.wait_connected()
     except TimeoutError:
         raise Unavailable("nats", "there is no connection") from None
+    return nats.epoch
+
+
+def require_unbroken(nats: JetStream, epoch: int) -> None:
+    """Called where a source or publisher is opened: what was read of the stream since `epoch` counts for it.
+
+    Raises MustBind when the connection was lost meanwhile, because the server may have come back without what was read.
+    """
+    if nats.epoch != epoch:
+        raise MustBind(Reason.CONNECTION_LOST, "while the stream was being recognised")
 
 
 async def forget_consumers(streams: Streams, stream: str, job_id: str) -> None:

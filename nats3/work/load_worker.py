@@ -25,7 +25,7 @@ from nats3.job.loading import (
 )
 from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
-from nats3.work.bind import connected
+from nats3.work.bind import connected, require_unbroken
 from nats3.work.load_flow import CHECKPOINT_S, LoadFlow, endings
 from nats3.work.load_plan import Planner, require_no_loop
 from nats3.work.marks import Mark, plan_digest
@@ -74,13 +74,14 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
 
     @override
     async def round(self) -> bool:
-        """Plan once, publish what is left of it; a polling load then looks for more, any other one is complete."""
+        """Plan once, publish what is left of it. The round that finds nothing left, and the target still to have all of
+        it, completes the load; a polling load then looks for more.
+        """
         if self._is_complete():
             return True
         await self._plan()
         await self._delete_requested()
-        await self._publish_rest()
-        if self.ending:
+        if await self._publish_rest() or self.ending:
             return False
         if self._order.poll_interval_s is None or self._reached_limit():
             await self.tools.reach("load.before_completed")
@@ -122,19 +123,19 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             await self.tools.reach("load.after_plan")
         self.tools.signals.load_progressed(self._order.name, self.state.published, self.state.planned_messages)
 
-    async def _publish_rest(self) -> None:
-        """Nothing is published when nothing that is planned is left, and the target still has it."""
+    async def _publish_rest(self) -> bool:
+        """False when nothing that is planned is left, and the target still has it: then nothing is published."""
         reader = Reader(self._order, self._archive, self.tools)
         first = await self._pass_over(reader) or await self._lost_again(reader)
         if first is None:
-            return
-        await connected(self.tools.nats)
+            return False
+        epoch = await connected(self.tools.nats)
         dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
         (subject,) = dresser.subjects_of([first])
         info = await self._bind(subject.decode(errors="replace"))
         assert self.state.target is not None
         line = Line()
-        publisher = await self._publisher(info, self.state.target, reader, line)
+        publisher = await self._publisher(info, self.state.target, reader, line, epoch)
         limits = Takes.of(info, self.tools.nats.max_payload)
         self._flow = LoadFlow(
             self._order,
@@ -151,13 +152,18 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             await self._flow.run()
         finally:
             self._flow = None
+        return True
 
-    async def _publisher(self, info: StreamInfo, bound: TargetBound, reader: Reader, line: Line) -> Publisher:
+    async def _publisher(
+        self, info: StreamInfo, bound: TargetBound, reader: Reader, line: Line, epoch: int
+    ) -> Publisher:
         """A publisher in the mode that was bound, behind what the target has of ours already."""
         if bound.mode == "atomic":
             marker = Marker(self._target.mark_subject(info.name).encode(), self._marked_at, self._marks(line))
+            require_unbroken(self.tools.nats, epoch)
             return self.tools.nats.atomic_publisher(info.name, marker)
         reader.present = await self._target.present(self.state, bound)
+        require_unbroken(self.tools.nats, epoch)
         return self.tools.nats.publisher(info.name, info.last if bound.mode == "exclusive" else None)
 
     def _marks(self, line: Line) -> Callable[[int], bytes]:

@@ -1,4 +1,4 @@
-"""Thousands of short histories, others each time: the seed is printed, and one that goes wrong replays by the line beside it."""
+"""Thousands of short histories: the seed is printed, and one that goes wrong replays by the line beside it."""
 
 from __future__ import annotations
 

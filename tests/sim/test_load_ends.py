@@ -12,6 +12,7 @@ from nats3.errors import Unavailable
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, ChunkSkipped, LoadCompleted, LoadProgressed
 from nats3.job.running import RunBlocked, RunStopped
 from nats3.work.load_worker import LoadWorker
+from nats3.work.target import Target
 from tests.sim.load_world import BUCKET, LOAD, RUN, SOURCES, World
 from tests.sim.node import Node
 
@@ -104,6 +105,55 @@ def test_told_to_end_at_any_moment_a_load_that_leaves_chunks_out_loses_nothing()
 
         run_seeded(1, live)
         assert target(world) == [message[0] for message in world.messages if message[2] == b"s.1"], moment
+
+
+def test_what_the_target_lost_behind_the_last_acknowledgement_is_published_again_before_the_load_is_complete():
+    """It was recorded, and a target that comes back from an older copy says nothing of it."""
+    world = world_of(12)
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        while not said(world, LoadProgressed) or said(world, LoadProgressed)[-1].seq < 12:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        assert not said(world, LoadCompleted)
+        world.jet.disconnect()
+        world.jet.roll_back("T", 5)
+        world.jet.reconnect()
+        await completed(world)
+        await end(world)
+
+    run_seeded(1, live)
+    assert target(world) == list(range(1, 13))
+
+
+def test_a_target_that_falls_back_between_being_read_and_being_published_into_is_read_again(monkeypatch):
+    """Of what it was seen to have, nothing would be published again."""
+    world = world_of(12)
+    read, falls = Target.present, [3]
+
+    async def read_and_fallen_back(target, *seen):
+        there = await read(target, *seen)
+        if falls and len(world.jet.all["T"].messages) > falls[-1]:
+            world.jet.disconnect()
+            world.jet.roll_back("T", falls.pop())
+            world.jet.reconnect()
+        return there
+
+    monkeypatch.setattr(Target, "present", read_and_fallen_back)
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        while not target(world):  # noqa: ASYNC110 - the seeded loop has no clock to wait for
+            await asyncio.sleep(0)
+        await world.crash()
+        await completed(world)
+        await end(world)
+
+    run_seeded(1, live)
+    assert not falls
+    assert target(world) == list(range(1, 13))
 
 
 def test_when_every_chunk_is_bad_and_to_be_passed_over_the_load_completes_and_says_what_it_left_out():

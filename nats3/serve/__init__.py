@@ -28,7 +28,7 @@ from nats3.config import Config, Misconfigured, load
 from nats3.serve.children import Children
 from nats3.serve.listening import listen, raise_limits, server_of, tls_of
 from nats3.serve.micro import micro_service
-from nats3.serve.reload import Reload
+from nats3.serve.reload import Api, Reload
 from nats3.serve.services import services
 from nats3.serve.telling import telemetry_of
 from nats3.telemetry.logs import start_logging
@@ -113,8 +113,8 @@ class _Program:
 
     def reload(self) -> None:
         """Take up settings anew; before the node works there is nothing to change yet."""
-        if self._reload is not None:
-            self._reload()
+        if self._reload is not None and self._reload() and self._children is not None:
+            self._children.reload()
 
     async def run(self) -> None:
         """Answer requests while the node works; then take no more, settle, and close."""
@@ -127,7 +127,9 @@ class _Program:
             app = build(given)
             server = _Server(server_of(self._config, app, self._tls))
             service = micro_service(node, app, datetime.now(UTC))  # noqa: TID251 - told to people only
-            self._reload = Reload(self._read, self._config, self._telemetry, given.rules, given.entrance, self._tls)
+            self._reload = Reload(
+                self._read, self._config, self._telemetry, Api(given.rules, given.entrance, self._tls)
+            )
             self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[self._listener]))

@@ -29,10 +29,17 @@ class Children:
         self._telemetry = telemetry
         self._command = [sys.executable, "-m", "nats3.serve.child", *([str(config_file)] if config_file else [])]
         self._summed = Summed(telemetry.metrics.registry)
+        self._at_work: set[asyncio.subprocess.Process] = set()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The metrics of all as one answer."""
         return self._summed.exposition(accept)
+
+    def reload(self) -> None:
+        """Let every node take up its settings anew; one that is just starting does when it has started."""
+        for process in self._at_work:
+            if process.stdin is not None:
+                process.stdin.write(b"reload\n")
 
     async def run(self) -> None:
         """Keep all at work until cancelled; then end them and return once they have ended."""
@@ -44,12 +51,14 @@ class Children:
         backoff = Backoff(first=0.5, ceiling=10.0)
         while True:
             process = await self._start(number)
+            self._at_work.add(process)
             try:
                 async for line in _lines(process):
                     backoff.reset()
                     self._summed.tell(number, json.loads(line))
                 self._telemetry.child_ended(number, await process.wait())
             finally:
+                self._at_work.discard(process)
                 await _end(process)
                 self._summed.end(number)
             await asyncio.sleep(backoff.next())

@@ -59,14 +59,15 @@ class Telemetry:
     def failpoint_reached(self, place: str, action: str) -> None:
         self.log.warning("failpoint", place=place, action=action)
 
-    def reloaded(self, changed: list[str], restart: list[str]) -> None:
+    def reloaded(self, node: str, changed: list[str], restart: list[str]) -> None:
         """SIGHUP was heard: `changed` settings count from now on, those under `restart` only after one."""
         write = self.log.warning if restart else self.log.info
-        write("settings reloaded", changed=changed, **({"restart_needed_for": restart} if restart else {}))
+        more = {"restart_needed_for": restart} if restart else {}
+        write("settings reloaded", node=node, changed=changed, **more)
 
-    def reload_refused(self, reason: str) -> None:
+    def reload_refused(self, node: str, reason: str) -> None:
         """SIGHUP was heard, and nothing changed."""
-        self.log.error("settings not reloaded", reason=reason)
+        self.log.error("settings not reloaded", node=node, reason=reason)
 
     def child_ended(self, number: int, code: int) -> None:
         """A node of `serve --workers` died; it is started again. A code below 0 is the signal that killed it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -35,10 +36,19 @@ class Workers(Nats3Server):
         )
 
 
+def write_settings(server: Workers, log: str, hosts: list[str], requests: int, sweep_hours: int) -> None:
+    (server.directory.parent / "nats3.toml").write_text(
+        f'log = "{log}"\n[server]\nhosts = {json.dumps(hosts)}\n[limits]\nrequests = {requests}\n'
+        f"[s3]\nsweep_hours = {sweep_hours}\n"
+    )
+
+
 @pytest.fixture
 async def server(server_directory: Path, nats_url: str, postgres_url: str, s3) -> AsyncIterator[Workers]:
     settings = environment("", nats_url, postgres_url, s3)
-    server = Workers(server_directory / "nats3", {**settings, "NATS3_LOG_FORMAT": "json", "NATS3_NODE_NAME": "n"})
+    own = {"NATS3_LOG_FORMAT": "json", "NATS3_NODE_NAME": "n", "NATS3_CONFIG": str(server_directory / "nats3.toml")}
+    server = Workers(server_directory / "nats3", {**settings, **own})
+    write_settings(server, log="info", hosts=["one.example"], requests=0, sweep_hours=24)
     server.port = free_port()
     await server.start()
     yield server
@@ -137,6 +147,44 @@ async def test_jobs_run_in_workers_that_are_replaced_and_end_together(
     await connection.close()
     await server.stop()
     assert not any(each.is_running() for each in family)
+
+
+async def test_a_signal_to_the_program_changes_the_settings_of_all_its_processes(
+    server: Workers, client: httpx2.AsyncClient
+) -> None:
+    def said(text: str) -> list[dict[str, object]]:
+        lines = server.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and text in line]
+
+    async def until_said(text: str, *nodes: str) -> list[dict[str, object]]:
+        async def all_said() -> bool:
+            return {line.get("node") for line in said(text)} >= set(nodes)
+
+        await until(all_said)
+        return said(text)
+
+    await until_said("node started", "n", "n-1", "n-2")
+    children = {each.pid for each in processes(server)}
+    assert not said('"event": "beat"'), "a line of the level debug"
+    write_settings(server, log="debug", hosts=["two.example"], requests=7, sweep_hours=1)
+    os.kill(server._process.pid, signal.SIGHUP)
+    lines = {str(line["node"]): line for line in await until_said("settings reloaded", "n", "n-1", "n-2")}
+    assert lines["n"]["changed"] == ["limits.requests", "log", "server.hosts"]
+    assert [lines[node]["changed"] for node in ("n-1", "n-2")] == [["log"], ["log"]]
+    assert [line["restart_needed_for"] for line in lines.values()] == [["s3.sweep_hours"]] * 3
+    for host, status in (("one.example", 421), ("two.example", 200)):
+        assert (await client.get("/ping", headers={"Host": host})).status_code == status
+
+    async def both_beat() -> bool:
+        return len({line["lease_age"] is None for line in said('"event": "beat"')}) == 2
+
+    await until(both_beat)
+    write_settings(server, log="no level", hosts=[], requests=7, sweep_hours=1)
+    os.kill(server._process.pid, signal.SIGHUP)
+    (refused,) = await until_said("settings not reloaded", "n")
+    assert "log" in str(refused["reason"])
+    assert {each.pid for each in processes(server)} == children, "none of them died of it"
+    assert (await client.get("/ping", headers={"Host": "two.example"})).status_code == 200
 
 
 async def test_workers_end_with_a_parent_that_is_killed(server: Workers, client: httpx2.AsyncClient) -> None:

@@ -15,8 +15,11 @@ EVERY_SIGNAL = {
     "node_stopped": ("n",),
     "failpoints_on": (["store.after_put"],),
     "failpoint_reached": ("store.after_put", "kill"),
-    "reloaded": (["log"], ["node_name"]),
-    "reload_refused": ("server.host is no key that nats3 knows",),
+    "reloaded": ("n", ["log"], ["node_name"]),
+    "reload_refused": (
+        "n",
+        "server.host is no key that nats3 knows",
+    ),
     "child_ended": (1, -9),
     "beat": (0.001, 3.0, 7, {"jobs": 0}),
     "request_answered": ("GET", "/ping", 200, 0.001),

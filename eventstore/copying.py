@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncClientCursor
+from psycopg.adapt import Dumper
 from psycopg.sql import SQL, Identifier
+from typing_extensions import override
 
 from eventstore.connection import Connection
 
@@ -47,8 +49,17 @@ async def _insert(connection: Connection, table: str, columns: Sequence[str], ro
 async def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     into = SQL("COPY {} ({}) FROM STDIN").format(Identifier(table), SQL(", ").join(map(Identifier, columns)))
     async with connection.cursor() as cursor, cursor.copy(into) as copy:
+        cursor.adapters.register_dumper(tuple, _AsJson)
         for row in rows:
-            await copy.write_row([_dense(value) if isinstance(value, tuple) else value for value in row])
+            await copy.write_row(row)
+
+
+class _AsJson(Dumper):
+    """A tuple as JSON, where psycopg's own way is a composite type."""
+
+    @override
+    def dump(self, obj: tuple[Any, ...]) -> bytes:
+        return _dense(obj).encode()
 
 
 def _written(value: object) -> str:

@@ -251,7 +251,8 @@ async def fold(
 
     A fault of the way to Postgres is no fault of an event: it is raised as it is.
     """
-    wanted = [event for event in page if event.type in view.types and event.position not in skipped]
+    types = view.types
+    wanted = [event for event in page if event.type in types and event.position not in skipped]
     try:
         return await advance(link, view, at, wanted, to)
     except (Superseded, *TRANSIENT):

@@ -239,10 +239,11 @@ class Rebuild:
         row = await cursor.fetchone()
         goal = Position(row[0]) if row else at.position
         skipped = await projection.skips(self._reading, self._store, view.name)
+        types = view.types
         while at.position < goal:
             page = await self._log.read_log(at.position, self._page)
             due = [event for event in page if event.position <= goal]
-            wanted = [event for event in due if event.type in view.types and event.position not in skipped]
+            wanted = [event for event in due if event.type in types and event.position not in skipped]
             to = due[-1].position if len(due) == self._page else goal
             at = await projection.advance_within(connection, view, at, wanted, to)
         return at

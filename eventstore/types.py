@@ -88,12 +88,12 @@ class Registry:
         newest = self._version_of.get(type_)
         if newest is None or schema_version > newest:
             raise UnknownType(type_, schema_version)
-        raised = dict(data)
+        raised: Mapping[str, Any] = data
         for version in range(schema_version, newest):
             upcaster = self._upcasters.get((type_, version))
             if upcaster is None:
                 raise UnknownType(type_, version)
-            raised = upcaster(raised)
+            raised = upcaster(dict(raised))
         return from_json(self._class_of[type_], raised)
 
 
@@ -258,25 +258,27 @@ def _first_that_reads(readers: Sequence[Reader], value: Any) -> Any:  # noqa: AN
 
 
 def _dataclass_reader(class_: type[Any]) -> Reader:
-    """Reads field by field; where all plain fields have types that were read as they are before, at once."""
+    """Reads field by field; where keys and the types of their values are those of something read before, at once."""
     hints = get_type_hints(class_)
     parts = [
         (field.name, _reader(hints[field.name]), field.default is MISSING and field.default_factory is MISSING)
         for field in fields(class_)
         if field.init
     ]
-    plain = [name for name, _, _ in parts if _is_plain(hints[name])]
-    others = [(name, take) for name, take, _ in parts if name not in plain]
-    kept_as_they_are: set[tuple[type, ...]] = set()
+    others = [(place, take) for place, (name, take, _) in enumerate(parts) if not _is_plain(hints[name])]
+    names = [name for name, _, _ in parts]
+    read_before: set[tuple[str | type, ...]] = set()
 
     def read(data: Any) -> Any:  # noqa: ANN401 - the instance
-        values = {name: data[name] for name in plain if name in data}
-        kinds = tuple(map(type, values.values()))
-        if len(kinds) == len(plain) and kinds in kept_as_they_are and all(name in data for name, _ in others):
-            return class_(**values, **{name: take(data[name]) for name, take in others})
+        shape = (*data, *map(type, data.values()))
+        if shape in read_before:
+            values = [data[name] for name in names]
+            for place, take in others:
+                values[place] = take(values[place])
+            return class_(*values)
         made = class_(**{name: take(data[name]) for name, take, needed in parts if needed or name in data})
-        if len(kinds) == len(plain):
-            kept_as_they_are.add(kinds)
+        if data.keys() >= set(names):
+            read_before.add(shape)
         return made
 
     return read

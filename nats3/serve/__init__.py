@@ -26,8 +26,9 @@ from eventstore import SchemaMissing, SchemaNewer
 from nats3.api.app import build
 from nats3.config import Config, Misconfigured, load
 from nats3.serve.children import Children
-from nats3.serve.listening import listen, raise_limits, server_of, tls_of
+from nats3.serve.listening import listen, server_of, tls_of
 from nats3.serve.micro import micro_service
+from nats3.serve.process import collect_rarely, raise_limits
 from nats3.serve.reload import Api, Reload
 from nats3.serve.services import services
 from nats3.serve.telling import telemetry_of
@@ -59,6 +60,7 @@ def serve(
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
     try:
         raise_limits()
+        collect_rarely()
         listener = listen(config.server.addr)
         tls = tls_of(config.server)
         with telemetry_of(config, log) as telemetry:

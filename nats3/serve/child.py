@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from nats3.config import Config, load
+from nats3.serve.process import collect_rarely
 from nats3.serve.reload import Reload
 from nats3.serve.telling import telemetry_of
 from nats3.telemetry.logs import start_logging
@@ -30,6 +31,7 @@ def main() -> int:
     read = partial(load, os.environ, file=file)
     config = read()
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
+    collect_rarely()
     with telemetry_of(config, log) as telemetry:
         uvloop.run(_until_told(config, telemetry, Reload(read, config, telemetry, None)))
     return 0

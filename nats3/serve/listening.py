@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -28,12 +27,6 @@ def listen(addr: Address) -> socket.socket:
         return socket.create_server((addr.host, addr.port), family=family, backlog=2048)
     except OSError as fault:
         raise OSError(f"cannot listen on {addr}: {fault.strerror}; set NATS3_SERVER_ADDR to a free address") from fault
-
-
-def raise_limits() -> None:
-    """As many open files as we may have: each client that dawdles holds one for a while."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def tls_of(told: ServerSettings) -> ssl.SSLContext | None:

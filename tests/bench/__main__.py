@@ -16,6 +16,7 @@ from typing import Any
 
 import uvloop
 
+from nats3.serve.process import collect_rarely
 from tests.bench import api_rows, archive_rows, crowd_rows, data_rows, limit_rows, log_rows, machine, more_log_rows
 from tests.bench.figures import Figure, as_json, history_line, table, with_table
 from tests.bench.house import housed
@@ -102,6 +103,7 @@ def main() -> int:
         print(*ROWS, sep="\n")
         return 0
     about = machine.about()
+    collect_rarely()  # as the program does: some rows run its parts in this process
     size = size_of(told)
     with tempfile.TemporaryDirectory(prefix="nats3-bench-") as name:
         directory = Path(name)

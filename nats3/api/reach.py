@@ -6,7 +6,7 @@ tells of all jobs at once, is not for tokens with a scope at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial, reduce
@@ -15,14 +15,17 @@ from uuid import UUID
 
 from eventstore import Append, Appended, Position, Recorded, Version
 from eventstore.audit import Page, Question
-from nats3.access.scope import Scope
+from nats3.access.scope import Scope, fits
 from nats3.api.errors import OutOfScope
-from nats3.api.services import Log, Questions, Services, Writer
+from nats3.api.services import Log, Questions, Services, StreamFacts, StreamSeen, World, Writer
 from nats3.errors import Invalid
 from nats3.job import ordering
 from nats3.job.history import HISTORY, job_entity, job_of
 from nats3.job.order import LoadOrder, Order, StoreOrder
+from nats3.job.surveying import SurveyAsked, survey_entity
 from nats3.subject import Transform
+from nats3.views.chunk_queries import Chunks
+from nats3.views.job_queries import Jobs
 
 FILTERED = frozenset(
     {
@@ -38,6 +41,13 @@ FILTERED = frozenset(
         "/api/v2/jobs/{id}/chunks",
         "/api/v2/jobs/{id}/coverage",
         "/api/v2/jobs/{id}/events",
+        "/api/v2/streams",
+        "/api/v2/streams/{name}",
+        "/api/v2/archive/verifications",
+        "/api/v2/archive/surveys",
+        "/api/v2/archive/surveys/{id}",
+        "/api/v2/archive/surveys/{id}/cancel",
+        "/api/v2/archive/surveys/{id}/findings",
         "/api/v2/chunks",
         "/api/v2/chunks/{id}",
         "/api/v2/chunks/{id}/messages",
@@ -57,12 +67,14 @@ def within(services: Services, scope: Scope) -> Services:
     if scope.is_everything:
         return services
     sight = Sight(services.log, scope)
+    jobs, chunks = services.jobs.within(scope), services.chunks.within(scope)
     return replace(
         services,
         log=_Log(services.log, sight),
-        writer=_Writer(services.writer, scope),
-        jobs=services.jobs.within(scope),
-        chunks=services.chunks.within(scope),
+        writer=_Writer(services.writer, scope, sight),
+        jobs=jobs,
+        chunks=chunks,
+        world=_World(services.world, scope, jobs, chunks),
         audit=_Questions(services.audit, sight),
         sees=sight.of,
         require_within=partial(require_within, scope),
@@ -71,7 +83,7 @@ def within(services: Services, scope: Scope) -> Services:
 
 @dataclass(slots=True)
 class Sight:
-    """Which events of the log are within a scope: those of jobs that are."""
+    """Which events of the log are within a scope: those of jobs that are, and of surveys of nothing else."""
 
     _log: Log
     _scope: Scope
@@ -84,13 +96,26 @@ class Sight:
     async def sees(self, entity_id: str, *, anew: bool = False) -> bool:
         """Whether an entity belongs to a job within; `anew` asks the log again, since an order may have changed."""
         category, _, name = entity_id.partition("/")
-        if category not in ("job", "run"):
+        judge = _JUDGES.get(category)
+        if judge is None:
             return False
         if anew or name not in self._known:
-            self._known[name] = await self._judge(entity_id)
+            self._known[name] = await judge(self, entity_id)
         return self._known[name]
 
-    async def _judge(self, entity_id: str) -> bool:
+    async def covers(self, asked: SurveyAsked) -> bool:
+        """Whether all that a survey may tell of is within. Raises LogUnavailable."""
+        if asked.job_id is not None:
+            return await self.sees(f"job/{asked.job_id}", anew=True)
+        whole_buckets = not (self._scope.jobs or self._scope.streams)
+        return asked.bucket is not None and whole_buckets and fits(self._scope.buckets, asked.bucket)
+
+    async def judge_survey(self, entity_id: str) -> bool:
+        survey = survey_entity(entity_id.partition("/")[2])
+        first = await self._log.read(survey, Version(0), 1)
+        return bool(first) and await self.covers(HISTORY.decode(first[0]))
+
+    async def judge_job(self, entity_id: str) -> bool:
         try:
             job_id = job_of(entity_id)
         except ValueError:
@@ -104,6 +129,15 @@ class Sight:
         return None if job is None else job.order
 
 
+_JUDGES: dict[str, Callable[[Sight, str], Awaitable[bool]]] = {
+    "job": Sight.judge_job,
+    "run": Sight.judge_job,
+    "survey": Sight.judge_survey,
+    "walk": Sight.judge_survey,
+}
+"""By the category of an entity; of any other nothing is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Log:
     inner: Log
@@ -113,7 +147,12 @@ class _Log:
         return await self.inner.read(entity_id, after, limit) if await self.sight.sees(entity_id, anew=True) else []
 
     async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
-        return list(await self.sight.of(await self.inner.read_log(after, limit, types)))
+        """As without a scope, an empty answer means that nothing comes after."""
+        while page := await self.inner.read_log(after, limit, types):
+            if seen := await self.sight.of(page):
+                return list(seen)
+            after = page[-1].position
+        return []
 
     async def head(self) -> Position:
         return await self.inner.head()
@@ -144,17 +183,51 @@ class _Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class _World:
+    """Streams that the scope names; where it names none, those of jobs and chunks that are within it."""
+
+    inner: World
+    scope: Scope
+    jobs: Jobs
+    chunks: Chunks
+
+    async def stream(self, connection: str, name: str) -> StreamFacts | None:
+        return await self.inner.stream(connection, name)
+
+    async def bucket_exists(self, place: str) -> bool | None:
+        return await self.inner.bucket_exists(place)
+
+    async def every_stream(self, connection: str) -> Sequence[StreamSeen]:
+        there = await self.inner.every_stream(connection)
+        if self.scope.streams or not (self.scope.jobs or self.scope.buckets):
+            return [seen for seen in there if fits(self.scope.streams, seen.name)]
+        names = await self.jobs.streams() | {each.stream for each in await self.chunks.by_stream()}
+        return [seen for seen in there if seen.name in names]
+
+    @property
+    def nats_names(self) -> frozenset[str]:
+        return self.inner.nats_names
+
+    @property
+    def s3_names(self) -> frozenset[str]:
+        return self.inner.s3_names
+
+
+@dataclass(frozen=True, slots=True)
 class _Writer:
     """Takes an order only for what the scope reaches, whichever event brings it."""
 
     inner: Writer
     scope: Scope
+    sight: Sight
 
     async def append(self, append: Append) -> Appended:
         for event in append.events:
             if not HISTORY.knows(event.type):
                 continue
             said: Any = HISTORY.decode_data(event.type, event.schema_version, event.data)
+            if isinstance(said, SurveyAsked) and not await self.sight.covers(said):
+                raise OutOfScope([_too_wide(said)])
             order: Order | None = getattr(said, "order", None)
             if order is not None:
                 require_within(self.scope, job_of(append.entity_id), order)
@@ -166,6 +239,13 @@ def require_within(scope: Scope, job_id: UUID, order: Order) -> None:
     faults = faults_of(scope, job_id, order)
     if faults:
         raise OutOfScope(faults)
+
+
+def _too_wide(asked: SurveyAsked) -> Invalid:
+    if asked.job_id is not None:
+        return Invalid("job_id", f"{asked.job_id} is outside this token's scope", "name a job that the token reaches")
+    fault = "tells of more than this token's scope reaches"
+    return Invalid("bucket", fault, "name a job in job_id; a token that is bound to buckets alone may name one of them")
 
 
 def stream_of(order: Order) -> str:

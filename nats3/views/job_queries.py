@@ -158,6 +158,10 @@ class Jobs:
         """All jobs of that name, newest first; names are not unique."""
         return await self.all(JobFilter(name=name))
 
+    async def streams(self) -> set[str]:
+        """What jobs archive, or read the archive of."""
+        return {str(row[0]) for row in await self._database.fetch(self._living(JOBS.c.stream).distinct())}
+
     async def runnable(self) -> list[Runnable]:
         """Jobs that are wanted and have not ended, oldest first."""
         query = self._living().where(JOBS.c.wanted == "active", ~JOBS.c.completed, JOBS.c.condition != "failed")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from eventstore import Position
 from nats3.access.scope import Scope
-from nats3.api.reach import FILTERED
+from nats3.api.reach import FILTERED, within
 from nats3.api.routes import ROUTES
+from nats3.api.services import StreamFacts
 from tests.api.conftest import Api
 from tests.api.test_tokens import admin_of, bearer, token
 from tests.views.samples import flushed, opened
@@ -70,7 +72,12 @@ async def test_lists_events_and_exports_hold_what_is_inside_and_nothing_else(
 async def test_what_is_outside_is_as_if_it_were_not_there(api: Api, scope: dict[str, list[str]]) -> None:
     made = await scene(api, scope)
     before = await api.store.head()
-    fill = {"{id}": made.theirs, "{id:path}": f"job/{made.theirs}", "{position}": str(made.their_event)}
+    fill = {
+        "{id}": made.theirs,
+        "{name}": "secret",
+        "{id:path}": f"job/{made.theirs}",
+        "{position}": str(made.their_event),
+    }
     for entry in ROUTES:
         if entry.role == "open" or entry.path not in FILTERED or ("{" not in entry.path and "/job" not in entry.path):
             continue
@@ -87,7 +94,7 @@ async def test_what_is_outside_is_as_if_it_were_not_there(api: Api, scope: dict[
         body = {} if entry.method == "PATCH" else None
         answer = await api.client.request(entry.method, single, headers=bearer(made.bound), json=body)
         assert answer.status_code == 404, (entry, answer.status_code, answer.text)
-        assert "secret" not in answer.text
+        assert "secret" in single or "secret" not in answer.text
         assert "bucket-9" not in answer.text
     assert await api.store.head() == before, "nothing was recorded"
 
@@ -102,6 +109,79 @@ async def test_what_is_inside_can_be_read_and_commanded(api: Api, scope: dict[st
     paused = await api.client.post(f"/api/v2/jobs/{made.ours}/pause", headers=headers)
     assert (paused.status_code, paused.json()["state"]) == (200, "paused")
     assert (await api.client.delete(f"/store/job?job_id={made.ours}", headers=headers)).status_code == 200
+
+
+STREAMS: list[tuple[dict[str, list[str]], list[str]]] = [
+    ({"streams": ["j*"]}, ["jobs"]),
+    ({"streams": ["empty", "jobs"]}, ["empty", "jobs"]),
+    ({"jobs": ["ours-*"]}, ["jobs"]),
+    ({"buckets": ["bucket-9"]}, ["secret"]),
+    ({"jobs": ["nobody"]}, []),
+    ({"subjects": ["again.>"]}, ["empty", "jobs", "secret"]),
+]
+"""What a scope names; where it names no streams, those of the jobs that it names."""
+
+
+@pytest.mark.parametrize(("scope", "names"), STREAMS, ids=str)
+async def test_streams_are_those_that_a_scope_names_or_those_of_its_jobs(
+    api: Api, scope: dict[str, list[str]], names: list[str]
+) -> None:
+    api.outside.streams |= {name: StreamFacts(exists=True, retention="limits") for name in ("secret", "empty")}
+    made = await scene(api, scope)
+    headers = bearer(made.bound)
+    items = (await api.client.get("/api/v2/streams", headers=headers)).json()["items"]
+    assert [each["name"] for each in items] == names
+    assert all(each["there"] for each in items), "that a stream is there is not hidden from who may see it"
+    for name in ("empty", "jobs", "secret"):
+        answer = await api.client.get(f"/api/v2/streams/{name}", headers=headers)
+        assert answer.status_code == (200 if name in names else 404)
+
+
+SURVEYS: list[tuple[dict[str, list[str]], dict[str, str], str | None]] = [
+    ({"jobs": ["ours-*"]}, {"job_id": "ours"}, None),
+    ({"jobs": ["ours-*"]}, {"job_id": "theirs"}, "job_id"),
+    ({"jobs": ["ours-*"]}, {"bucket": "bucket-1"}, "bucket"),
+    ({"jobs": ["ours-*"]}, {}, "bucket"),
+    ({"buckets": ["bucket-1"]}, {"bucket": "bucket-1"}, None),
+    ({"buckets": ["bucket-1"]}, {"bucket": "bucket-9"}, "bucket"),
+    ({"buckets": ["bucket-1"]}, {}, "bucket"),
+    ({"buckets": ["bucket-1"], "streams": ["jobs"]}, {"bucket": "bucket-1"}, "bucket"),
+    ({"buckets": ["bucket-1"], "streams": ["jobs"]}, {"job_id": "ours"}, None),
+]
+"""A survey tells of all that lies where it walks: who asks for one must reach all of that."""
+
+
+@pytest.mark.parametrize(("scope", "asked", "field"), SURVEYS, ids=str)
+async def test_a_survey_is_for_who_reaches_all_that_it_tells_of(
+    api: Api, scope: dict[str, list[str]], asked: dict[str, str], field: str | None
+) -> None:
+    made = await scene(api, scope)
+    body = {name: {"ours": made.ours, "theirs": made.theirs}.get(word, word) for name, word in asked.items()}
+    path, headers = "/api/v2/archive/verifications", bearer(made.bound)
+    for _ in range(2):
+        assert (await api.client.post(path, json={}, headers=bearer(made.admin))).status_code == 202
+    answer = await api.client.post(path, json=body, headers=headers)
+    listed = (await api.client.get("/api/v2/archive/surveys", headers=headers)).json()["items"]
+    if field is not None:
+        assert (answer.status_code, answer.json()["code"]) == (403, "out_of_scope")
+        assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+        assert listed == []
+        return
+    assert (answer.status_code, [each["id"] for each in listed]) == (202, [answer.json()["id"]])
+    own = answer.headers["location"]
+    assert (await api.client.get(f"{own}/findings", headers=headers)).status_code == 200
+    events = await api.client.get("/api/v2/events?category=survey", headers=headers)
+    assert len(events.json()["items"]) == 1
+    assert (await api.client.post(f"{own}/cancel", headers=headers)).status_code == 202
+
+
+async def test_a_page_of_the_log_without_anything_inside_is_not_the_end_of_it(api: Api) -> None:
+    await api.client.post("/store/job", json=THEIRS)
+    ours = (await api.client.post("/store/job", json=OURS)).json()["id"]
+    log = within(api.services, Scope(jobs=("ours-*",))).log
+    (event,) = await log.read_log(Position(0), 1)
+    assert event.entity_id == f"job/{ours}"
+    assert await log.read_log(event.position, 1) == []
 
 
 LOAD = {"kind": "load", "name": "ours-2", "bucket": "bucket-1", "read_stream": "jobs", "write_subject": "again.x"}

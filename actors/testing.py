@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import random
-import selectors
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar, cast
 
 from actors.actor import Actor
 from actors.errors import Conflict, Fenced, Kind
 from actors.journal import History
+from actors.seeded import SeededLoop, Stuck, run_seeded
 from actors.supervision import StopReason
 
 E = TypeVar("E")
-T = TypeVar("T")
+
+__all__ = [
+    "Failed",
+    "ManualClock",
+    "MemoryJournal",
+    "MemoryLog",
+    "Noticed",
+    "Probe",
+    "Recorder",
+    "Restarted",
+    "SeededLoop",
+    "Stopped",
+    "Stuck",
+    "run_seeded",
+    "settle",
+]
 
 
 async def settle() -> None:
@@ -173,75 +186,6 @@ class MemoryJournal(Generic[E]):
             raise Conflict(self.name, expected, len(self._entity.events))
         self._entity.events.extend(events)
         self._entity.fences.extend([self.fence] * len(events))
-
-
-class Stuck(AssertionError):
-    """Every task waits for something that cannot come any more: a deadlock."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(f"seed {seed}: every task waits and nothing is due")
-        self.seed = seed
-
-
-class _NumberedTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on its address, for asyncio keeps tasks in sets."""
-
-    def __init__(self, number: int, coroutine: Coroutine[Any, Any, Any], **settings: Any) -> None:  # noqa: ANN401
-        self._number = number
-        super().__init__(coroutine, **settings)
-
-    def __hash__(self) -> int:  # pyright: ignore[reportImplicitOverride]  typing.override is younger than 3.11
-        return self._number
-
-
-def _numbered(numbers: Iterator[int], loop: object, coroutine: Coroutine[Any, Any, T], **settings: Any) -> object:  # noqa: ANN401
-    return _NumberedTask(next(numbers), coroutine, loop=loop, **settings)
-
-
-class _Blind(selectors.SelectSelector):
-    """Nothing comes from outside, so nobody asks the kernel."""
-
-    def select(self, timeout: float | None = None) -> list[Any]:  # pyright: ignore[reportImplicitOverride]  as above
-        del timeout
-        return []
-
-
-class SeededLoop(asyncio.SelectorEventLoop):
-    """An event loop for tests without I/O: the seed decides who runs next, and time jumps to what is due next.
-
-    It reaches into asyncio's loop, whose run queue has no public face.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(_Blind())
-        self._seed = seed
-        self._order = random.Random(seed)  # noqa: S311  a schedule, no secret
-        self._virtual_now = 0.0
-        # The loop runs what is due within its resolution, which must not vanish beside a large clock reading.
-        cast("Any", self)._clock_resolution = 1e-6  # noqa: SLF001
-        cast("Any", self).set_task_factory(partial(_numbered, count()))
-
-    def time(self) -> float:  # pyright: ignore[reportImplicitOverride]  typing.override is younger than 3.11
-        return self._virtual_now
-
-    def _run_once(self) -> None:
-        loop = cast("Any", self)
-        if not loop._ready:  # noqa: SLF001
-            due = [timer.when() for timer in loop._scheduled if not timer.cancelled()]  # noqa: SLF001
-            if not due:
-                raise Stuck(self._seed)
-            self._virtual_now = max(self._virtual_now, min(due))
-        waiting = list(loop._ready)  # noqa: SLF001
-        self._order.shuffle(waiting)
-        loop._ready.clear()  # noqa: SLF001
-        loop._ready.extend(waiting)  # noqa: SLF001
-        cast("Any", super())._run_once()  # noqa: SLF001
-
-
-def run_seeded(seed: int, main: Callable[[], Coroutine[object, object, T]]) -> T:
-    """Run `main` to its end under a schedule that depends on `seed` alone. Raises Stuck where it would hang."""
-    with asyncio.Runner(loop_factory=lambda: SeededLoop(seed)) as runner:
-        return runner.run(main())
 
 
 class Probe(Actor):

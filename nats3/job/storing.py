@@ -167,18 +167,23 @@ class Storing:
 def evolve(state: Storing, event: StoringEvent) -> Storing:
     match event:
         case LifeOpened(opening=opening):
-            opened = replace(
-                state, lives=(*state.lives, opening), created=frozenset({opening.created}), tip=opening.uuid
+            return replace(
+                state,
+                lives=(*state.lives, opening),
+                created=frozenset({opening.created}),
+                tip=opening.uuid,
+                cursor=opening.cursor,
+                ends={**state.ends, opening.uuid: opening.cursor},
             )
-            return _settled_to(opened, opening.uuid, opening.cursor)
         case LifeContinued(created=created):
             return replace(state, created=state.created | {created})
         case GapObserved(last=last):
-            return _settled_to(state, event.life, max(state.cursor, last))
+            seq = max(state.cursor, last)
+            return replace(state, cursor=seq, ends={**state.ends, event.life: seq})
         case ChunkFlushed(life=life):
             written = state.written if life in state.written else state.written | {life}
-            flushed = replace(state, tip=event.sha256, last_chunk=event, written=written)
-            return _settled_to(flushed, life, event.last)
+            ends = {**state.ends, life: event.last}
+            return replace(state, cursor=event.last, ends=ends, tip=event.sha256, last_chunk=event, written=written)
         case ObjectsCondemned() | ObjectsSwept() | ConsumersForgotten():
             return replace(state, condemned=_condemned(state.condemned, event))
         case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
@@ -197,10 +202,6 @@ def _condemned(before: frozenset[str], event: ObjectsCondemned | ObjectsSwept | 
             return before
         case _:
             assert_never(event)
-
-
-def _settled_to(state: Storing, life: str, seq: int) -> Storing:
-    return replace(state, cursor=seq, ends={**state.ends, life: seq})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator
 from enum import Enum
 from hashlib import sha256 as hash_of
+from itertools import takewhile
 
 from nats3.errors import Nats3Error, Unavailable
 from nats3.objects.store import (
@@ -134,5 +136,8 @@ class MemoryStore:
     def _next(self, bucket: str, prefix: str, after: str) -> list[Listed]:
         """By the bytes of UTF-8, whose order is that of the code points."""
         self._lose(self._meet("list", bucket))
-        keys = sorted(key for key in self._bucket(bucket) if key > after and key.startswith(prefix))
-        return [Listed(key, len(self.buckets[bucket][key])) for key in keys[: self._page]]
+        there = self._bucket(bucket)
+        keys = sorted(there)
+        start = max(bisect_right(keys, after), bisect_left(keys, prefix))
+        page = takewhile(lambda key: key.startswith(prefix), keys[start : start + self._page])
+        return [Listed(key, len(there[key])) for key in page]

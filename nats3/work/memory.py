@@ -17,17 +17,17 @@ class MemoryIndex(ChunkIndex, PlanIndex):
 
     def __init__(self, histories: Callable[[], Iterable[tuple[str, list[object]]]]) -> None:
         self._histories = histories
-        self._told: list[object] = []
+        self._told: list[tuple[str, list[object]]] = []
         self._chunks: list[IndexedChunk] = []
         self._deletions: dict[str, tuple[int, ChunkDeleteRequested]] = {}
 
     def _all(self) -> list[IndexedChunk]:
         """The chunks of all histories. They are folded anew only when an event came or went."""
-        said = [(job_id, event) for job_id, events in self._histories() for event in events]
-        told = [event for _, event in said]
-        if told != self._told:  # compares by identity first, so that it is quick where nothing changed
-            self._told = told
-            self._deletions = _deletions(told)
+        histories = list(self._histories())
+        if histories != self._told:  # compares by identity first, so that it is quick where nothing changed
+            self._told = histories
+            said = [(job_id, event) for job_id, events in histories for event in events]
+            self._deletions = _deletions(event for _, event in said)
             self._chunks = [
                 IndexedChunk(job_id, position, event, self._deletions.get(event.key, (None,))[0])
                 for position, (job_id, event) in enumerate(said, 1)

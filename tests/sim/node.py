@@ -14,11 +14,15 @@ from nats3.work.run import Claimed
 from nats3.work.tools import Tools
 
 
+def _unheard(*_, **__):
+    return None
+
+
 class Silence:
     """Signals that nobody hears."""
 
     def __getattr__(self, name):
-        return lambda *_, **__: None
+        return _unheard
 
 
 class Always:

@@ -50,6 +50,7 @@ class World:
     habits: Habits = field(init=False)
     nodes: list = field(default_factory=list)
     told: list = field(default_factory=list)
+    folded: tuple[list, Storing] = field(default_factory=lambda: ([], Storing()))
 
     def __post_init__(self):
         self.rng = random.Random(f"{self.retention}/{self.seed}")
@@ -242,9 +243,14 @@ async def _drained(world: World, rest_s: float) -> bool:
 
 
 def fold(world: World) -> Storing:
-    state = Storing()
-    for event in world.log.events(RUN):
+    """Of what is in the log now; only what is new since the last time is folded, while nothing before it was lost."""
+    events = world.log.events(RUN)
+    seen, state = world.folded
+    if events[: len(seen)] != seen:
+        seen, state = [], Storing()
+    for event in events[len(seen) :]:
         state = evolve(state, event)
+    world.folded = events, state
     return state
 
 

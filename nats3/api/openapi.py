@@ -106,14 +106,18 @@ class _Components:
 
     def of(self, schema: Schema, mode: JsonSchemaMode) -> dict[str, Any]:
         """A schema in place, its models by reference."""
-        if isinstance(schema, type):
-            return self._reference(schema, mode)
-        match dict(schema):
+        return self._reference(schema, mode) if isinstance(schema, type) else self._made(dict(schema), mode)
+
+    def _made(self, schema: dict[str, Any], mode: JsonSchemaMode) -> dict[str, Any]:
+        match schema:
             case {"array of": item}:
                 return {"type": "array", "items": self.of(item, mode)}
             case {"page of": item}:
-                items = {"type": "array", "items": self.of(item, mode)}
-                return {"type": "object", "properties": {"items": items}, "required": ["items"]}
+                return _object(items={"type": "array", "items": self.of(item, mode)})
+            case {"events of": item}:
+                # Until OpenAPI 3.2 the schema of an event stream is read as that of each event.
+                data = {"contentMediaType": "application/json", "contentSchema": self.of(item, mode)}
+                return _object(id={"type": "string"}, event={"type": "string"}, data={"type": "string", **data})
             case {"any of": alternatives}:
                 return {"anyOf": [self.of(each, mode) for each in alternatives]}
             case {"one of": alternatives}:
@@ -265,6 +269,11 @@ def _headers() -> dict[str, Any]:
 
 def _named(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _object(**members: dict[str, Any]) -> dict[str, Any]:
+    """With all of these members, and perhaps others."""
+    return {"type": "object", "properties": members, "required": list(members)}
 
 
 def text_of(entries: Iterable[Row]) -> str:

@@ -220,7 +220,7 @@ EVENTS_LIST = Says(
         Answer(
             200,
             "A page; with format=ndjson all of the log that is left, one event a line; with follow=true events as they happen.",
-            {JSON: {"page of": Event}, NDJSON: {"type": "string"}, SSE: {"type": "string"}},
+            {JSON: {"page of": Event}, NDJSON: {"type": "string"}, SSE: {"events of": Event}},
             ("Link",),
         ),
     ),

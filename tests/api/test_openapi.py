@@ -9,8 +9,11 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from eventstore import Position
+from nats3.api.follow import frame
 from nats3.api.openapi import document, operation_id, text_of
 from nats3.api.routes import ROUTES, Entry
 from tests.api.conftest import Api
@@ -48,6 +51,20 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
     assert {(room, name) for room, name in used if room not in others} == {
         (room, name) for room, name in there if room not in others
     }
+
+
+async def test_an_event_of_the_live_log_is_described_one_by_one(api: Api) -> None:
+    """As a reader of OpenAPI 3.1 takes an event stream: the schema is that of each event, its data JSON within."""
+    await api.client.post("/api/v2/jobs", json={"kind": "store", "stream": "jobs", "bucket": "bucket-1"})
+    (event,) = await api.store.read_log(Position(0), 10)
+    said = dict(line.split(": ", 1) for line in frame(event).decode().splitlines() if line)
+    answers = DOCUMENT["paths"]["/api/v2/events"]["get"]["responses"]["200"]["content"]
+    live = answers["text/event-stream"]["schema"]
+    for schema, value in ((live, said), (live["properties"]["data"]["contentSchema"], json.loads(said["data"]))):
+        whole = {**schema, "components": DOCUMENT["components"]}
+        jsonschema_rs.validate(whole, value)
+        with pytest.raises(jsonschema_rs.ValidationError):
+            jsonschema_rs.validate(whole, {**value, next(iter(value)): None})
 
 
 def examples() -> list[tuple[str, str, dict[str, Any]]]:

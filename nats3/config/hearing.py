@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from nats3.config.context import VARIABLES, read_context
 from nats3.config.named import KINDS, names_in, setting_of, settings_of
 from nats3.config.read import Wrong
 from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Setting
 from nats3.errors import Invalid
+
+if TYPE_CHECKING:
+    from yaml import Mark, YAMLError
 
 T = TypeVar("T")
 LOGINS = ("user", "token", "creds", "nkey")
@@ -161,10 +164,17 @@ def _decode_yaml(raw: bytes) -> Mapping[object, object]:
     try:
         content: object = yaml.safe_load(raw)
     except yaml.YAMLError as error:
-        raise Wrong(f"is no valid YAML: {' '.join(str(error).split())}") from None
+        raise Wrong(f"is no valid YAML{_place_of(error)}") from None
     if not isinstance(content, dict | None):
         raise Wrong("is no mapping of keys to values")
     return cast("dict[object, object]", content or {})
+
+
+def _place_of(error: YAMLError) -> str:
+    """Where it is torn, without words of the line itself: a secret may stand on it."""
+    mark: Mark | None = getattr(error, "problem_mark", None)
+    problem, _, _ = str(getattr(error, "problem", None) or "").partition(" '")
+    return f": {problem} (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
 
 
 def _flat(content: Mapping[object, object], above: str = "") -> Iterator[tuple[str, object]]:

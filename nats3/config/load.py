@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,6 +28,9 @@ from nats3.config.values import (
 )
 from nats3.errors import Invalid, Nats3Error
 from nats3.place import MAIN
+
+_LOGIN = re.compile(r"(?:(?<=//)|^)\S*@")
+"""What may be a user and a password, in a setting that takes neither."""
 
 
 class Misconfigured(Nats3Error):
@@ -82,7 +86,7 @@ def _parse(reading: Reading, setting: Setting[object]) -> None:
         try:
             reading.values[setting.key] = setting.parse(told.value)
         except Wrong as wrong:
-            shown = "its value" if setting.secret else f'"{told.value}"'
+            shown = "its value" if setting.secret else f'"{_LOGIN.sub("***@", told.value)}"'
             reading.fault(told.source, f"{shown} {wrong}", f"for example {_example(setting, told.source)}")
     elif isinstance(setting.default, Need):
         remedy = f"{setting.about}, for example {setting.variable}={setting.example}"

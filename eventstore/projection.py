@@ -134,8 +134,12 @@ def tables_of(view: View) -> tuple[str, ...]:
     return tuple(getattr(view, "tables", (view.name,)))
 
 
-async def take(link: Link, view: View, node: NodeId, code: int) -> Checkpoint | None:
-    """Own the projection, unless a living node does; a raised fence shuts out the owner before."""
+async def take(link: Link, view: View, node: NodeId, code: int, *, read: bool = False) -> Checkpoint | None:
+    """Own the projection, unless a living node does; a raised fence shuts out the owner before.
+
+    `read`: only while readers see this version, or none at all. Who was about to keep a version that was swapped out
+    meanwhile would keep it for ever, and nobody the one in its place.
+    """
     async with link.lend() as connection:
         await connection.execute(
             "INSERT INTO es.projection (name, version, code) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -145,8 +149,9 @@ async def take(link: Link, view: View, node: NodeId, code: int) -> Checkpoint | 
             "UPDATE es.projection p SET fence = fence + 1, owner = %s, updated_at = clock_timestamp()"
             " WHERE name = %s AND version = %s AND (owner IS NULL OR owner = %s OR NOT EXISTS (SELECT FROM es.node n"
             " WHERE n.node_id = p.owner AND n.lease_until > clock_timestamp()))"
+            " AND (NOT %s OR active OR NOT EXISTS (SELECT FROM es.projection o WHERE o.name = p.name AND o.active))"
             " RETURNING position, fence",
-            (node, view.name, view.version, node),
+            (node, view.name, view.version, node, read),
         )
         row = await cursor.fetchone()
         return Checkpoint(Position(row[0]), row[1]) if row else None

@@ -79,8 +79,10 @@ class Keeper:
     async def _own(self) -> None:
         """Take it and fold to the end of time; return when another node has it."""
         view = await self._current()
-        mine = await projection.take(self._link, view, self._node, self._code.version) if view else None
+        mine = await projection.take(self._link, view, self._node, self._code.version, read=True) if view else None
         if view is None or mine is None:
+            if view is not None:
+                await self._must_own(view)
             await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
             return
         await projection.prepare(self._link, view)
@@ -130,6 +132,7 @@ class Keeper:
                     await self._must_own(view)
 
     async def _must_own(self, view: View) -> None:
+        """Raises Superseded where readers see another version, or none yet."""
         rows = await self._link.fetch(
             "SELECT active FROM es.projection WHERE name = %s AND version = %s", (view.name, view.version)
         )

@@ -28,11 +28,27 @@ class Marker:
 
     `last` is the seq of the newest message on `subject` in the target, 0 when there never was one; every marker demands
     to follow it. `payload(sent)` is what it says when `sent` messages, counted from the publisher's first, are stored.
+    Where `joined(sent)` no batch may end after so many: it could not say where it stands.
     """
 
     subject: bytes
     last: int
     payload: Callable[[int], bytes]
+    joined: Callable[[int], bool] = lambda _: False
+
+
+def end_of_batch(start: int, stop: int, joined: Callable[[int], bool]) -> int:
+    """Where a batch from `start` on that is to end at `stop` ends: before what is joined there, or, if it holds nothing
+    else, behind it.
+    """
+    end = stop
+    while end > start and joined(end):
+        end -= 1
+    if end > start:
+        return end
+    while joined(stop):
+        stop += 1
+    return stop
 
 
 @dataclass(slots=True)
@@ -161,14 +177,17 @@ class AtomicPublisher(Publisher):
 
     def _batches(self, blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> list[tuple[int, int]]:
         """Where each batch starts and stops: within the server's count and the window's bytes."""
+        sizes = [len(payload) + len(block or b"") for block, payload in zip(blocks, payloads, strict=True)]
         batches: list[tuple[int, int]] = []
-        start = size = 0
-        for index, (block, payload) in enumerate(zip(blocks, payloads, strict=True)):
-            one = len(payload) + len(block or b"")
-            if index > start and (index - start >= MOST_MESSAGES or size + one > self._window.max_bytes):
-                batches.append((start, index))
-                start, size = index, 0
-            size += one
+        start = at = size = 0
+        while at < len(sizes):
+            if at > start and (at - start >= MOST_MESSAGES or size + sizes[at] > self._window.max_bytes):
+                stop = end_of_batch(self._acked + start, self._acked + at, self._marker.joined) - self._acked
+                batches.append((start, stop))
+                start, at, size = stop, max(at, stop), sum(sizes[stop:at])
+            else:
+                size += sizes[at]
+                at += 1
         if len(payloads) > start:
             batches.append((start, len(payloads)))
         return batches

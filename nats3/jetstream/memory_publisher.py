@@ -9,7 +9,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from nats3.jetstream.atomic import KNOWN_ID, MOST_MESSAGES, Marker
+from nats3.jetstream.atomic import KNOWN_ID, MOST_MESSAGES, Marker, end_of_batch
 from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
 from nats3.jetstream.memory_stream import MemoryStream, Stored, WrongLastSequence
 from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced, PubAcks
@@ -163,7 +163,9 @@ class MemoryAtomicPublisher(MemoryPublisher):
         """The connection may be lost before the batch arrives, and after it, before its answer does."""
         await asyncio.sleep(0)
         self._check()
-        batch, self._held = self._held[: self._most], self._held[self._most :]
+        stop = self._stored + min(self._most, len(self._held))
+        count = end_of_batch(self._stored, stop, self._marker.joined) - self._stored
+        batch, self._held = self._held[:count], self._held[count:]
         subjects, blocks, payloads = zip(*batch, strict=True)
         refusal = self._refusal(subjects, blocks)
         if refusal is not None:

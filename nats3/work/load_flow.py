@@ -7,7 +7,7 @@ Progress is the unbroken acknowledged prefix and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Protocol
 
@@ -160,15 +160,18 @@ class LoadFlow:
 
     async def _due(self, piece: Piece, outgoing: Outgoing, start: int) -> slice:
         """What may be published next, once the pace of the order lets it; at once when told to end."""
-        part = slice(start, min(start + _SLICE, len(outgoing.payloads)))
+        seqs = piece.batch.seqs
+        part = slice(start, _behind_equals(seqs, min(start + _SLICE, len(seqs))))
         if self._pace is None:
             return part
         times, sizes = piece.batch.times[part], outgoing.sizes[part]
         while not self._ending:
             count, wait = self._pace.due(times, sizes, self._tools.monotonic())
             if count:
+                stop = _behind_equals(seqs, start + count)
+                count = stop - start
                 self._pace.sent(times[:count], sum(sizes[:count]), self._tools.monotonic())
-                return slice(start, start + count)
+                return slice(start, stop)
             await self._publisher.flush()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -231,6 +234,13 @@ class LoadFlow:
             target_seq=max(self._publisher.target_seq or self._run.state.target_seq, reached.known_at),
             bytes=self._run.state.bytes + size,
         )
+
+
+def _behind_equals(seqs: Sequence[int], stop: int) -> int:
+    """`stop`, or behind the messages that have the seq of the one before it: progress cannot stand between them."""
+    while 0 < stop < len(seqs) and seqs[stop] == seqs[stop - 1]:
+        stop += 1
+    return stop
 
 
 class Ended(Protocol):

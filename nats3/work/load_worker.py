@@ -159,7 +159,9 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     ) -> Publisher:
         """A publisher in the mode that was bound, behind what the target has of ours already."""
         if bound.mode == "atomic":
-            marker = Marker(self._target.mark_subject(info.name).encode(), self._marked_at, self._marks(line))
+            marker = Marker(
+                self._target.mark_subject(info.name).encode(), self._marked_at, self._marks(line), line.joined
+            )
             require_unbroken(self.tools.nats, epoch)
             return self.tools.nats.atomic_publisher(info.name, marker)
         reader.present = await self._target.present(self.state, bound)

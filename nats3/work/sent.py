@@ -97,6 +97,13 @@ class Line:
     def _known_far(self, settled: Sequence[Sent]) -> int:
         return max([self._known_at, *(_farthest(part.known) for part in settled)])
 
+    def joined(self, index: int) -> bool:
+        """Whether the message with this index has the seq of the one before it: jobs saw different ones there, in lives that
+        share a rank. Progress is a seq, so it cannot stand between them.
+        """
+        part = next((each for each in self._parts if each.start < index < each.end), None)
+        return part is not None and part.seqs[index - part.start] == part.seqs[index - part.start - 1]
+
     def place(self, index: int) -> tuple[int, str, int]:
         """Rank, life and seq of the message with this index, which is not recorded yet."""
         part = next(each for each in self._parts if each.start <= index < each.end)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from random import Random
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,6 +18,7 @@ from eventstore import (
     Fence,
     Listener,
     NewEvent,
+    NodeId,
     NothingBefore,
     Poisoned,
     Position,
@@ -31,6 +34,7 @@ from eventstore import (
     table_of,
 )
 from eventstore.projection import Checkpoint
+from eventstore.projector import Keeper
 
 
 @dataclass
@@ -275,6 +279,37 @@ async def test_one_version_is_kept_to_return_to_and_older_ones_are_dropped(store
             await Rebuild(log_url, store, Sums()).run()
     assert await versions(log_url) == [(3, "retired", False), (4, "live", True)]
     assert await fetch(log_url, "SELECT to_regclass('sums__v2'), to_regclass('sums__v3')::text") == [(None, "sums__v3")]
+
+
+class Slow(Keeper):
+    """Something happens between reading which version readers see and taking it."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def _current(self) -> View | None:
+        view = await super()._current()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return view
+
+
+async def test_who_is_about_to_keep_a_view_keeps_the_version_that_was_swapped_in_meanwhile(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+    async with Tail(store, listener=Listener(log_url)) as tail, asyncio.TaskGroup() as tasks:
+        node = uuid4()
+        keeper = Slow(log_url, store, tail, Sums(), NodeId(node), Random(1), segments=None)
+        keeper.meanwhile = Rebuild(log_url, store, Sums()).run
+        keeping = tasks.create_task(keeper.run())
+        async with asyncio.timeout(10):
+            while await fetch(log_url, "SELECT owner FROM es.projection WHERE version = 2") != [(node,)]:
+                pass
+        keeping.cancel()
+    assert await versions(log_url) == [(1, "retired", False), (2, "live", True)]
 
 
 async def test_a_newer_program_rebuilds_what_an_older_one_made(store: PostgresStore, log_url: str) -> None:

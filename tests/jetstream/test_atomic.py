@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nats3.jetstream.atomic import AtomicPublisher, Marker
+from nats3.jetstream.atomic import AtomicPublisher, Marker, end_of_batch
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import PublishRefused, TargetMoved
 from nats3.jetstream.settings import NatsSettings
@@ -141,6 +141,23 @@ async def _refusal(publisher: AtomicPublisher) -> PublishRefused:
     with pytest.raises(PublishRefused) as refused:
         await publisher.flush()
     return refused.value
+
+
+async def test_no_batch_ends_between_messages_that_are_joined(world: RealWorld) -> None:
+    marker = Marker(f"{world.name}.mark".encode(), 0, lambda sent: b"%d" % sent, lambda sent: sent in {998, 999, 1997})
+    publisher = AtomicPublisher(world.connection.link(), world.name, marker)
+    await commit(publisher, world, 2500)
+    await publisher.drain()
+    marks = [await world.js.streams.message(world.name, seq) for seq in (998, 1998)]
+    assert [each and each.payload for each in marks] == [b"997", b"1996"]
+    assert await mark(world) == (2503, b"2500")
+
+
+@pytest.mark.pure
+def test_a_batch_of_nothing_but_joined_messages_ends_behind_them() -> None:
+    assert end_of_batch(10, 13, {11, 12, 13, 14}.__contains__) == 15
+    assert end_of_batch(10, 13, {12, 13, 14}.__contains__) == 11
+    assert end_of_batch(10, 13, {14}.__contains__) == 13
 
 
 async def test_what_does_not_fill_a_batch_is_held_back_until_more_comes_or_nothing_will(world: RealWorld) -> None:

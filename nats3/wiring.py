@@ -63,7 +63,7 @@ from nats3.work.outside import Outside
 from nats3.work.pulse import Pulse
 from nats3.work.reading import ChunkReader
 from nats3.work.staff import Workers
-from nats3.work.surveyor import Surveyor
+from nats3.work.surveyor import ATTEMPTS, Surveyor
 from nats3.work.tidy import Tidy
 from nats3.work.tools import Habits, InThread, Tools
 
@@ -259,7 +259,7 @@ def _relay(config: Config, telemetry: Telemetry, log: Log, tools: Tools) -> Rela
 
 def _surveyor(log: Log, tools: Tools, listener: SurveyListener) -> Surveyor:
     views = ViewCatalogue(_abreast(log), Chunks(log.database), Leftovers(log.database))
-    objects = tools.objects(listener)
+    objects = tools.objects(listener).at_most(ATTEMPTS)
     return Surveyor(log.store, log.batcher, log.snapshots, log.claims, log.tail, tools, views, objects, listener)
 
 

@@ -189,7 +189,7 @@ async def _body(services: Services, survey_id: str) -> dict[str, Any]:
         "counts": dict(walk.counts),
         "found": dict(walk.found),
         "clean": is_clean(walk) if ended and ended.outcome == "done" else None,
-        "reason": ended.reason or None if ended else None,
+        "reason": (ended.reason if ended else walk.waits) or None,
         "actor": events[0].actor,
         "asked_at": format_time(events[0].recorded_at),
         "ended_at": format_time(history[-1].recorded_at) if ended else None,

@@ -105,11 +105,15 @@ def _work(session: Session, what: str, body: dict[str, Any], *, wait: bool) -> i
 
 
 def until_ended(session: Session, survey: dict[str, Any], shown: Bar, sleep: Callable[[float], None]) -> dict[str, Any]:
-    """The survey at its end."""
+    """The survey at its end. What it waits for is said once."""
+    told: str | None = None
     while survey["ended_at"] is None:
         sleep(BETWEEN_LOOKS_S)
         survey = session.api.get(f"/api/v2/archive/surveys/{survey['id']}")
         shown(survey["done"], survey["total"])
+        if survey["reason"] != told and survey["ended_at"] is None:
+            told = survey["reason"]
+            session.output.say(f"{survey['task']} waits: {told}" if told else f"{survey['task']} goes on")
     return survey
 
 

@@ -15,6 +15,7 @@ from nats3.config.named import KINDS, names_in, setting_of, settings_of
 from nats3.config.read import Wrong
 from nats3.config.settings import BY_KEY, OTHER_VARIABLES, SETTINGS, Setting
 from nats3.errors import Invalid
+from nats3.place import is_name
 
 if TYPE_CHECKING:
     from yaml import Mark, YAMLError
@@ -189,7 +190,9 @@ def _flat(content: Mapping[object, object], above: str = "") -> Iterator[tuple[s
 def _hear_key(reading: Reading, path: Path, key: str, value: object) -> None:
     name = f"{key} in {path}"
     setting = setting_of(key)
-    if setting is None or not setting.in_file:
+    if isinstance(value, dict):
+        reading.fault(f"[{key}] in {path}", *_no_name(key))
+    elif setting is None or not setting.in_file:
         reading.fault(name, "is no key that nats3 knows", _key_remedy(key))
     elif isinstance(value, bool):
         reading.told[key] = Told(str(value).lower(), name)
@@ -203,9 +206,22 @@ def _hear_key(reading: Reading, path: Path, key: str, value: object) -> None:
         )
 
 
+def _no_name(key: str) -> tuple[str, str]:
+    """What is wrong with a section that has the name of a setting, and what to write."""
+    kind, _, name = key.partition(".")
+    if kind not in KINDS:
+        return "is a section, and it is a setting", f'give it a value: {key} = "{BY_KEY[key].example}"'
+    fault = f"calls a connection {name!r}, which is a setting of [{kind}]"
+    return fault, f'call it something else, such as [{kind}.{name}-1], or write {name} = "..." below [{kind}]'
+
+
 def _key_remedy(key: str) -> str:
     if key.partition(".")[0] in {"store", "store_jobs", "load", "load_jobs"}:
         return "jobs are not ordered by the file: use `nats3 store create` or POST /api/v1/store/job"
+    kind, _, rest = key.partition(".")
+    name, dot, _ = rest.partition(".")
+    if kind in KINDS and dot and not is_name(name):
+        return f"a connection is called by 1 to 32 of a-z, 0-9, - and _, a letter first, such as [{kind}.hub-1]"
     return _did_you_mean(get_close_matches(key, _keys(key), n=1, cutoff=0.6))
 
 

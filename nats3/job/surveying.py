@@ -5,7 +5,7 @@ the walk found on `walk/<id>`, written by the node that walks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, assert_never
 
 SurveyTask = Literal["verify", "rebuild"]
@@ -72,6 +72,13 @@ class WalkProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class WalkWaits:
+    """It cannot go on for now, and tries again until it can or is cancelled. Said once, until it gets on again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WalkEnded:
     """`reason` says why it failed."""
 
@@ -81,17 +88,17 @@ class WalkEnded:
 
 
 SurveyEvent = SurveyAsked | SurveyCancelled
-WalkEvent = WalkBegun | WalkFound | WalkProgressed | WalkEnded
+WalkEvent = WalkBegun | WalkFound | WalkProgressed | WalkWaits | WalkEnded
 
-SURVEYING_EVENTS = (SurveyAsked, SurveyCancelled, WalkBegun, WalkFound, WalkProgressed, WalkEnded)
+SURVEYING_EVENTS = (SurveyAsked, SurveyCancelled, WalkBegun, WalkFound, WalkProgressed, WalkWaits, WalkEnded)
 
-FOLD = 1
+FOLD = 2
 """See `storing.FOLD`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Fold of `walk/<id>`: where it stands, and what it has counted. `found` counts findings by kind."""
+    """Fold of `walk/<id>`: where it stands, what it has counted, and what it waits for. `found` counts findings by kind."""
 
     node: str | None = None
     step: str = ""
@@ -101,20 +108,22 @@ class Walk:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     found: Mapping[str, int] = field(default_factory=dict[str, int])
     ended: WalkEnded | None = None
+    waits: str = ""
 
 
 def evolve(walk: Walk, event: WalkEvent) -> Walk:
     match event:
         case WalkBegun(node=node):
-            return replace(walk, node=node)
+            return replace(walk, node=node, waits="")
         case WalkFound(findings=findings):
-            return replace(walk, found=_counted(walk.found, findings))
+            return replace(walk, found=_counted(walk.found, findings), waits="")
         case WalkProgressed():
-            return replace(
-                walk, step=event.step, after=event.after, done=event.done, total=event.total, counts=event.counts
-            )
+            said = {each.name: getattr(event, each.name) for each in fields(event)}
+            return replace(walk, **said, waits="")
+        case WalkWaits(reason=reason):
+            return replace(walk, waits=reason)
         case WalkEnded():
-            return replace(walk, ended=event, counts=event.counts)
+            return replace(walk, ended=event, counts=event.counts, waits="")
         case _:
             assert_never(event)
 

@@ -1,4 +1,4 @@
-"""Waits out what passes: an Endpoint that tries again for ever and says so."""
+"""Waits out what passes: an Endpoint that tries again, for ever or for a while, and says so."""
 
 from __future__ import annotations
 
@@ -55,12 +55,21 @@ class Patient:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        attempts: int | None = None,
     ) -> None:
+        """`attempts` in a row, and what is wrong is the caller's too; None: for ever."""
         self._store = store
         self._signal = signal
         self._backoff = backoff
         self._sleep = sleep
         self._chance = chance
+        self._attempts = attempts
+
+    def at_most(self, attempts: int) -> Patient:
+        """The same with less patience: Unavailable is the caller's after so many attempts in a row."""
+        return Patient(
+            self._store, self._signal, self._backoff, sleep=self._sleep, chance=self._chance, attempts=attempts
+        )
 
     async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
         """As promised by ObjectStore, however long it takes."""
@@ -119,6 +128,8 @@ class Patient:
 
     async def _wait(self, operation: str, fault: Unavailable, attempt: int) -> None:
         self._signal.failed(operation, fault.reason, attempt)
+        if self._attempts is not None and attempt >= self._attempts:
+            raise fault
         await self._sleep(self._backoff.wait(attempt, self._chance()))
 
     def _answered(self, operation: str, attempt: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from actors import errors as actor_errors
 from eventstore import Background, Batcher, Claim, EventStore, LogRewound, LogUnavailable, Position, Tail
 from nats3.errors import Nats3Error, Unavailable
 from nats3.job.history import HISTORY, types_of
-from nats3.job.surveying import FOLD, SurveyAsked, SurveyOutcome, Walk, WalkBegun, WalkEnded, walk_entity
+from nats3.job.surveying import FOLD, SurveyAsked, SurveyOutcome, Walk, WalkBegun, WalkEnded, WalkWaits, walk_entity
 from nats3.objects.store import ObjectStore
 from nats3.work.claiming import Claimant
 from nats3.work.endure import sole
@@ -29,6 +29,9 @@ LOOK_S = 5.0
 
 IDLE_S = 60.0
 """The same where none is open: what is asked is heard of in the log, and this only heals what cannot be."""
+
+ATTEMPTS = 8
+"""Requests in a row that S3 may leave unanswered, some 3 s, before a walk says that it waits, and why."""
 
 _AGAIN_S = 1.0
 _PAGE = 1000
@@ -46,7 +49,7 @@ class SurveySignals(Protocol):
 
 @dataclass
 class Surveyor(Background):
-    """One per node; an async context manager. `objects` is patient: it waits while S3 is away."""
+    """One per node; an async context manager. `objects` is patient for a while: it waits out what is short."""
 
     store: EventStore
     batcher: Batcher
@@ -129,7 +132,8 @@ class Surveyor(Background):
                     await walk.emit(WalkBegun(claim.fence, self.tools.node))
                     begun = True
                 await self._end(walk, *await self._outcome(walk))
-            except _PASSING:
+            except _PASSING as fault:
+                await _tell_what_it_waits_for(walk, fault)
                 await self.tools.sleep(_AGAIN_S)
             else:
                 return
@@ -163,6 +167,13 @@ class Surveyor(Background):
         await walk.settle()
         await walk.emit(WalkEnded(outcome, dict(walk.counts), reason))
         self.signals.walked(task, outcome, reason)
+
+
+async def _tell_what_it_waits_for(walk: WalkLog, fault: BaseException) -> None:
+    """So that who asked need not read the log of a node. Whatever keeps it from being recorded is tried again anyway."""
+    if isinstance(fault, Unavailable) and not walk.state.waits:
+        with suppress(*_PASSING):
+            await walk.emit(WalkWaits(_reason(fault)))
 
 
 def _reason(fault: Exception) -> str:

@@ -12,8 +12,7 @@ from nats3.jetstream.server import JetStream
 from nats3.job.loading import PlannedRange
 from nats3.job.order import Kind, LoadOrder
 from nats3.job.storing import ChunkFlushed
-from nats3.objects.patient import FaultSignal
-from nats3.objects.store import ObjectStore
+from nats3.objects.patient import FaultSignal, Patient
 from nats3.state import Told
 from nats3.work.budget import Budget
 
@@ -181,7 +180,7 @@ class Tools:
     """Everything that a worker touches."""
 
     nats: JetStream
-    objects: Callable[[FaultSignal], ObjectStore]
+    objects: Callable[[FaultSignal], Patient]
     bucket_exists: Callable[[str], Awaitable[bool]]
     index: ChunkIndex
     plans: PlanIndex

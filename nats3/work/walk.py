@@ -55,6 +55,7 @@ class WalkLog:
         self.state = reduce(evolve, history.events, start)
         self._version = history.version
         self.counts = dict(self.state.counts)
+        self._found = []  # what was found behind that place is found again
 
     async def asked(self) -> SurveyAsked | None:
         """What is asked, None when it was cancelled."""

@@ -47,6 +47,23 @@ def refused(tmp_path: Path, text: str) -> str:
     return str(caught.value).replace(str(tmp_path), "")
 
 
+NAMES = (
+    (
+        "[nats.token]\nurl = 'h'",
+        "[nats.token] in /nats3.toml: calls a connection 'token', which is a setting of [nats]",
+    ),
+    ("[s3.secret]\naccess = 'x'", 'call it something else, such as [s3.secret-1], or write secret = "..." below [s3]'),
+    ("[nats.My-Hub]\nurl = 'h'", "a connection is called by 1 to 32 of a-z, 0-9, - and _, a letter first"),
+    ("[limits.memory]\nx = 1", 'give it a value: limits.memory = "'),
+    ("[nats.hub]\ntokn = 'x'", "did you mean nats.hub.token?"),
+)
+
+
+@pytest.mark.parametrize(("text", "said"), NAMES)
+def test_a_section_that_is_no_connection_is_refused_with_what_to_write(tmp_path: Path, text: str, said: str):
+    assert said in refused(tmp_path, text)
+
+
 def test_a_section_is_a_connection_with_the_settings_and_defaults_of_main(tmp_path: Path):
     config = given(tmp_path, FILE)
     hub, cold = config.more_nats["hub"], config.more_s3["cold"]

@@ -44,6 +44,7 @@ from nats3.job.surveying import (
     WalkEnded,
     WalkFound,
     WalkProgressed,
+    WalkWaits,
 )
 from nats3.life import Opening
 from nats3.pace import PaceLimits
@@ -154,6 +155,7 @@ EVENTS: dict[str, object] = {
     "survey_asked": SurveyAsked("verify", "archive", "cold", JOB, deep=True),
     "survey_cancelled": SurveyCancelled("enough"),
     "walk_begun": WalkBegun(7, "node-a"),
+    "walk_waits": WalkWaits("s3: no answer within 3 s"),
     "walk_found": WalkFound(
         (Finding("missing", "archive", "k", JOB, 1, 9, "it is gone"), Finding("hole", "archive", "l"))
     ),

@@ -48,6 +48,19 @@ async def test_what_is_unavailable_is_tried_until_it_is_there() -> None:
     assert len(lab.waits) == 100
 
 
+async def test_patience_for_a_while_ends_with_the_fault_and_begins_anew_with_each_call() -> None:
+    lab = Lab()
+    brief = lab.store.at_most(3)
+    lab.memory.order(*[Fault.REFUSED] * 5)
+    with pytest.raises(Unavailable):
+        await brief.put_new("b", "k", BODY, SHA)
+    assert len(lab.waits) == 2
+    assert await brief.put_new("b", "k", BODY, SHA) is Put.CREATED
+    lab.memory.order(*[Fault.REFUSED] * 3)
+    with pytest.raises(Unavailable):
+        await anext(aiter(brief.list("b", "")))
+
+
 async def test_waits_double_up_to_the_cap() -> None:
     lab = Lab(chance=1.0)
     lab.memory.order(*[Fault.REFUSED] * 9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,13 @@ async def refuses_other_names(client: httpx2.AsyncClient, bucket: str) -> None:
     assert [each["field"] for each in answer.json()["errors"]] == ["bucket"]
 
 
+async def surveyed(client: httpx2.AsyncClient, path: str, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    async with asyncio.timeout(25):
+        while not wanted(told := (await client.get(path)).json()):  # noqa: ASYNC110 - the state of another process
+            await asyncio.sleep(0.05)
+    return told
+
+
 async def test_a_job_meets_the_connections_that_it_names_from_the_first_message_to_a_rebuild(world: World) -> None:
     async with world.node() as client:
         store = (await client.post("/api/v2/jobs", json={**STORE, "bucket": world.s3.bucket})).json()
@@ -149,11 +156,24 @@ async def test_a_node_without_the_connections_of_a_job_says_so_and_touches_nothi
         assert "this node has no S3 connection cold, only main" in seen["reason"]
         listing = (await client.get("/api/v2/chunks", params={"bucket": world.s3.bucket})).json()["items"]
         assert listing == []
+        asked = await client.post("/api/v2/archive/verifications", json={"job_id": store})
+        survey = asked.headers["location"]
+        told = await surveyed(client, survey, lambda said: said["reason"])
+        assert (told["state"], told["ended_at"]) == ("running", None)
+        assert "this node has no S3 connection cold, only main: add [s3.cold] to its configuration" in told["reason"]
+        streams = await client.get("/api/v2/streams", params={"nats": "hub"})
+        (fault,) = streams.json()["errors"]
+        assert (streams.status_code, fault["fault"]) == (422, "'hub' is no connection to NATS of this node")
+        assert fault["remedy"] == "use main, or add [nats.hub] to its configuration"
     async with await Wire.open(world.hub.url) as wire:
         async for _ in wire.publish([Said(b"orders.new", None, b"later")] * 10):
             pass
     async with world.node() as client:
         await until(client, store, state="running", messages=40)
+        told = await surveyed(client, survey, lambda said: said["ended_at"])
+        assert (told["state"], told["reason"], told["clean"]) == ("done", None, True)
+        waits = (await client.get("/api/v2/events?type=walk_waits")).json()["items"]
+        assert len(waits) == 1, "said once, however long it waits"
 
 
 async def test_ready_says_which_connection_is_away_and_a_job_on_another_goes_on(world: World) -> None:

@@ -36,6 +36,7 @@ COMMANDS = (
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),
     ("token", "nats3.cli.token:app", "Make, list and revoke tokens."),
     ("config", "nats3.cli.settings:app", "Show and check the settings of the server."),
+    ("completion", "nats3.cli.completion:completion", "Complete commands and options in bash, zsh or fish."),
     ("serve", "nats3.cli.serving:serve", "Run the server."),
     ("dev", "nats3.dev.command:dev", "Run the server with a NATS, a Postgres and an S3 of its own."),
     ("demo", "nats3.dev.command:demo", "See a year of flights leave a stream for S3 and come back."),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
@@ -16,6 +18,7 @@ from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Columns
 from nats3.cli.session import Given, Session
 from nats3.cli.waiting import BETWEEN_LOOKS_S, ENDS, Clock
+from nats3.cli.watching import watch
 
 EVENT = Columns(
     usual=(("position", "position"), ("time", "recorded_at"), ("type", "type"), ("data", "data")),
@@ -82,11 +85,18 @@ class Jobs:
         app.command(watch, help=f"A line for each change of {one}, until it has ended or you interrupt.")
         app.command(logs, help=f"What was ordered of {one} and what happened to it.")
 
-    def list(self, session: Session) -> None:
+    def list(self, session: Session, *, watching: bool) -> None:
+        if watching:
+            watch(session, self.columns, lambda: self._all(session), CLOCK.sleep)
+            return
         jobs = self._all(session)
         session.output.show(jobs, jobs, self.columns)
 
-    def get(self, session: Session, identity: str) -> None:
+    def get(self, session: Session, identity: str, *, watching: bool = False) -> None:
+        if watching:
+            found = partial(self._perhaps, session, identity)
+            watch(session, self.columns, found, CLOCK.sleep, until_gone=True)
+            return
         found = session.api.get(f"/api/v1/{self.kind}/job", job_id=identity)
         self._show(session, found)
 
@@ -173,6 +183,15 @@ class Jobs:
 
     def _all(self, session: Session) -> list[dict[str, Any]]:
         return cast("list[dict[str, Any]]", session.api.get(f"/api/v1/{self.kind}/jobs"))
+
+    def _perhaps(self, session: Session, identity: str) -> Sequence[dict[str, Any]]:
+        """The job, or none once it is deleted."""
+        try:
+            return [session.api.get(f"/api/v1/{self.kind}/job", job_id=identity)]
+        except Refused as refused:
+            if refused.code is not Exit.NOT_FOUND:
+                raise
+            return []
 
     def _show(self, session: Session, one: dict[str, Any]) -> None:
         session.output.show(one, [one], self.columns)

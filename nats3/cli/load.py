@@ -12,6 +12,7 @@ from nats3.cli.load_order import LoadOptions, PaceOptions
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 from nats3.cli.waiting import Timeout, Wait, until_ended
+from nats3.cli.watching import Watch
 
 Restart = Annotated[bool, Parameter(negative=(), help="Publish everything again, under new message ids.")]
 
@@ -44,19 +45,26 @@ JOBS.steering(app, rest="Let a load job rest; it remembers what is acknowledged.
 
 
 @app.command(name=("list", "ls"))
-def list_(*, session: Given) -> None:
+def list_(*, watch: Watch = False, session: Given) -> None:
     """All load jobs, newest first."""
-    JOBS.list(session)
+    JOBS.list(session, watching=watch)
 
 
 @app.command
 def get(
-    job: Job = None, /, *, job_id: JobId = None, wait: Wait = False, timeout: Timeout = None, session: Given
+    job: Job = None,
+    /,
+    *,
+    job_id: JobId = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    watch: Watch = False,
+    session: Given,
 ) -> int:
     """One load job."""
     identity = JOBS.identify(session, job, job_id)
     code = until_ended(session, identity, timeout, CLOCK) if wait else Exit.OK
-    JOBS.get(session, identity)
+    JOBS.get(session, identity, watching=watch)
     return code
 
 

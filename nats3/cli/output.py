@@ -67,6 +67,24 @@ class Output:
             case _:
                 assert_never(self.form)
 
+    def stream(self, rows: Sequence[Row], columns: Columns, *, first: bool) -> None:
+        """Print rows as they come, at once: a table for the first ones, a line for each later one; JSON and YAML one by one."""
+        match self.form:
+            case "table" | "wide" if not first:
+                shown = columns.usual + (columns.more if self.form == "wide" else ())
+                for row in rows:
+                    self.line("  ".join(_cell(row, key) or "-" for _, key in shown))
+            case "json":
+                for row in rows:
+                    self.show(row, [row], columns)
+            case "yaml":
+                for row in rows:
+                    self.line("---")
+                    self.show(row, [row], columns)
+            case _:
+                self.show(rows, rows, columns)
+        self.stdout.flush()
+
     def say(self, text: str) -> None:
         """A message for the person, out of the way of the data."""
         print(text, file=self.stderr)

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from nats3.cli.jobs import S3, FromJson, Job, JobId, Jobs, Nats, body_of
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
+from nats3.cli.watching import Watch
 
 JOBS = Jobs(
     "store",
@@ -38,15 +39,15 @@ JOBS.steering(app, rest="Let a store job finish its chunk and rest.", end="what 
 
 
 @app.command(name=("list", "ls"))
-def list_(*, session: Given) -> None:
+def list_(*, watch: Watch = False, session: Given) -> None:
     """All store jobs, newest first."""
-    JOBS.list(session)
+    JOBS.list(session, watching=watch)
 
 
 @app.command
-def get(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
+def get(job: Job = None, /, *, job_id: JobId = None, watch: Watch = False, session: Given) -> None:
     """One store job."""
-    JOBS.get(session, JOBS.identify(session, job, job_id))
+    JOBS.get(session, JOBS.identify(session, job, job_id), watching=watch)
 
 
 @app.command

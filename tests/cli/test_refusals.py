@@ -70,7 +70,7 @@ def test_nobody_listening_says_what_to_check(run):
         (("stroe", "list"), "there is no command stroe; did you mean store?"),
         (
             ("xyzzy",),
-            "there is no command xyzzy; there are store, load, job, events, chunks, streams, log, projections, archive, db, token, config, serve, dev, demo",
+            "there is no command xyzzy; there are store, load, job, events, chunks, streams, log, projections, archive, db, token, config, completion, serve, dev, demo",
         ),
         (("store", "list", "--nope"), "Unknown option: --nope."),
         (("store", "get"), "name one store job: its id or name, or --job-id ID"),

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,8 @@ COUNTED = Columns(
     name="messages",
 )
 CLOCK = Clock(time.monotonic, time.sleep)
+_MAY_STAND_STILL = frozenset({"Running", "Failure"})
+"""Words of version 1 under which a job may be degraded, blocked or failed."""
 
 Limit = Annotated[int, Parameter(help="At most so many events.")]
 Job = Annotated[str | None, Parameter(help="Id or name of the job.")]
@@ -99,6 +102,8 @@ class Jobs:
             return
         found = session.api.get(f"/api/v1/{self.kind}/job", job_id=identity)
         self._show(session, found)
+        if session.output.form in ("table", "wide") and found["status"] in _MAY_STAND_STILL:
+            self._say_why(session, identity)
 
     def create(self, session: Session, body: dict[str, Any]) -> str:
         """Order the job, by version 2 where the body names its kind, and print it; its id."""
@@ -192,6 +197,13 @@ class Jobs:
             if refused.code is not Exit.NOT_FOUND:
                 raise
             return []
+
+    def _say_why(self, session: Session, identity: str) -> None:
+        """Why it stands still, for which version 1 has no words."""
+        with suppress(Refused):  # an older server: the job itself is on the screen already
+            job = session.api.get(f"/api/v2/jobs/{identity}")
+            if job["reason"]:
+                session.output.say(f"{self.kind} job {job['name']} is {job['state']}: {job['reason']}")
 
     def _show(self, session: Session, one: dict[str, Any]) -> None:
         session.output.show(one, [one], self.columns)

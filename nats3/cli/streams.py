@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from nats3.cli.jobs import Nats
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
 
@@ -33,14 +34,14 @@ app = App(name="streams")
 
 
 @app.command(name=("ls", "list"))
-def ls(*, limit: Annotated[int, Parameter(help="At most so many.")] = 1000, session: Given) -> None:
+def ls(*, limit: Annotated[int, Parameter(help="At most so many.")] = 1000, nats: Nats = None, session: Given) -> None:
     """Streams that are there, and those that were archived."""
-    items = session.api.items("/api/v2/streams", limit)
+    items = session.api.items("/api/v2/streams", limit, nats=nats)
     session.output.show({"items": items}, items, STREAM)
 
 
 @app.command
-def get(name: Annotated[str, Parameter(help="Name of the stream.")], /, *, session: Given) -> None:
+def get(name: Annotated[str, Parameter(help="Name of the stream.")], /, *, nats: Nats = None, session: Given) -> None:
     """One stream."""
-    found = session.api.get(f"/api/v2/streams/{name}")
+    found = session.api.get(f"/api/v2/streams/{name}", nats=nats)
     session.output.show(found, [found], STREAM)

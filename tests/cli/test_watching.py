@@ -93,6 +93,26 @@ def test_one_job_is_watched_until_it_is_deleted(
     )
 
 
+def test_one_job_that_stands_still_says_why_to_people_and_not_into_the_data(
+    api: Recorded, run: Callable[..., Ran]
+) -> None:
+    api.answer(f"GET /api/v1/store/job?job_id={JOB['id']}", {**JOB, "status": "Failure"})
+    more = {"name": "orders", "state": "blocked", "reason": "stream ORDERS does not exist"}
+    api.answer(f"GET /api/v2/jobs/{JOB['id']}", more)
+    ran = run("store", "get", str(JOB["id"]))
+    assert (ran.code, ran.err) == (0, "store job orders is blocked: stream ORDERS does not exist\n")
+    api.answer(f"GET /api/v2/jobs/{JOB['id']}", {**more, "reason": None})
+    assert run("store", "get", str(JOB["id"])).err == ""
+    api.asked.clear()
+    assert json.loads(run("store", "get", str(JOB["id"]), "-o", "json").out)["status"] == "Failure"
+    assert len(api.asked) == 1
+
+
+def test_streams_of_another_connection_are_asked_by_its_name(api: Recorded, run: Callable[..., Ran]) -> None:
+    api.answer("GET /api/v2/streams?nats=hub&limit=1000", {"items": []})
+    assert run("streams", "ls", "--nats", "hub", "-o", "name").code == 0
+
+
 def test_a_server_that_goes_away_ends_the_watch_with_its_code(
     api: Recorded, run: Callable[..., Ran], looks: Callable[[int], list[float]]
 ) -> None:

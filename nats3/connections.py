@@ -48,6 +48,7 @@ async def connected(config: Config, telemetry: Telemetry) -> AsyncGenerator[Conn
             for name, told in {MAIN: config.nats, **config.more_nats}.items()
         }
         for name, each in nats.items():
+            telemetry.nats_awaited(name)
             each.on_change(partial(telemetry.nats_connected, name))
         jetstreams: Mapping[str, NatsJetStream] = {name: NatsJetStream(each) for name, each in nats.items()}
         yield Connected(nats[MAIN], JetStreamsByName(jetstreams), Places(s3), tuple(s3))

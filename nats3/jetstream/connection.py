@@ -92,8 +92,10 @@ class Connection:
         await self._up.wait()
 
     def on_change(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
-        """Call `watcher(True)` at each login and `watcher(False)` at each loss; returns how to stop that."""
+        """Call `watcher(True)` at each login, also one before this call, and `watcher(False)` at each loss; returns how to stop that."""
         self._watchers.append(watcher)
+        if self.connected:
+            watcher(True)
         return lambda: self._watchers.remove(watcher)
 
     async def request(self, subject: str, payload: bytes = b"", patience_s: float = REQUEST_PATIENCE_S) -> Reply:

@@ -282,6 +282,11 @@ class Telemetry:
         self.metrics.s3_seconds.labels(operation, connection).observe(seconds, at)
         self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6), connection=connection)
 
+    def nats_awaited(self, connection: str) -> None:
+        """A connection to NATS is configured: /metrics says 0 of it until its first login, and does not leave it out."""
+        self.metrics.nats_connected.labels(connection).set(0)
+        self.log.debug("NATS awaited", connection=connection)
+
     def nats_connected(self, connection: str, up: bool) -> None:  # noqa: FBT001 - told as the connection tells it
         """A connection to NATS was made, or was lost; there are at most 16 names of them."""
         self.metrics.nats_connected.labels(connection).set(up)

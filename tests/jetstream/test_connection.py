@@ -89,7 +89,7 @@ async def test_a_lost_connection_is_told_at_once_and_comes_back(fresh_nats: Nats
         await connection.wait_connected()
         assert await api(connection, "INFO")
         assert connection.link().number == 1
-        assert changes == [False, True]
+        assert changes == [True, False, True], "who begins to watch after the login is told of it as well"
 
 
 async def test_a_request_in_flight_fails_with_the_connection_and_not_by_its_time_out(fresh_nats: NatsServer) -> None:

@@ -45,6 +45,7 @@ EVERY_SIGNAL = {
     "object_fetched": (10,),
     "s3_asked": ("put",),
     "s3_answered": ("put", 0.1),
+    "nats_awaited": ("hub",),
     "nats_connected": ("hub", True),
     "surveyed": ("verify", "failed", "no bucket"),
     "dependency_failed": ("s3", "j", "timeout", 1),

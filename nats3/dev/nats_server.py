@@ -35,7 +35,7 @@ class NatsServer(Server):
     def __init__(self, directory: Path, *, extra: str = "") -> None:
         super().__init__(directory)
         self._extra = extra
-        self._server_name = f"nats3-dev-{secrets.token_hex(8)}"
+        self.server_name = f"nats3-dev-{secrets.token_hex(8)}"
 
     @property
     def url(self) -> str:
@@ -53,7 +53,7 @@ class NatsServer(Server):
             CONFIGURATION.format(
                 host=LOOPBACK,
                 port=self.port,
-                name=self._server_name,
+                name=self.server_name,
                 store=self.directory / "jetstream",
                 extra=self._extra,
             ),
@@ -67,7 +67,7 @@ class NatsServer(Server):
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             info = json.loads((await reader.readline()).removeprefix(b"INFO ") or b"{}")
-            if info.get("server_name") != self._server_name:
+            if info.get("server_name") != self.server_name:
                 raise NotReady
             writer.write(b'CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.INFO answer 0\r\n\r\n')
             while not (await reader.readuntil(b"\r\n")).startswith(b"MSG answer"):

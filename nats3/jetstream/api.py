@@ -17,6 +17,12 @@ _AWAY = frozenset({503, 408})
 """Codes of an answer that says: not now."""
 
 
+AGAIN_S = 1.0
+"""A cluster that has not noticed yet that a leader is gone lets requests fall, so they are asked again. All that nats3 asks may be
+done twice: what is made the same once more is as it was, and what is deleted once more is gone.
+"""
+
+
 class ApiRefused(Nats3Error):
     """JetStream said no: `code` is its error code, the text its own."""
 
@@ -29,7 +35,7 @@ class ApiRefused(Nats3Error):
 async def ask(connection: Connection, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The JSON answer to `<api prefix>.<action>`. Raises ApiRefused, and Unavailable as Connection.request does."""
     payload = b"" if body is None else json.dumps(body).encode()
-    reply = await connection.request(f"{connection.settings.api}.{action}", payload)
+    reply = await connection.request(f"{connection.settings.api}.{action}", payload, again_s=AGAIN_S)
     try:
         answer: dict[str, Any] = json.loads(reply.payload)
     except ValueError as fault:

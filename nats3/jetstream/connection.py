@@ -98,11 +98,18 @@ class Connection:
             watcher(True)
         return lambda: self._watchers.remove(watcher)
 
-    async def request(self, subject: str, payload: bytes = b"", patience_s: float = REQUEST_PATIENCE_S) -> Reply:
-        """One request on the link of now. Raises Unavailable when NATS is away, goes away, or does not answer."""
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        patience_s: float = REQUEST_PATIENCE_S,
+        *,
+        again_s: float | None = None,
+    ) -> Reply:
+        """One request on the link of now, see Link. Raises Unavailable when NATS is away, goes away, or does not answer."""
         link = self.link()
         try:
-            reply = await link.request(subject.encode(), payload, patience_s)
+            reply = await link.request(subject.encode(), payload, patience_s, again_s=again_s)
         except TimeoutError as fault:
             raise Unavailable("nats", f"no answer on {subject} within {patience_s:g} s") from fault
         except MustBind as fault:

@@ -123,15 +123,27 @@ class Link:
         except OSError as fault:
             raise MustBind(Reason.CONNECTION_LOST, str(fault)) from fault
 
-    async def request(self, subject: bytes, payload: bytes, patience_s: float, header: bytes | None = None) -> Reply:
-        """The first answer to `payload` on `subject`; status 503 where nobody listens. Raises TimeoutError."""
+    async def request(
+        self,
+        subject: bytes,
+        payload: bytes,
+        patience_s: float,
+        header: bytes | None = None,
+        again_s: float | None = None,
+    ) -> Reply:
+        """The first answer to `payload` on `subject`; status 503 where nobody listens. Raises TimeoutError.
+
+        With `again_s` it is asked again that often: only for what may be done twice.
+        """
         self._asked += 1
         inbox = self._inbox + b"%d" % self._asked
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._replies.waiting[inbox] = future
         try:
-            self.write(publish_frame(subject, payload, inbox, header))
             async with asyncio.timeout(patience_s):
-                return await future
+                while not future.done():
+                    self.write(publish_frame(subject, payload, inbox, header))
+                    await asyncio.wait((future,), timeout=again_s)
+                return future.result()
         finally:
             del self._replies.waiting[inbox]

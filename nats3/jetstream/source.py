@@ -14,6 +14,7 @@ from typing import Literal, assert_never
 from typing_extensions import override
 
 from nats3.jetstream import ack_subject, status
+from nats3.jetstream.api import AGAIN_S
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import HEADROOM, Frames, Sink, publish_frame
 from nats3.jetstream.link import NO_RESPONDERS, Link, status_of
@@ -307,9 +308,9 @@ class PullSource(Source, Sink):
         self._dseqs = array("Q", [self._dseqs[index] for index in kept])
 
     async def _confirm(self, reply: bytes) -> None:
-        """Acknowledge and wait until the server has it."""
+        """Acknowledge and wait until the server has it; a cluster without a leader of the consumer is told again."""
         try:
-            answer = await self._link.request(reply, _ACK, self._patience.ack_s)
+            answer = await self._link.request(reply, _ACK, self._patience.ack_s, again_s=AGAIN_S)
         except TimeoutError as fault:
             raise MustBind(Reason.ACK_UNCONFIRMED, f"within {self._patience.ack_s:g} s") from fault
         if status_of(answer.header) == NO_RESPONDERS:

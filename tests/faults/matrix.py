@@ -94,7 +94,6 @@ JUDGED_BY = {
 
 NOT_YET = {
     "F13": "a limit of memory around the process is not written; SIGKILL, which is how it ends, is played at every failpoint",
-    "F24": "one nats-server is started; a cluster is an optional job",
     "F67": "there is one version so far",
     "F68": "there is one version so far; that a newer schema is refused is judged in tests/eventstore/test_schema.py",
     "F70": "not written",

@@ -155,7 +155,9 @@ class Plain:
                 dead = seq is None
                 seqs.append(seq)
         for reply, future in futures[len(seqs) :]:
-            seqs.append(await self._seq(reply, future, 0.1 if dead else within))
+            seq = await self._seq(reply, future, 0.1 if dead else within)
+            dead = dead or seq is None  # who waited for this one in vain has waited for all behind it
+            seqs.append(seq)
         return seqs
 
     async def _seq(self, reply: bytes, future: asyncio.Future[Frame], within: float) -> int | None:

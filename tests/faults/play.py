@@ -14,6 +14,7 @@ from tests.faults.plain_nats import Plain
 from tests.faults.registry import Row
 from tests.faults.rows import (
     clocks,
+    clusters,
     deaths,
     disasters,
     disks,
@@ -42,6 +43,7 @@ ROOMS = (
     disasters,
     disks,
     clocks,
+    clusters,
     forged,
     keys,
     faces,

@@ -24,6 +24,7 @@ from tests.faults import checker
 from tests.faults.checker import Archive, Bucket, Log, Verdict
 from tests.faults.ledger import Ledger, messages
 from tests.faults.plain_nats import Kept, Plain
+from tests.faults.plain_nats import Refused as Denied
 from tests.faults.servers import Servers
 
 LOOK_S = 0.05
@@ -121,7 +122,7 @@ class World:
             if self._plain is not None:
                 await self._plain.api("INFO", within=2.0)
                 return self._plain
-        except (OSError, TimeoutError):
+        except (OSError, Denied):  # a cluster that elects says no
             pass
         if self._plain is not None:
             await self._plain.close()

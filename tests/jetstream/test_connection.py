@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from nats3.dev.nats_server import NatsServer
 from nats3.errors import Invalid, Unavailable
+from nats3.jetstream.api import ask
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import publish_frame
@@ -317,3 +319,18 @@ async def test_what_may_not_be_published_ends_its_publisher_at_once_and_no_other
         assert denied.value.reason is Reason.ACKS_MISSING
         other._check()
         assert connection.connected
+
+
+async def test_what_may_be_done_twice_is_asked_again_when_no_answer_comes_and_nothing_else_is() -> None:
+    """A cluster whose leader has just died says nothing to the first request and answers a later one."""
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(ask(connection, "STREAM.INFO.S"))
+            await script.wait_for(b"STREAM.INFO.S", 2)
+            inbox = bytes(script.heard).split(b"STREAM.INFO.S ")[1].split(b" ")[0]
+            (sid,) = re.findall(rb"SUB " + re.escape(inbox.rpartition(b".")[0]) + rb"\.\* (\d+)", bytes(script.heard))
+            script.say(b"MSG %b %b 8\r\n" % (inbox, sid) + b'{"a": 1}\r\n')
+            assert await asked == {"a": 1}
+        with pytest.raises(Unavailable):
+            await connection.request("orders.once", b"{}", patience_s=1.5)
+        assert script.heard.count(b"orders.once") == 1

@@ -99,6 +99,7 @@ def test_a_question_that_is_in_nobodys_trace_is_no_span(method: str, spans: int)
     assert len(kept.spans) == spans
 
 
+@pytest.mark.timeout(70)
 def test_a_program_without_a_collector_loads_nothing_of_opentelemetry() -> None:
     text = (
         "import sys; from nats3.telemetry.traces import open_traces; import nats3.serve;"

@@ -197,15 +197,15 @@ class AtomicPublisher(Publisher):
         count = len(held.payloads)
         # An inbox is random: two publishers that shared a batch id would both be refused.
         batch = self._link.new_inbox().rpartition(b".")[2]
-        numbered = [_numbered(block, batch, number) for number, block in enumerate(held.blocks, 1)]
-        frames = publish_frames(held.subjects, [b""] * count, numbered, held.payloads)
+        in_batch = [numbered(block, batch, number) for number, block in enumerate(held.blocks, 1)]
+        frames = publish_frames(held.subjects, [b""] * count, in_batch, held.payloads)
         for start in range(0, count, self._window.write_messages):
             self._link.write(b"".join(frames[start : start + self._window.write_messages]))
             await self._drain_socket()
         self._settle(await self._mark(batch, count), batch, count)
 
     async def _mark(self, batch: bytes, count: int) -> Reply:
-        block = _numbered(
+        block = numbered(
             b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n" % self._last,
             batch,
             count + 1,
@@ -242,5 +242,6 @@ class AtomicPublisher(Publisher):
         self._progress.set()
 
 
-def _numbered(block: bytes | None, batch: bytes, number: int) -> bytes:
+def numbered(block: bytes | None, batch: bytes, number: int) -> bytes:
+    """The header block of message `number`, from 1, of a batch."""
     return b"%bNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n" % ((block or EMPTY_BLOCK)[:-2], batch, number)

@@ -15,7 +15,8 @@ from nats3.jetstream.source import PullSource
 
 _QUIET_S = 1.0
 _AT_ONCE = 20_000
-_ID = re.compile(rb"\r\nnats-msg-id:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_ID = re.compile(rb"\r\nNats-Msg-Id:[ \t]*([^\r\n]*)")
+"""As the server looks for it: a header that is spelt otherwise is somebody's own."""
 
 
 def message_id(block: bytes | None) -> bytes | None:

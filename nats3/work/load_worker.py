@@ -136,7 +136,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         assert self.state.target is not None
         line = Line()
         publisher = await self._publisher(info, self.state.target, reader, line, epoch)
-        limits = Takes.of(info, self.tools.nats.max_payload)
+        limits = Takes.of(info, self.tools.nats.max_payload, self.state.target.mode)
         self._flow = LoadFlow(
             self._order,
             self,
@@ -165,6 +165,8 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             require_unbroken(self.tools.nats, epoch)
             return self.tools.nats.atomic_publisher(info.name, marker)
         reader.present = await self._target.present(self.state, bound)
+        if bound.mode == "exclusive":
+            reader.taken = await self._target.taken(self.state, bound, info)
         require_unbroken(self.tools.nats, epoch)
         return self.tools.nats.publisher(info.name, info.last if bound.mode == "exclusive" else None)
 

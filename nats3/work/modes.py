@@ -16,6 +16,10 @@ ATOMIC_SERVER = (2, 12, 1)
 _LASTING_NS = 3600 * 1_000_000_000
 
 
+ADDED: Mapping[str, int] = {"exclusive": 224, "atomic": 96}
+"""Most bytes that publishing in a mode adds to a header block, beside the lines that every replayed message gets."""
+
+
 def chosen(ordered: PublishMode, info: StreamInfo, server: tuple[int, int, int], marker: str | None) -> Mode:
     """The mode of the order, or for `auto` the strongest that the stream allows; who else writes nobody can see, so
     never `exclusive`.
@@ -26,10 +30,10 @@ def chosen(ordered: PublishMode, info: StreamInfo, server: tuple[int, int, int],
     if ordered == "auto":
         if not [*_against_atomic(info, server, marker), *_against_auto_atomic(info.config)]:
             return "atomic"
-        return "at_least_once" if list(_against_dedupe(info.config)) else "dedupe"
+        return "at_least_once" if list(_against_dedupe(info)) else "dedupe"
     faults = {
         "atomic": lambda: _against_atomic(info, server, marker),
-        "dedupe": lambda: _against_dedupe(info.config),
+        "dedupe": lambda: _against_dedupe(info),
     }.get(ordered, lambda: iter(()))
     why = "; ".join(faults())
     if why:
@@ -69,6 +73,11 @@ def _against_auto_atomic(config: Config) -> Iterator[str]:
         yield "it has a limit of messages or bytes"
 
 
-def _against_dedupe(config: Config) -> Iterator[str]:
-    if int(config.get("duplicate_window") or 0) <= 0:
+def _against_dedupe(info: StreamInfo) -> Iterator[str]:
+    """What was consumed or replaced is forgotten with its id when the server starts again, and nobody can look for it."""
+    if int(info.config.get("duplicate_window") or 0) <= 0:
         yield "it remembers no message ids (duplicate_window)"
+    if info.retention != "limits":
+        yield f"its retention is {info.retention} and not limits: what was consumed is forgotten"
+    if int(info.config.get("max_msgs_per_subject") or -1) > 0:
+        yield "it keeps no more than a few messages of a subject (max_msgs_per_subject)"

@@ -13,6 +13,7 @@ from nats3.jetstream.streams import StreamInfo
 from nats3.job.loading import message_id_prefix
 from nats3.job.order import LoadOrder
 from nats3.subject import TargetRule, Transforms, compiled, refusal
+from nats3.work.modes import ADDED
 from nats3.work.pieces import Piece
 
 _LARGEST_BLOCK = 65_535
@@ -38,17 +39,22 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """What the target takes: bytes of block and payload of one message, and the subjects of `stream`."""
+    """What the target takes: bytes of block and payload of one message, and the subjects of `stream`.
+
+    `added` are bytes of the block that the mode needs for lines of its own.
+    """
 
     payload: int
     message: int
     stream: str
     subjects: tuple[str, ...]
+    added: int = 0
 
     @classmethod
-    def of(cls, info: StreamInfo, max_payload: int) -> Takes:
+    def of(cls, info: StreamInfo, max_payload: int, mode: str) -> Takes:
         size = int(info.config.get("max_msg_size") or -1)
-        return cls(max_payload, size if size > 0 else max_payload, info.name, tuple(info.config.get("subjects") or ()))
+        subjects = tuple(info.config.get("subjects") or ())
+        return cls(max_payload, size if size > 0 else max_payload, info.name, subjects, ADDED.get(mode, 0))
 
 
 class Dresser:
@@ -132,12 +138,15 @@ def require_fits(seqs: Sequence[int], blocks: Sequence[bytes | None], sizes: Seq
         return
     largest = max(range(len(sizes)), key=sizes.__getitem__)
     most = min(limits.payload, limits.message)
-    if sizes[largest] > most:
-        reason = (
-            f"the message of seq {seqs[largest]} has {sizes[largest]} bytes with its headers, the target takes {most}"
-        )
+    if sizes[largest] + limits.added > most:
+        size = _told(sizes[largest], limits.added)
+        reason = f"the message of seq {seqs[largest]} has {size} bytes with its headers, the target takes {most}"
         raise Blocked("message_too_large", f"{reason}: raise max_payload of the server or max_msg_size of the stream")
     longest = max(range(len(blocks)), key=lambda at: len(blocks[at] or b""))
-    if len(blocks[longest] or b"") > _LARGEST_BLOCK:
+    if len(blocks[longest] or b"") + limits.added > _LARGEST_BLOCK:
         reason = f"the header block of seq {seqs[longest]} is longer than {_LARGEST_BLOCK} bytes with the added lines"
         raise Blocked("headers_too_large", f"{reason}: order the load with headers: none")
+
+
+def _told(size: int, added: int) -> str:
+    return f"{size} and, for its mode, up to {added} more" if added else str(size)

@@ -33,6 +33,39 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The next `count` messages of the plan are in the target, or were: one behind the other, the first at seq `first`.
+
+    `ids` are "life:seq" of those that are still there, by their seq in the target.
+    """
+
+    stream: str
+    first: int
+    count: int
+    ids: Mapping[int, bytes]
+
+    def known(self, lives: Sequence[str], seqs: Sequence[int], before: int) -> list[Known]:
+        """Those of these messages, which come behind `before` others. Raises Blocked where another stands in a place of theirs."""
+        found: list[Known] = []
+        for place, life, seq in zip(range(self.first + before, self.first + self.count), lives, seqs, strict=False):
+            mine = b"%b:%d" % (life.encode(), seq)
+            if self.ids.get(place, mine) != mine:
+                raise shared(self.stream, place)
+            found.append(Known(seq, place))
+        return found
+
+
+NOTHING_TAKEN = Taken("", 0, 0, {})
+
+
+def shared(stream: str, place: int) -> Blocked:
+    """Somebody else writes into the target of an exclusive load, and some of what came in between is gone."""
+    reason = f"the message at {place} of the target stream {stream} is not the one that mode exclusive put there"
+    remedy = "let nobody else write there and retry the job with restart, or order it with another mode"
+    return Blocked("target_shared", f"{reason}, and what stood around it is consumed: {remedy}")
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Messages of one rank to be published one after the other; `lives` names the life of each.
 
@@ -84,6 +117,8 @@ class Reader:
         self._selection = selection_of(order)
         self.present: Mapping[tuple[str, int], int] = {}
         """(life, seq) of messages behind the recorded progress that the target has already, and where it has them."""
+        self.taken = NOTHING_TAKEN
+        """The same where they can only be counted."""
 
     async def pieces(self, state: Loading) -> AsyncGenerator[Piece]:
         """What is left of the plan, up to the order's limit.
@@ -93,21 +128,29 @@ class Reader:
         left = None if self._order.limit is None else self._order.limit - state.published
         if left is not None and left <= 0:
             return
-        pieces = self._all_left(state)
+        before, pieces = 0, self._all_left(state)
         async with aclosing(pieces):
             async for piece in pieces:
-                if left is not None and len(piece.batch) > left:
-                    batch = piece.batch.slice(0, left)
-                    yield self._unknown(Piece(piece.rank, batch, piece.lives[:left], reaches=batch.seqs[-1]))
+                if left is not None and len(piece.batch) > left - before:
+                    batch = piece.batch.slice(0, left - before)
+                    lives = piece.lives[: left - before]
+                    yield self._unknown(Piece(piece.rank, batch, lives, reaches=batch.seqs[-1]), before)
                     return
-                yield self._unknown(piece)
-                left = None if left is None else left - len(piece.batch)
-                if left == 0:
+                yield self._unknown(piece, before)
+                before += len(piece.batch)
+                if before == left:
                     return
 
-    def _unknown(self, piece: Piece) -> Piece:
-        """The piece without what the target has already: after a refusal or a lost link there may be holes before it."""
+    def _unknown(self, piece: Piece, before: int) -> Piece:
+        """The piece without what the target has already: after a refusal or a lost link there may be holes before it.
+
+        `before` messages of the plan come before it.
+        """
         batch = piece.batch
+        if before < self.taken.count:
+            known = self.taken.known(piece.lives, batch.seqs, before)
+            there = len(known)
+            return replace(piece, batch=batch.slice(there, len(batch)), lives=piece.lives[there:], known=known)
         if not self.present:
             return piece
         mask = [where not in self.present for where in zip(piece.lives, batch.seqs, strict=True)]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from nats3.errors import Blocked
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import ConsumerRefused, StreamInfo
+from nats3.jetstream.tail import message_id
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
 from nats3.work.marks import Mark, mark_subject, plan_digest, read_mark
 from nats3.work.modes import chosen
+from nats3.work.pieces import NOTHING_TAKEN, Taken, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,28 @@ class Target:
 
         They need be no prefix: a refusal leaves holes.
         """
-        found = self._ours(state, max(state.target_seq, bound.last) + 1)
+        found = self._ours(state, _behind(state, bound) + 1)
         return {(life, seq): target_seq async for life, seq, target_seq in found}
+
+    async def taken(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Taken:
+        """What a load that alone writes has in the target behind the recorded progress, where some of it is gone.
+
+        Its messages stand there one behind the other, so the seqs tell how many there were. Raises Blocked where a message of
+        somebody else is seen among those that are left: then they do not tell it.
+        """
+        first = _behind(state, bound) + 1
+        ids_left = self._ids(bound.stream, first)
+        left = {target_seq: its_id async for target_seq, its_id in ids_left if target_seq <= info.last}
+        count = max(0, info.last + 1 - first)
+        if len(left) >= count:
+            return NOTHING_TAKEN
+        prefix = message_id_prefix(self._job_id, state.generation).encode()
+        ids: dict[int, bytes] = {}
+        for target_seq, its_id in left.items():
+            if its_id is None or not its_id.startswith(prefix):
+                raise shared(bound.stream, target_seq)
+            ids[target_seq] = its_id.removeprefix(prefix)
+        return Taken(bound.stream, first, count, ids)
 
     async def _lost(self, state: Loading, info: StreamInfo) -> bool:
         """Whether the target no longer has, at the recorded place, a message that it had acknowledged."""
@@ -112,15 +133,25 @@ class Target:
         return b"\r\nNats-Msg-Id: " + message_id_prefix(self._job_id, generation).encode() in (message.header or b"")
 
     async def _ours(self, state: Loading, from_seq: int) -> AsyncIterator[tuple[str, int, int]]:
-        """(life, seq, seq in the target) of this generation's; nothing where the target lets nobody look."""
+        """(life, seq, seq in the target) of this generation's."""
         prefix = message_id_prefix(self._job_id, state.generation).encode()
         assert state.target is not None
-        with suppress(ConsumerRefused):
-            async for page in self._nats.streams.tail(state.target.stream, from_seq):
-                for target_seq, message_id in page:
-                    if message_id is not None and message_id.startswith(prefix):
-                        life, _, seq = message_id.removeprefix(prefix).decode().rpartition(":")
-                        yield life, int(seq), target_seq
+        async for target_seq, its_id in self._ids(state.target.stream, from_seq):
+            if its_id is not None and its_id.startswith(prefix):
+                life, _, seq = its_id.removeprefix(prefix).decode().rpartition(":")
+                yield life, int(seq), target_seq
+
+    async def _ids(self, stream: str, from_seq: int) -> AsyncIterator[tuple[int, bytes | None]]:
+        """(seq, message id) of what the target holds from `from_seq` on; one by one where no consumer may look."""
+        streams = self._nats.streams
+        try:
+            async for page in streams.tail(stream, from_seq):
+                for each in page:
+                    yield each
+        except ConsumerRefused:
+            while (message := await streams.message(stream, from_seq, ">")) is not None:
+                yield message.seq, message_id(message.header)
+                from_seq = message.seq + 1
 
     async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:
         last: Stand | None = None
@@ -135,6 +166,11 @@ class Target:
             " retry the job with restart to publish everything again"
         )
         raise Blocked("target_lost_messages", reason)
+
+
+def _behind(state: Loading, bound: TargetBound) -> int:
+    """The seq in the target up to which all is recorded, or was there before the load."""
+    return max(state.target_seq, bound.last)
 
 
 def _marker_lost(bound: TargetBound, how: str) -> Blocked:

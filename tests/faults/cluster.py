@@ -1,4 +1,4 @@
-"""Three nats-servers that are one JetStream: a leader of each stream, which may die, freeze or be told to step down."""
+"""Three nats-servers that are one JetStream: a leader of each stream, which may die or be told to step down."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class Cluster:
             NatsServer(world.directory / f"nats-{n}", extra=_PARTS.format(host=LOOPBACK, port=port, routes=routes))
             for n, port in enumerate(ports)
         ]
-        self._frozen: set[NatsServer] = set()
 
     @property
     def urls(self) -> str:
@@ -39,7 +38,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return next(server for server in self.servers if self._answers(server)).url
+        return next(server for server in self.servers if server.running).url
 
     @property
     def running(self) -> bool:
@@ -55,21 +54,15 @@ class Cluster:
             await server.kill()
 
     def resume(self) -> None:
-        self._frozen.clear()
         for server in self.servers:
             server.resume()
-
-    def freeze(self, server: NatsServer) -> None:
-        """Until `resume`."""
-        server.pause()
-        self._frozen.add(server)
 
     async def leader_of(self, world: World, stream: str) -> NatsServer:
         """The one that decides what the stream holds, once there is one that answers."""
         while True:
             name = (await _told(world, stream)).get("leader", "")
             for server in self.servers:
-                if server.server_name == name and self._answers(server):
+                if server.server_name == name and server.running:
                     return server
             await asyncio.sleep(_LOOK_S)
 
@@ -87,9 +80,6 @@ class Cluster:
             if len(replicas) == SIZE - 1 and all(each["current"] for each in replicas):
                 return
             await asyncio.sleep(_LOOK_S)
-
-    def _answers(self, server: NatsServer) -> bool:
-        return server.running and server not in self._frozen
 
 
 async def _told(world: World, stream: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def test_unreadable_tls_files_are_refused() -> None:
         (None, None),
         (b"NATS/1.0\r\n\r\n", None),
         (b"NATS/1.0\r\nNats-Msg-Id: a b\r\n\r\n", b"a b"),
-        (b"NATS/1.0\r\nA: 1\r\nnats-msg-id:x \r\nNats-Msg-Id: y\r\n\r\n", b"x"),
+        (b"NATS/1.0\r\nA: 1\r\nnats-msg-id:x \r\nNats-Msg-Id:y \r\nNats-Msg-Id: z\r\n\r\n", b"y"),
         (b"NATS/1.0\r\nX-Nats-Msg-Id: a\r\n\r\n", None),
         (b"garbage", None),
     ],

@@ -22,6 +22,8 @@ def test_auto_takes_the_strongest_that_the_stream_allows() -> None:
     assert chosen("auto", info(), SERVER, MARKER) == "atomic"
     assert chosen("auto", info(), SERVER, None) == "dedupe"
     assert chosen("auto", info(duplicate_window=0, allow_atomic=False), SERVER, MARKER) == "at_least_once"
+    for forgets in (info("workqueue"), info("interest"), info(max_msgs_per_subject=1, allow_atomic=False)):
+        assert chosen("auto", forgets, SERVER, MARKER) == "at_least_once"
     assert chosen("auto", info(max_age=HOUR), SERVER, MARKER) == "atomic"
     assert chosen("auto", info(max_age=HOUR - 1), SERVER, MARKER) == "dedupe", "the marker could expire in a pause"
     assert chosen("auto", info(max_msgs=10**6), SERVER, MARKER) == "dedupe"
@@ -49,6 +51,8 @@ def test_what_is_ordered_is_taken_where_it_is_possible(mode: Any, told: StreamIn
         ("atomic", info(subject_delete_marker_ttl=1), SERVER, MARKER, "expire"),
         ("atomic", info(discard_new_per_subject=True), SERVER, MARKER, "per subject"),
         ("dedupe", info(duplicate_window=0), SERVER, MARKER, "duplicate_window"),
+        ("dedupe", info("workqueue"), SERVER, MARKER, "consumed"),
+        ("dedupe", info(max_msgs_per_subject=1), SERVER, MARKER, "max_msgs_per_subject"),
     ],
 )
 def test_what_is_impossible_is_refused_with_its_reason(

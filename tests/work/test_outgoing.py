@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from nats3.errors import Blocked
+from nats3.jetstream.atomic import numbered
+from nats3.jetstream.publisher import Chain
+from nats3.job.loading import message_id
 from nats3.job.order import LoadOrder, SubjectTransform
 from nats3.message import Batch
+from nats3.work.modes import ADDED
 from nats3.work.outgoing import Dresser, Takes
 from nats3.work.pieces import Piece
 
@@ -59,3 +64,33 @@ def test_a_subject_that_a_transform_made_is_judged_like_any_other(
     with pytest.raises(Blocked, match=why) as refused:
         dressed(order, b"replay.fine", subject)
     assert refused.value.code == "subject_refused"
+
+
+LARGEST = 2**63
+LONGEST_ID = message_id(str(UUID(int=0)), 10**6, str(UUID(int=0)), LARGEST).encode()
+
+
+def _linked(block: bytes) -> bytes:
+    chain = Chain(LARGEST)
+    chain.link([block])
+    (linked,) = chain.link([block])
+    return linked or b""
+
+
+ADDS = {"exclusive": _linked, "atomic": lambda block: numbered(block, b"x" * 22, 1000)}
+
+
+@pytest.mark.parametrize("mode", ADDED)
+def test_no_mode_adds_more_to_a_message_than_is_kept_free_for_it(mode: str) -> None:
+    block = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % LONGEST_ID
+    assert 0 < len(ADDS[mode](block)) - len(block) <= ADDED[mode]
+
+
+@pytest.mark.parametrize("added", [0, 1, 200])
+def test_what_a_mode_adds_counts_before_anything_is_published(added: int) -> None:
+    (size,) = Dresser("job", ORDER, 1).dress(piece(b"replay.a"), TAKES).sizes
+    just = replace(TAKES, payload=size + added, added=added)
+    Dresser("job", ORDER, 1).dress(piece(b"replay.a"), just)
+    with pytest.raises(Blocked, match="the target takes") as refused:
+        Dresser("job", ORDER, 1).dress(piece(b"replay.a"), replace(just, added=added + 1))
+    assert refused.value.code == "message_too_large"

@@ -1,4 +1,4 @@
-"""A cluster of three nats-servers with three copies of each stream: leaders die, freeze and step down, and the others go on."""
+"""A cluster of three nats-servers with three copies of each stream: leaders die and step down, and the others go on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ Harm = Callable[[World, Cluster, str], Awaitable[None]]
 
 async def _kill(world: World, nats: Cluster, stream: str) -> None:
     await (await nats.leader_of(world, stream)).kill()
-
-
-async def _freeze(world: World, nats: Cluster, stream: str) -> None:
-    nats.freeze(await nats.leader_of(world, stream))
 
 
 async def _step_down(world: World, nats: Cluster, stream: str) -> None:
@@ -85,11 +81,6 @@ async def _load(world: World, hurt: Harm, mode: str) -> None:
 @row("F24", within=240)
 async def the_leader_of_a_stream_is_killed_again_and_again_during_a_store(world: World) -> None:
     await _store(world, _kill)
-
-
-@row("F24", within=240)
-async def the_leader_of_a_stream_freezes_again_and_again_during_a_store(world: World) -> None:
-    await _store(world, _freeze)
 
 
 @row("F24", within=240)

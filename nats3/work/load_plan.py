@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from nats3.errors import Blocked
 from nats3.job.loading import LoadExtended, Loading, LoadPlanned, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.work.tools import Archived, PlanIndex
@@ -93,10 +92,3 @@ def _above(ranges: Sequence[PlannedRange], planned: dict[tuple[str, str], int]) 
     """The parts of the ranges that are above what is given of their life."""
     parts = (replace(each, first=max(each.first, planned.get((each.job_id, each.life), 0) + 1)) for each in ranges)
     return tuple(part for part in parts if part.first <= part.last)
-
-
-def require_no_loop(order: LoadOrder, target: str) -> None:
-    """A load that feeds the stream it polls would never end."""
-    if order.poll_interval_s is not None and target == order.read_stream:
-        reason = f"the target stream {target} is the one that is read: a polling load would feed itself"
-        raise Blocked("target_feeds_source", reason)

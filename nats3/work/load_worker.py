@@ -27,7 +27,7 @@ from nats3.job.order import LoadOrder
 from nats3.work.archive import Archive
 from nats3.work.bind import connected, require_unbroken
 from nats3.work.load_flow import CHECKPOINT_S, LoadFlow, endings
-from nats3.work.load_plan import Planner, require_no_loop
+from nats3.work.load_plan import Planner
 from nats3.work.marks import Mark, plan_digest
 from nats3.work.outgoing import Dresser, Takes
 from nats3.work.pieces import Piece, Reader
@@ -216,7 +216,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
     async def _bind(self, subject: str) -> StreamInfo:
         """Find the target, make sure that it is still the same, and believe what it has of ours."""
         info = await self._target.find(subject)
-        require_no_loop(self._order, info.name)
+        await self._target.require_no_loop(info.name)
         bound = self.state.target
         if bound is None or (bound.created != info.created and not self.state.published):
             await self.emit(TargetBound(info.name, info.created, info.last, await self._target.mode(info)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from nats3.errors import Blocked
 from nats3.jetstream.server import JetStream
-from nats3.jetstream.streams import ConsumerRefused, StreamInfo
+from nats3.jetstream.streams import ConsumerRefused, StreamInfo, StreamMissing
 from nats3.jetstream.tail import message_id
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
@@ -53,6 +55,19 @@ class Target:
             found = f"the streams {', '.join(names)} all take" if names else "no stream takes"
             raise Blocked("target_missing", f"{found} subject {subject}: let exactly one stream take it, then resume")
         return await self._nats.streams.info(names[0])
+
+    async def require_no_loop(self, target: str) -> None:
+        """A polling load that feeds the stream it reads, be it through mirrors and sources, would never end. Raises Blocked."""
+        seen: set[str] = set()
+        left = [self._order.read_stream] if self._order.poll_interval_s is not None else []
+        while left:
+            name = left.pop()
+            if name == target:
+                reason = f"the target stream {target} feeds {self._order.read_stream}, which is read"
+                raise Blocked("target_feeds_source", f"{reason}: a polling load would feed itself")
+            seen.add(name)
+            with suppress(StreamMissing):
+                left += [each for each in origins((await self._nats.streams.info(name)).config) if each not in seen]
 
     async def mode(self, info: StreamInfo) -> PublishMode:
         """The mode of the order; for `auto` the strongest that the target allows. Raises Blocked."""
@@ -166,6 +181,12 @@ class Target:
             " retry the job with restart to publish everything again"
         )
         raise Blocked("target_lost_messages", reason)
+
+
+def origins(config: Mapping[str, Any]) -> list[str]:
+    """The streams of this account that a stream of this configuration is filled from."""
+    told: list[Mapping[str, Any]] = [*(config.get("sources") or ()), *filter(None, [config.get("mirror")])]
+    return [each["name"] for each in told if not each.get("external")]
 
 
 def _behind(state: Loading, bound: TargetBound) -> int:

@@ -267,3 +267,23 @@ def test_a_polling_load_ends_at_its_limit_whatever_comes_later():
     run_seeded(1, live)
     assert target(world) == list(range(1, 11))
     assert [event.messages for event in said(world, LoadCompleted)] == [10]
+
+
+@pytest.mark.parametrize(
+    "through", [{"sources": [{"name": "T"}]}, {"sources": [{"name": "U"}]}, {"mirror": {"name": "U"}}]
+)
+def test_a_polling_load_that_would_feed_the_stream_it_reads_through_others_is_refused(through):
+    world = world_of(4, poll_interval_s=1.0)
+    world.jet.make_stream("S", ["s.>"], **through)
+    world.jet.make_stream("U", ["u.>"], sources=[{"name": "T"}])
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        while not said(world, RunBlocked):  # noqa: ASYNC110 - the seeded loop has no clock to wait for
+            await asyncio.sleep(0.1)
+        await end(world)
+
+    run_seeded(1, live)
+    assert said(world, RunBlocked)[0].code == "target_feeds_source"
+    assert target(world) == []

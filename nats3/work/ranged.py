@@ -20,7 +20,7 @@ from nats3.chunk.decode import (
     read_index,
     tail_length,
 )
-from nats3.chunk.layout import ChunkHeader, DecodeError, FrameEntry
+from nats3.chunk.layout import ChunkHeader, Codec, DecodeError, FrameEntry
 from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
 from nats3.objects.store import Readable
@@ -30,14 +30,18 @@ from nats3.work.tools import InThread
 WHOLE_BYTES = 256 * 1024
 """A smaller object is read whole, in one request."""
 
+_IN_FRAMES = {Codec.BINARY.value, Codec.JSON.value}
+"""Codecs of which a part proves itself. Of a Parquet file only the whole does (docs/decisions/0514)."""
+
 _HEAD_BYTES = 4096
 _TAIL_BYTES = 16 * 1024
 """Guesses, so that header and index usually come with one request each."""
 
 
 def worth_it(flushed: ChunkFlushed, selection: Selection) -> bool:
-    """Whether the selection may leave frames out of an object that is large enough to care."""
-    return flushed.stored_bytes > WHOLE_BYTES and not takes_all(selection, flushed)
+    """Whether the selection may leave frames out of an object that has some, and is large enough to care."""
+    large = flushed.codec in _IN_FRAMES and flushed.stored_bytes > WHOLE_BYTES
+    return large and not takes_all(selection, flushed)
 
 
 def takes_all(selection: Selection, flushed: ChunkFlushed) -> bool:
@@ -53,7 +57,7 @@ def takes_all(selection: Selection, flushed: ChunkFlushed) -> bool:
 
 
 class RangedChunk:
-    """One recorded object, read in parts. Raises ObjectMissing, ObjectShort, DecodeError."""
+    """One recorded object of frames, read in parts. Raises ObjectMissing, ObjectShort, DecodeError."""
 
     def __init__(self, objects: Readable, flushed: ChunkFlushed, in_thread: InThread) -> None:
         self._flushed = flushed

@@ -10,13 +10,16 @@ import pytest
 
 from nats3.chunk.encode import encode
 from nats3.chunk.layout import Codec, DecodeError, Encoded, Origin
+from nats3.errors import Blocked
 from nats3.job.storing import ChunkFlushed
 from nats3.life import Opening
 from nats3.message import Batch
 from nats3.objects.memory import MemoryStore
 from nats3.objects.store import ObjectMissing, ObjectShort
 from nats3.selection import Selection
-from nats3.work.ranged import RangedChunk, worth_it
+from nats3.work.archive import Archive
+from nats3.work.memory import MemoryIndex
+from nats3.work.ranged import WHOLE_BYTES, RangedChunk, worth_it
 from nats3.work.record import flushed
 
 T = TypeVar("T")
@@ -114,6 +117,37 @@ async def test_any_flipped_byte_that_is_used_is_found(chunk: tuple[Encoded, Chun
     assert found >= (head + len(made.body) - tail) // 9, "every byte of header and index counts"
 
 
+@pytest.fixture(params=list(Codec), scope="module")
+def chunk_of_any_codec(request: pytest.FixtureRequest) -> tuple[Encoded, ChunkFlushed]:
+    return chunk_of(request.param)
+
+
+def archive_of(body: bytes, said: ChunkFlushed) -> Archive:
+    objects = MemoryStore("b")
+    objects.buckets["b"][said.key] = body
+    return Archive(objects, MemoryIndex(list), in_thread)
+
+
+async def at_once(_: float) -> None: ...
+
+
+@pytest.mark.parametrize("selection", [each for each, _ in SELECTIONS])
+async def test_an_intact_chunk_of_every_codec_gives_what_is_selected_of_it(
+    chunk_of_any_codec: tuple[Encoded, ChunkFlushed], selection: Selection
+) -> None:
+    made, said = chunk_of_any_codec
+    assert await archive_of(made.body, said).confirmed(said, at_once, selection) == selection.select(BATCH)
+
+
+async def test_a_flipped_byte_anywhere_in_a_large_parquet_chunk_is_found_whatever_is_selected() -> None:
+    made, said = chunk_of(Codec.PARQUET)
+    for at in range(0, len(made.body), len(made.body) // 40):
+        body = bytearray(made.body)
+        body[at] ^= 1
+        with pytest.raises(Blocked, match="chunk_corrupt"):
+            await archive_of(bytes(body), said).confirmed(said, at_once, Selection(first_seq=4000, last_seq=4000))
+
+
 @pytest.mark.parametrize("how", ["cut", "another chunk", "gone"])
 async def test_another_object_in_its_place_is_found(how: str) -> None:
     made, said = chunk_of(Codec.BINARY)
@@ -136,3 +170,9 @@ def test_it_is_not_worth_it_for_small_objects_nor_for_all_of_one() -> None:
     assert not worth_it(large, Selection())
     assert not worth_it(large, Selection(first_seq=1, last_seq=2 * COUNT, from_time=TIME, to_time=TIME + COUNT * 1000))
     assert not worth_it(large, Selection(limit=5))
+
+
+def test_it_is_never_worth_it_for_a_codec_of_which_only_the_whole_can_be_proven() -> None:
+    _, large = chunk_of(Codec.PARQUET)
+    assert large.stored_bytes > WHOLE_BYTES
+    assert not worth_it(large, Selection(first_seq=2, last_seq=2))

@@ -9,17 +9,14 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, refused
 from nats3.jetstream.frames import publish_frames
 from nats3.jetstream.link import NO_RESPONDERS, Link, Reply, status_of
-from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced
+from nats3.jetstream.pub_acks import Displaced
 from nats3.jetstream.publisher import DEFAULT_WINDOW, EMPTY_BLOCK, Publisher, Window
 
 MOST_MESSAGES = 999
 """The server takes 1000 in a batch; the last is the marker."""
-
-KNOWN_ID = 10201
-"""A message id in the batch is already in the target: the whole batch is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +221,14 @@ class AtomicPublisher(Publisher):
             raise MustBind(Reason.ACKS_MISSING, "the socket takes no more") from fault
 
     def _settle(self, reply: Reply, batch: bytes, count: int) -> None:
-        """Read the answer to a batch. Raises PublishRefused with the index of its first message, TargetMoved."""
+        """Read the answer to a batch. Raises PublishRefused with the index of its first message."""
         index = self._acked
         if status_of(reply.header) == NO_RESPONDERS:
             raise PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes the marker's subject")
         answer = json.loads(reply.payload or b"{}")
         error = answer.get("error")
         if error is not None:
-            code = error.get("err_code", 0)
-            moved = code in (WRONG_LAST_SEQUENCE, KNOWN_ID)
-            raise (TargetMoved if moved else PublishRefused)(index, code, error.get("description", ""))
+            raise refused(index, error)
         told = (answer.get("stream"), answer.get("batch"), answer.get("count"))
         if told != (self._stream, batch.decode(), count + 1):
             raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"the answer is of another batch: {told}")

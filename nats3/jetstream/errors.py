@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from nats.errors import ProtocolError
 
@@ -58,4 +60,37 @@ class PublishRefused(Nats3Error):
 
 
 class TargetMoved(PublishRefused):
-    """Somebody else wrote to the target, or an own write is unknown: read the target's state again (10071, 10070)."""
+    """Somebody else wrote to the target, or what became of an own write is unknown: read the target's state again."""
+
+
+class TargetBusy(PublishRefused):
+    """The target takes nothing just now: wait, and publish again."""
+
+
+WRONG_LAST_ID = 10070
+WRONG_LAST_SEQUENCE = 10071
+KNOWN_ID = 10201
+"""A message id in the batch is already in the target: the whole batch is refused."""
+
+_MEANS: Mapping[int, type[PublishRefused]] = {
+    WRONG_LAST_ID: TargetMoved,
+    WRONG_LAST_SEQUENCE: TargetMoved,
+    10158: TargetMoved,  # the same message id is in process: ours, of a connection before
+    10164: TargetMoved,  # the marker's subject is in process: ours, of a connection before
+    10176: TargetMoved,  # of the batch it has forgotten the beginning: a stall, another leader, too many batches
+    KNOWN_ID: TargetMoved,
+    10008: TargetBusy,  # no leader or no quorum
+    10023: TargetBusy,  # no room on the server
+    10163: TargetBusy,  # a new leader that does not know yet what is under way
+    10167: TargetBusy,  # more comes than it can store
+    10210: TargetBusy,  # too many atomic batches are open
+}
+"""By the server's code. Whatever is not here, the target refuses until somebody changes it."""
+
+
+def refused(index: int, error: object) -> PublishRefused:
+    """What `error`, out of the server's answer to message `index`, means."""
+    told: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    code = told.get("err_code", told.get("code"))
+    code = code if type(code) is int else 0
+    return _MEANS.get(code, PublishRefused)(index, code, str(told.get("description", "")))

@@ -51,6 +51,7 @@ class MemoryJetStream(JetStream):
         self.batch_messages = MOST_MESSAGES
         self._epoch = 0
         self.all: dict[str, MemoryStream] = {}
+        self._refusals: list[int] = []
         self._max_payload = max_payload
         self._up = asyncio.Event()
         self._up.set()
@@ -132,6 +133,14 @@ class MemoryJetStream(JetStream):
     def taker(self, subject: bytes) -> MemoryStream | None:
         """The stream that takes what is published on `subject`."""
         return next((stream for stream in self.all.values() if stream.takes(subject)), None)
+
+    def refuse(self, *codes: int) -> None:
+        """So many of the next messages, or atomic batches, are refused, with these codes of a server."""
+        self._refusals += codes
+
+    def refusal(self) -> dict[str, Any] | None:
+        """The error of the next one, None when it is taken."""
+        return {"err_code": self._refusals.pop(0), "description": "as ordered"} if self._refusals else None
 
     def purge(self, name: str, below: int | None = None) -> None:
         self.all[name].purge(below)

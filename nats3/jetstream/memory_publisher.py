@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import override
 
-from nats3.jetstream.atomic import KNOWN_ID, MOST_MESSAGES, Marker, end_of_batch
-from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.atomic import MOST_MESSAGES, Marker, end_of_batch
+from nats3.jetstream.errors import (
+    KNOWN_ID,
+    WRONG_LAST_SEQUENCE,
+    MustBind,
+    PublishRefused,
+    Reason,
+    TargetMoved,
+    refused,
+)
 from nats3.jetstream.memory_stream import MemoryStream, Stored, WrongLastSequence
-from nats3.jetstream.pub_acks import WRONG_LAST_SEQUENCE, Displaced, PubAcks
+from nats3.jetstream.pub_acks import Displaced, PubAcks
 from nats3.jetstream.publisher import Chain, Publisher
 from nats3.jetstream.tail import message_id
 
@@ -28,6 +36,10 @@ class MemoryServer(Protocol):
 
     def publish(self, subject: str | bytes, payload: bytes = b"", block: bytes | None = None) -> Stored | None:
         """Store a message; None when nobody takes it. Raises WrongLastSequence."""
+        ...
+
+    def refusal(self) -> dict[str, Any] | None:
+        """The error with which the next message or batch is refused, None when it is taken."""
         ...
 
 
@@ -104,13 +116,14 @@ class MemoryPublisher(Publisher):
         if taker is None:
             self.end(PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes this subject"))
             return
+        error = self._server.refusal()
         try:
-            stored = self._server.publish(subject, payload, block)
+            stored = None if error else self._server.publish(subject, payload, block)
         except WrongLastSequence:
             self.end(TargetMoved(index, WRONG_LAST_SEQUENCE, f"wrong last sequence: {taker.last}"))
             return
-        assert stored is not None
-        answer = {"stream": taker.name, "seq": stored.seq} | ({"duplicate": True} if stored.duplicate else {})
+        answer = {"error": error} if stored is None else {"stream": taker.name, "seq": stored.seq}
+        answer |= {"duplicate": True} if stored is not None and stored.duplicate else {}
         try:
             self._acks.take(index, None, json.dumps(answer, separators=(",", ":")).encode())
         except PublishRefused as fault:
@@ -182,6 +195,9 @@ class MemoryAtomicPublisher(MemoryPublisher):
         taker = self._server.taker(self._marker.subject)
         if taker is None or any(self._server.taker(subject) is not taker for subject in subjects):
             return PublishRefused(self._stored, PublishRefused.NO_RESPONDERS, "no stream takes this subject")
+        error = self._server.refusal()
+        if error is not None:
+            return refused(self._stored, error)
         if not taker.config.get("allow_atomic"):
             return PublishRefused(self._stored, ATOMIC_REFUSED, "atomic publish is disabled")
         newest = max((one.seq for one in taker.messages.values() if one.subject == self._marker.subject), default=0)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.errors import PublishRefused, refused
 from nats3.jetstream.link import NO_RESPONDERS, status_of
 
-WRONG_LAST_ID = 10070
-WRONG_LAST_SEQUENCE = 10071
-_MOVED = (WRONG_LAST_ID, WRONG_LAST_SEQUENCE)
 MOST_DISPLACED = 1000
 
 
@@ -41,7 +38,7 @@ class PubAcks:
     def take(self, index: int, header: bytes | None, payload: bytes) -> None:
         """The answer to message `index`.
 
-        Raises PublishRefused or TargetMoved once everything before the refused message is acknowledged: the refusal of
+        Raises PublishRefused once everything before the refused message is acknowledged: the refusal of
         a subject that nobody takes overtakes the acks of a stream.
         """
         head = self._head
@@ -79,8 +76,7 @@ class PubAcks:
                 index, PublishRefused.WRONG_STREAM, f"the answer is no PubAck: {payload[:80]!r}"
             ) from fault
         if error is not None:
-            code, reason = error.get("err_code", error.get("code", 0)), error.get("description", "")
-            raise (TargetMoved if code in _MOVED else PublishRefused)(index, code, reason)
+            raise refused(index, error)
         if stream != self._stream:
             raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"stream {stream!r} took it, not {self._stream!r}")
         if not duplicate and payload.endswith(b"}"):

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import Protocol
 
 from nats3.errors import Blocked, Unavailable
-from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetMoved
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetBusy, TargetMoved
 from nats3.jetstream.publisher import Publisher
 from nats3.job.loading import (
     ChunkDeleteRequested,
@@ -270,6 +270,8 @@ def _translated(fault: BaseException) -> BaseException:
         return fault
     if isinstance(fault, TargetMoved):
         return MustBind(Reason.STREAM_CHANGED, fault.reason)
+    if isinstance(fault, TargetBusy):
+        return Unavailable("nats", f"the target takes nothing just now: {fault.reason} ({fault.code})")
     if fault.code == PublishRefused.NO_RESPONDERS:
         return Unavailable("nats", "nobody takes the subject just now")
     return Blocked("target_refuses", f"{fault}: change the target stream, then resume")

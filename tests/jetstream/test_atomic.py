@@ -10,7 +10,7 @@ import pytest
 
 from nats3.jetstream.atomic import AtomicPublisher, Marker, end_of_batch
 from nats3.jetstream.connection import Connection
-from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.errors import PublishRefused, TargetBusy, TargetMoved
 from nats3.jetstream.settings import NatsSettings
 from tests.contract.jetstream_contract import commit, publish
 from tests.jetstream.wire_script import scripted_server
@@ -122,6 +122,50 @@ async def test_the_server_takes_1000_in_a_batch_and_not_1001(world: RealWorld) -
     ids=["stream", "count", "batch", "none"],
 )
 async def test_an_answer_that_is_not_this_batchs_is_refused(lie: dict[str, object]) -> None:
+    assert (await _answered(lie)).code == PublishRefused.WRONG_STREAM
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (10071, TargetMoved),
+        (10164, TargetMoved),
+        (10176, TargetMoved),
+        (10201, TargetMoved),
+        (10008, TargetBusy),
+        (10023, TargetBusy),
+        (10163, TargetBusy),
+        (10210, TargetBusy),
+        (10174, PublishRefused),
+        (10199, PublishRefused),
+    ],
+)
+async def test_a_refused_batch_says_whether_to_look_again_to_wait_or_to_change_the_target(
+    code: int, kind: type[PublishRefused]
+) -> None:
+    refused = await _answered({"error": {"code": 400, "err_code": code, "description": "why"}})
+    assert (type(refused), refused.code, refused.reason) == (kind, code, "why")
+
+
+async def test_a_batch_that_the_server_gave_up_is_read_again_and_stored_once_there_is_room(world: RealWorld) -> None:
+    """With fifty of strangers open, it forgets our messages and finds the batch incomplete at its marker."""
+    begun = b"NATS/1.0\r\nNats-Batch-Id: stranger%d\r\nNats-Batch-Sequence: 1\r\n\r\n"
+    link = world.connection.link()
+    for number in range(50):
+        block = begun % number
+        link.write(b"HPUB %b %d %d\r\n%b\r\n" % (world.name.encode(), len(block), len(block), block))
+    with pytest.raises(TargetMoved) as moved:
+        await commit(open_publisher(world), world, 10)
+    assert (moved.value.code, (await world.js.streams.info(world.name)).last) == (10176, 0)
+    ended = b"NATS/1.0\r\nNats-Batch-Id: stranger0\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\n\r\n"
+    await link.request(world.name.encode(), b"", 5, ended)
+    publisher = open_publisher(world)
+    await commit(publisher, world, 10)
+    assert (publisher.acked, publisher.target_seq) == (10, 13)
+
+
+async def _answered(lie: dict[str, object]) -> PublishRefused:
+    """What becomes of a batch to which the server gives an answer that is changed by `lie`."""
     async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
         publisher = AtomicPublisher(connection.link(), "S", Marker(b"S.mark", 0, lambda sent: b"%d" % sent))
         async with asyncio.TaskGroup() as tasks:
@@ -132,8 +176,8 @@ async def test_an_answer_that_is_not_this_batchs_is_refused(lie: dict[str, objec
             batch = next(line for line in lines if line.startswith(b"Nats-Batch-Id")).split(b" ")[1].decode()
             body = json.dumps({"stream": "S", "seq": 4, "batch": batch, "count": 4} | lie).encode()
             script.say(b"MSG %b 1 %d\r\n%b\r\n" % (reply, len(body), body))
-        assert sending.result().code == PublishRefused.WRONG_STREAM
         assert publisher.acked == 0
+        return sending.result()
 
 
 async def _refusal(publisher: AtomicPublisher) -> PublishRefused:

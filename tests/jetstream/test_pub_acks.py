@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats3.jetstream.errors import PublishRefused, TargetMoved
+from nats3.jetstream.errors import PublishRefused, TargetBusy, TargetMoved
 from nats3.jetstream.pub_acks import MOST_DISPLACED, Displaced, PubAcks
 
 
@@ -82,6 +82,39 @@ def test_a_refusal_waits_for_the_acks_before_it_and_then_names_its_index(
         acks.take(1, None, ack(2))
     assert (refused.value.index, refused.value.code, acks.acked) == (2, code, 2)
     assert isinstance(refused.value, TargetMoved) == (code in (10070, 10071))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (10070, TargetMoved),
+        (10071, TargetMoved),
+        (10158, TargetMoved),
+        (10164, TargetMoved),
+        (10008, TargetBusy),
+        (10023, TargetBusy),
+        (10163, TargetBusy),
+        (10167, TargetBusy),
+        (10077, PublishRefused),
+        (10109, PublishRefused),
+        ("10023", PublishRefused),
+    ],
+)
+def test_a_refusal_says_whether_to_look_again_to_wait_or_to_change_the_target(
+    code: object, kind: type[PublishRefused]
+) -> None:
+    acks = PubAcks("S")
+    with pytest.raises(PublishRefused) as refused:
+        acks.take(0, None, json.dumps({"error": {"code": 500, "err_code": code, "description": "why"}}).encode())
+    assert type(refused.value) is kind
+    assert (refused.value.reason, refused.value.code) == ("why", code if isinstance(code, int) else 0)
+
+
+@pytest.mark.parametrize("error", ["text", 1, [], {"err_code": []}, {"err_code": True}])
+def test_an_error_that_is_none_is_a_refusal_all_the_same(error: object) -> None:
+    with pytest.raises(PublishRefused) as refused:
+        PubAcks("S").take(0, None, json.dumps({"error": error}).encode())
+    assert refused.value.code == 0
 
 
 def test_an_ack_of_another_stream_is_refused_also_when_it_looks_like_the_ones_before() -> None:

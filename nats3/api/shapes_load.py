@@ -42,6 +42,7 @@ class LoadOrderAnswer(Shape):
     headers: HeaderPolicy
     mode: PublishMode
     on_bad_chunk: OnBadChunk
+    strict_order: bool
     nats: str
     s3: str
 

@@ -68,13 +68,14 @@ class StoreProgress(Shape):
 
 
 class LoadProgress(Shape):
-    """What of the plan the target has acknowledged, in messages of this generation."""
+    """What of the plan the target has acknowledged, in messages of this generation; `displaced` stand there in another order."""
 
     planned: int
     planned_chunks: int
     published: int
     published_bytes: int
     duplicates: int
+    displaced: int
     skipped: int
     loaded_chunks: int
     last_seq: int

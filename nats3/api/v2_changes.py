@@ -35,6 +35,7 @@ class ChangeLoadV2(Exact):
     name: JobName | None = None
     poll_interval: Duration | None = None
     on_bad_chunk: OnBadChunk | None = None
+    strict_order: bool | None = None
     unmatched_subjects: Unmatched | None = None
     pace: PaceV2 | None = None
 
@@ -48,7 +49,7 @@ def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
             return checked(replace(order, limits=limits, **_given(body, "name", "level")))
         case LoadOrder():
             load = as_model(ChangeLoadV2, value)
-            new = replace(order, **_given(load, "name", "on_bad_chunk", "unmatched_subjects"))
+            new = replace(order, **_given(load, "name", "on_bad_chunk", "strict_order", "unmatched_subjects"))
             if load.pace is not None:
                 new = replace(new, pace=pace_of(load.pace))
             if "poll_interval" in load.model_fields_set:

@@ -96,6 +96,7 @@ class LoadV2(Exact):
     headers: HeaderPolicy = "safe"
     mode: PublishMode = "auto"
     on_bad_chunk: OnBadChunk = "halt"
+    strict_order: bool = False
     nats: ConnectionName = MAIN
     s3: ConnectionName = MAIN
 
@@ -155,6 +156,7 @@ def _load(body: LoadV2, job_id: UUID) -> LoadOrder:
         unmatched_subjects=body.unmatched_subjects,
         pace=pace_of(body.pace),
         nats=body.nats,
+        strict_order=body.strict_order,
     )
 
 
@@ -215,6 +217,7 @@ def _load_body(order: LoadOrder) -> dict[str, Any]:
         "headers": order.headers,
         "mode": order.mode,
         "on_bad_chunk": order.on_bad_chunk,
+        "strict_order": order.strict_order,
         "nats": order.nats,
         "s3": s3,
     }
@@ -227,6 +230,7 @@ _LOAD_COUNTERS = (
     "published",
     "published_bytes",
     "duplicates",
+    "displaced",
     "skipped",
     "loaded_chunks",
     "last_seq",

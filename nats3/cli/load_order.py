@@ -72,6 +72,7 @@ class LoadOptions:
     mode: Annotated[
         Literal["auto", "atomic", "exclusive", "dedupe", "at_least_once"] | None, _help("How a message counts once.")
     ] = None
+    strict_order: Annotated[bool | None, _help("One message at a time, where the mode could change the order.")] = None
     poll_interval: Annotated[str | None, _help("Look for new chunks again after this time, as 5m.")] = None
     delete_chunks: Annotated[bool | None, _help("Delete each chunk once it is loaded.")] = None
 
@@ -86,7 +87,10 @@ class LoadOptions:
         plain = ("name", "bucket", "prefix", "read_stream", "read_consumer", "write_subject")
         both = (*plain, "poll_interval", "delete_chunks", "from_time", "to_time")
         given: dict[str, object] = {field: getattr(self, field) for field in both}
-        newer = {field: getattr(self, field) for field in ("from_seq", "to_seq", "limit", "mode", "nats", "s3")}
+        newer = {
+            field: getattr(self, field)
+            for field in ("from_seq", "to_seq", "limit", "mode", "strict_order", "nats", "s3")
+        }
         newer |= {"unmatched_subjects": self.unmatched, "read_headers": _headers(self.header) or None}
         newer |= {"subject_transforms": [_pair(text) for text in self.transform] or None, "pace": pace.body() or None}
         subjects = list(self.read_subject)

@@ -100,6 +100,11 @@ class AtomicPublisher(Publisher):
 
     @property
     @override
+    def farthest(self) -> int:
+        return self._target_seq
+
+    @property
+    @override
     def duplicates(self) -> int:
         """Always 0: a batch with a known id is refused."""
         return 0

@@ -52,6 +52,7 @@ class MemoryJetStream(JetStream):
         self._epoch = 0
         self.all: dict[str, MemoryStream] = {}
         self._refusals: list[int] = []
+        self._steps_down = False
         self._max_payload = max_payload
         self._up = asyncio.Event()
         self._up.set()
@@ -95,9 +96,11 @@ class MemoryJetStream(JetStream):
         return source
 
     @override
-    def publisher(self, stream: str, expect_last: int | None = None) -> MemoryPublisher:
+    def publisher(
+        self, stream: str, expect_last: int | None = None, *, behind: int = 0, strict: bool = False
+    ) -> MemoryPublisher:
         self.need_up()
-        publisher = MemoryPublisher(self, stream, expect_last)
+        publisher = MemoryPublisher(self, stream, expect_last, behind=behind, strict=strict)
         self._publishers.append(publisher)
         return publisher
 
@@ -137,6 +140,16 @@ class MemoryJetStream(JetStream):
     def refuse(self, *codes: int) -> None:
         """So many of the next messages, or atomic batches, are refused, with these codes of a server."""
         self._refusals += codes
+
+    def step_down(self) -> None:
+        """The next messages that are sent together meet a change of the leader: the latter half is stored first."""
+        self._steps_down = True
+
+    def stored_order(self, count: int) -> list[int]:
+        """In which order so many messages are stored that are sent together."""
+        cut = count // 2 if self._steps_down else 0
+        self._steps_down = self._steps_down and not cut
+        return [*range(cut, count), *range(cut)]
 
     def refusal(self) -> dict[str, Any] | None:
         """The error of the next one, None when it is taken."""

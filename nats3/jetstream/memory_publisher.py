@@ -38,6 +38,10 @@ class MemoryServer(Protocol):
         """Store a message; None when nobody takes it. Raises WrongLastSequence."""
         ...
 
+    def stored_order(self, count: int) -> list[int]:
+        """In which order so many messages are stored that are sent together."""
+        ...
+
     def refusal(self) -> dict[str, Any] | None:
         """The error with which the next message or batch is refused, None when it is taken."""
         ...
@@ -46,12 +50,21 @@ class MemoryServer(Protocol):
 class MemoryPublisher(Publisher):
     """Publisher over the memory server. Everything is acknowledged as it is sent."""
 
-    def __init__(self, server: MemoryServer, stream: str, expect_last: int | None = None) -> None:
+    def __init__(
+        self,
+        server: MemoryServer,
+        stream: str,
+        expect_last: int | None = None,
+        *,
+        behind: int = 0,
+        strict: bool = False,
+    ) -> None:
         self._server = server
         self._stream = stream
         self._chain = None if expect_last is None else Chain(expect_last)
+        self._strict = strict
         self._sent = 0
-        self._acks = PubAcks(stream)
+        self._acks = PubAcks(stream, behind)
         self._fault: MustBind | PublishRefused | None = None
 
     @property
@@ -63,6 +76,11 @@ class MemoryPublisher(Publisher):
     @override
     def target_seq(self) -> int:
         return self._acks.target_seq
+
+    @property
+    @override
+    def farthest(self) -> int:
+        return self._acks.farthest
 
     @property
     @override
@@ -84,10 +102,12 @@ class MemoryPublisher(Publisher):
         self._check()
         if self._chain is not None:
             blocks = self._chain.link(blocks)
-        for subject, block, payload in zip(subjects, blocks, payloads, strict=True):  # no answer is read in between
-            self._sent += 1
-            self._answer(self._sent - 1, subject, block, payload)
-        await self.drain()
+        together = 1 if self._strict else max(1, len(payloads))
+        for start in range(0, len(payloads), together):
+            for at in self._server.stored_order(together):  # no answer is read in between
+                self._answer(self._sent + at, subjects[start + at], blocks[start + at], payloads[start + at])
+            self._sent += together
+            await self.drain()
 
     @override
     async def flush(self) -> None:

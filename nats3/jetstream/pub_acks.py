@@ -20,9 +20,12 @@ class Displaced:
 
 
 class PubAcks:
-    """What the target said to the messages 0, 1, 2, ... of one publisher. Answers may come in any order."""
+    """What the target said to the messages 0, 1, 2, ... of one publisher. Answers may come in any order.
 
-    def __init__(self, stream: str) -> None:
+    `behind` is the seq up to which the messages before them stand in the target, `farthest` up to which these do.
+    """
+
+    def __init__(self, stream: str, behind: int = 0) -> None:
         self.acked = 0
         self.target_seq = 0
         self.duplicates = 0
@@ -32,7 +35,7 @@ class PubAcks:
         self._head = b""
         """What a plain PubAck begins with, up to its number; learned from the first."""
         self._early: dict[int, tuple[int, bool]] = {}
-        self._highest = 0
+        self.farthest = behind
         self._refusal: PublishRefused | None = None
 
     def take(self, index: int, header: bytes | None, payload: bytes) -> None:
@@ -84,10 +87,9 @@ class PubAcks:
         return seq, duplicate
 
     def _settle(self, seq: int, duplicate: bool) -> None:  # noqa: FBT001 - two halves of one answer
-        if duplicate:
-            self.duplicates += 1
-        elif seq > self._highest:
-            self._highest = seq
+        self.duplicates += duplicate
+        if seq >= self.farthest:
+            self.farthest = seq
         else:
             self._displace(self.acked)
         self.acked += 1

@@ -50,13 +50,18 @@ class Publisher(Protocol):
         ...
 
     @property
+    def farthest(self) -> int:
+        """Seq in the target of that message of the prefix, or before it, which stands farthest there."""
+        ...
+
+    @property
     def duplicates(self) -> int:
         """How many of the prefix the target already had."""
         ...
 
     @property
     def displaced(self) -> Sequence[Displaced]:
-        """Ranges of the prefix that were stored out of order, at most 1000; displaced_count says how many messages."""
+        """Ranges of the prefix that stand out of order, at most 1000; displaced_count says how many messages."""
         ...
 
     @property
@@ -86,16 +91,22 @@ class Publisher(Protocol):
 class WindowPublisher(Publisher, Sink):
     """Modes `dedupe` (ids are in the blocks) and `at_least_once`; with `expect_last` mode `exclusive`.
 
-    `expect_last` is the target's last seq; see Chain.
+    `expect_last` is the target's last seq; see Chain. What was published before stands there up to `behind`.
     """
 
     def __init__(
-        self, link: Link, stream: str, *, window: Window = DEFAULT_WINDOW, expect_last: int | None = None
+        self,
+        link: Link,
+        stream: str,
+        *,
+        window: Window = DEFAULT_WINDOW,
+        expect_last: int | None = None,
+        behind: int = 0,
     ) -> None:
         self._link = link
         self._window = window
         self._chain = None if expect_last is None else Chain(expect_last)
-        self._acks = PubAcks(stream)
+        self._acks = PubAcks(stream, behind)
         self._sent = 0
         self._told = 0
         self._sizes: list[tuple[int, int]] = []
@@ -116,6 +127,11 @@ class WindowPublisher(Publisher, Sink):
     @override
     def target_seq(self) -> int:
         return self._acks.target_seq
+
+    @property
+    @override
+    def farthest(self) -> int:
+        return self._acks.farthest
 
     @property
     @override

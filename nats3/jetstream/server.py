@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Protocol
 
 from typing_extensions import override
@@ -40,8 +41,14 @@ class JetStream(Protocol):
         """Receive from a consumer that exists and has delivered nothing yet. Raises Unavailable."""
         ...
 
-    def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
-        """Publish into `stream`; with `expect_last`, its last seq, in mode `exclusive`. Raises Unavailable."""
+    def publisher(
+        self, stream: str, expect_last: int | None = None, *, behind: int = 0, strict: bool = False
+    ) -> Publisher:
+        """Publish into `stream`; with `expect_last`, its last seq, in mode `exclusive`. Raises Unavailable.
+
+        What was published before stands there up to seq `behind`; `strict` sends a message only once the one before
+        it is acknowledged.
+        """
         ...
 
     def atomic_publisher(self, stream: str, marker: Marker) -> Publisher:
@@ -90,8 +97,12 @@ class NatsJetStream(JetStream):
         return PullSource(link, api, stream, consumer, ack=ack, patience=self._patience)
 
     @override
-    def publisher(self, stream: str, expect_last: int | None = None) -> Publisher:
-        return WindowPublisher(self._connection.link(), stream, window=self._window, expect_last=expect_last)
+    def publisher(
+        self, stream: str, expect_last: int | None = None, *, behind: int = 0, strict: bool = False
+    ) -> Publisher:
+        window = replace(self._window, messages=1) if strict else self._window
+        link = self._connection.link()
+        return WindowPublisher(link, stream, window=window, expect_last=expect_last, behind=behind)
 
     @override
     def atomic_publisher(self, stream: str, marker: Marker) -> Publisher:

@@ -32,14 +32,14 @@ def type_name(event: type) -> str:
 
 VERSIONS: Mapping[type, int] = {
     ChunkDeleteRequested: 2,
-    JobChanged: 3,
-    JobCreated: 3,
+    JobChanged: 4,
+    JobCreated: 4,
     RunFailed: 2,
 }
 """Schema versions above 1: what is stored in an older one is raised when it is read, and stays as it is.
 
-An order of version 2 may say which headers, subjects and pace a load has, one of version 3 through which connections it goes: a
-program that knows less must not run it as if that were not there, so it refuses the event.
+An order of version 2 may say which headers, subjects and pace a load has, one of version 3 through which connections it goes, one of
+version 4 that it keeps its order strictly: a program that knows less must not run it as if that were not there, so it refuses the event.
 """
 
 UPCASTERS: Mapping[tuple[type, int], Upcaster] = {(RunFailed, 1): with_fault}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from nats3.job.order import PublishMode
 from nats3.job.running import (
@@ -83,6 +83,28 @@ class LoadProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class DisplacedRange:
+    """Of the messages first <= seq <= last in range rank `rank`, `count` that stand in the target before an earlier one."""
+
+    rank: int
+    first: int
+    last: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDisplaced:
+    """Of what `LoadProgressed` beside it tells, `count` messages stand in the target before one that the plan has before
+    them: another leader stored what came earlier later. `ranges` are up to 100 of those that they lie in, `farthest` is
+    the seq of the target up to which all that is acknowledged stands.
+    """
+
+    ranges: tuple[DisplacedRange, ...]
+    count: int
+    farthest: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkLoaded:
     """Every selected message of the chunk is acknowledged."""
 
@@ -134,6 +156,7 @@ LoadingEvent = (
     | LoadExtended
     | TargetBound
     | LoadProgressed
+    | MessagesDisplaced
     | ChunkLoaded
     | ChunkSkipped
     | ChunkDeleteRequested
@@ -153,6 +176,7 @@ LOADING_EVENTS = (
     LoadExtended,
     TargetBound,
     LoadProgressed,
+    MessagesDisplaced,
     ChunkLoaded,
     ChunkSkipped,
     ChunkDeleteRequested,
@@ -161,13 +185,14 @@ LOADING_EVENTS = (
 )
 
 
-FOLD = 2
+FOLD = 3
 """Raise it when `evolve` makes something else of the same events: states that were kept are then folded anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches.
+    """Fold of a load job's run. `rank` and `seq` say how far the acknowledged prefix reaches, `displaced` how many messages
+    of it stand in another order in the target, `farthest` up to which seq there it stands.
 
     `ranges` are all that were planned in this generation; `plans` says from which rank on they were planned at which
     log position.
@@ -188,6 +213,8 @@ class Loading:
     duplicates: int = 0
     target_seq: int = 0
     bytes: int = 0
+    displaced: int = 0
+    farthest: int = 0
     skipped: int = 0
     to_delete: frozenset[tuple[str, str]] = frozenset()
     completed: bool = False
@@ -212,17 +239,16 @@ def evolve(state: Loading, event: LoadingEvent) -> Loading:
         case TargetBound():
             return replace(state, target=event)
         case LoadProgressed():
-            return replace(
-                state,
-                rank=event.rank,
-                seq=event.seq,
-                published=event.published,
-                duplicates=event.duplicates,
-                target_seq=event.target_seq,
-                bytes=event.bytes,
-            )
-        case ChunkLoaded() | ChunkSkipped() | ChunkDeleteRequested() | ChunkDeleted() | LoadCompleted():
-            return _finished(state, event)
+            return _progressed(state, event)
+        case (
+            MessagesDisplaced()
+            | ChunkLoaded()
+            | ChunkSkipped()
+            | ChunkDeleteRequested()
+            | ChunkDeleted()
+            | LoadCompleted()
+        ):
+            return _noted(state, event)
         case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
             return replace(state, condition=condition_after(event))
         case _:
@@ -245,6 +271,22 @@ def _planned(state: Loading, event: LoadPlanned) -> Loading:
     )
 
 
+def _progressed(state: Loading, event: LoadProgressed) -> Loading:
+    """Where it goes back, the target has lost its end; where to nothing, all that is there is found again."""
+    goes_on = event.published >= state.published
+    return replace(
+        state,
+        rank=event.rank,
+        seq=event.seq,
+        published=event.published,
+        duplicates=event.duplicates,
+        target_seq=event.target_seq,
+        bytes=event.bytes,
+        displaced=state.displaced if event.published else 0,
+        farthest=max(state.farthest, event.target_seq) if goes_on else event.target_seq,
+    )
+
+
 def _plans(state: Loading, event: LoadPlanned | LoadExtended) -> tuple[tuple[int, int], ...]:
     """Ranks rise from plan to plan, and so do positions."""
     if not event.ranges:
@@ -252,12 +294,15 @@ def _plans(state: Loading, event: LoadPlanned | LoadExtended) -> tuple[tuple[int
     return (*state.plans, (min(each.rank for each in event.ranges), event.position))
 
 
-def _finished(
-    state: Loading, event: ChunkLoaded | ChunkSkipped | ChunkDeleteRequested | ChunkDeleted | LoadCompleted
-) -> Loading:
+_Noted: TypeAlias = MessagesDisplaced | ChunkLoaded | ChunkSkipped | ChunkDeleteRequested | ChunkDeleted | LoadCompleted
+
+
+def _noted(state: Loading, event: _Noted) -> Loading:
     match event:
         case ChunkLoaded():
             return state
+        case MessagesDisplaced(count=count, farthest=farthest):
+            return replace(state, displaced=state.displaced + count, farthest=max(state.farthest, farthest))
         case LoadCompleted():
             return replace(state, completed=True)
         case ChunkSkipped(count=count):

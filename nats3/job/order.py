@@ -64,6 +64,7 @@ class LoadOrder:
     `read_subjects` are several filters in place of `read_subject`, of which one must match; `read_headers` are
     (name, value) lines that must all be there. Of `subject_transforms` the first that matches decides, and
     `unmatched_subjects` says what becomes of a message that none matches. `headers` says what a replay does with headers.
+    `strict_order` publishes one message at a time where the mode would let another leader of the target change their order.
     """
 
     name: str
@@ -89,6 +90,7 @@ class LoadOrder:
     unmatched_subjects: Unmatched = "pass"
     pace: PaceLimits = field(default_factory=PaceLimits)
     nats: str = MAIN
+    strict_order: bool = False
 
     @property
     def filters(self) -> tuple[str, ...]:

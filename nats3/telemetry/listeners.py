@@ -119,6 +119,9 @@ class WorkListener:
     def duplicates(self, job: str, count: int) -> None:
         self.telemetry.duplicates(job, count)
 
+    def displaced(self, job: str, count: int, total: int) -> None:
+        self.telemetry.displaced(job, count, total)
+
     def gap(self, job: str, first: int, last: int, reason: str) -> None:
         self.telemetry.gap(job, first, last, reason)
 

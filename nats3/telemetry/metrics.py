@@ -53,6 +53,7 @@ class Metrics:
         self.chunks = self._counter("nats3_chunks", "Chunks recorded", "job", "stream")
         self.redelivered = self._counter("nats3_redeliveries", "Messages delivered again by NATS", "job")
         self.duplicates = self._counter("nats3_duplicates", "Publishes that NATS knew already", "job")
+        self.displaced = self._counter("nats3_displaced", "Messages out of order in the target of a load", "job")
         self.gaps = self._counter("nats3_gaps", "Gaps recorded", "job", "reason")
         self.gap_messages = self._counter("nats3_gap_seqs", "Seqs in recorded gaps", "job", "reason")
         self.loaded = self._gauge("nats3_load_messages", "Messages acknowledged by the target", "job")

@@ -253,6 +253,12 @@ class Telemetry:
         self.metrics.duplicates.labels(self._label(job)).inc(count)
         self.log.info("duplicates dropped by NATS", job=job, count=count)
 
+    def displaced(self, job: str, count: int, total: int) -> None:
+        """So many more messages of a load, now `total`, stand in its target in another order. The first are warned of."""
+        self.metrics.displaced.labels(self._label(job)).inc(count)
+        write = self.log.warning if count == total else self.log.info
+        write("messages stand in the target in another order", job=job, count=count, total=total)
+
     # --- surveys ----------------------------------------------------------------------------------------------------
 
     def surveyed(self, task: str, outcome: str, reason: str) -> None:

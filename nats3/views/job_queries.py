@@ -70,6 +70,7 @@ _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | 
             "planned_chunks",
             "published",
             "duplicates",
+            "displaced",
             "skipped",
             "published_bytes",
             "loaded_chunks",

@@ -18,6 +18,7 @@ from nats3.job.loading import (
     LoadExtended,
     LoadPlanned,
     LoadProgressed,
+    MessagesDisplaced,
 )
 from nats3.job.order import Kind, LoadOrder, Order, StoreOrder
 from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
@@ -40,8 +41,8 @@ class JobRow:
     """What is wanted of a job, how it is, and what it has done.
 
     `version` is that of `job/<id>`, `created_position` and `position` those of its first and latest event; `gaps`
-    counts seqs, `last_time` is server time in ns, `node` the one that had it last. Planned, published, duplicates and
-    skipped count messages of the load's generation.
+    counts seqs, `last_time` is server time in ns, `node` the one that had it last. Planned, published, duplicates,
+    displaced and skipped count messages of the load's generation.
     """
 
     job_id: UUID
@@ -77,6 +78,7 @@ class JobRow:
     planned_chunks: int = 0
     published: int = 0
     duplicates: int = 0
+    displaced: int = 0
     skipped: int = 0
     published_bytes: int = 0
     loaded_chunks: int = 0
@@ -163,6 +165,7 @@ def _retried(row: JobRow, event: JobRetried) -> JobRow:
         published=0,
         published_bytes=0,
         duplicates=0,
+        displaced=0,
         skipped=0,
         loaded_chunks=0,
     )
@@ -206,9 +209,14 @@ def _progressed(row: JobRow, event: LoadProgressed) -> JobRow:
         row,
         published=event.published,
         duplicates=event.duplicates,
+        displaced=row.displaced if event.published else 0,
         published_bytes=event.bytes,
         last_seq=event.seq,
     )
+
+
+def _displaced(row: JobRow, event: MessagesDisplaced) -> JobRow:
+    return replace(row, displaced=row.displaced + event.count)
 
 
 def _loaded(row: JobRow, _event: ChunkLoaded) -> JobRow:
@@ -236,6 +244,7 @@ _STEPS: dict[type, Step] = {
     LoadPlanned: _planned,
     LoadExtended: _extended,
     LoadProgressed: _progressed,
+    MessagesDisplaced: _displaced,
     ChunkLoaded: _loaded,
     ChunkSkipped: _skipped,
     LoadCompleted: _completed,

@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     planned_chunks   bigint      NOT NULL,
     published        bigint      NOT NULL,
     duplicates       bigint      NOT NULL,
+    displaced        bigint      NOT NULL,
     skipped          bigint      NOT NULL,
     published_bytes  bigint      NOT NULL,
     loaded_chunks    bigint      NOT NULL,
@@ -83,7 +84,7 @@ class JobsView:
 
     answer: Callable[[JobRow], str]
     resource: Callable[[JobRow], str]
-    version: int = 3
+    version: int = 4
 
     @property
     def name(self) -> str:

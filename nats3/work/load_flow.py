@@ -18,12 +18,15 @@ from nats3.job.loading import (
     ChunkDeleteRequested,
     ChunkLoaded,
     ChunkSkipped,
+    Loading,
     LoadingEvent,
     LoadProgressed,
+    MessagesDisplaced,
 )
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.pace import Pace
+from nats3.work.displaced import told, within
 from nats3.work.endure import sole
 from nats3.work.outgoing import Dresser, Outgoing, Takes
 from nats3.work.pieces import Piece, Reader
@@ -70,6 +73,7 @@ class LoadFlow:
         self._line = line
         self._base = (run.state.published, run.state.duplicates)
         self._recorded = 0
+        self._displaced_acks = 0
         self._ending = False
         self._patience: asyncio.Timeout | None = None
         self._finished = False
@@ -208,21 +212,34 @@ class LoadFlow:
             return
         size = sum(sent.message_bytes for sent in settled)
         ends = [event for sent in settled for event in endings(sent)]
-        known_before = self._run.state.duplicates
+        displaced = self._displaced(acked, reached)
+        before = self._run.state
         await self._tools.reach("load.before_progress")
-        await self._run.emit(self._progress(reached, size), *ends)
+        await self._run.emit(self._progress(reached, size), *displaced, *ends)
         await self._tools.reach("load.after_progress")
-        self._line.drop(settled)
-        self._report(acked - self._recorded, size, self._run.state.duplicates - known_before)
+        self._line.drop(settled, reached)
+        self._report(acked - self._recorded, size, before)
         self._recorded = acked
         await self._progressed()
 
-    def _report(self, count: int, size: int, duplicates: int) -> None:
+    def _displaced(self, acked: int, reached: Reached) -> list[MessagesDisplaced]:
+        """What of that which is recorded now stands in the target in another order."""
+        count = self._publisher.displaced_count - self._displaced_acks
+        self._displaced_acks += count
+        ranges = [*reached.displaced]
+        for each in within(self._publisher.displaced if count else (), self._recorded, acked - 1):
+            ranges += self._line.ranges(each.first, each.last)
+        farthest = max(self._publisher.farthest, reached.known_at)
+        return told(ranges, count + sum(each.count for each in reached.displaced), farthest)
+
+    def _report(self, count: int, size: int, before: Loading) -> None:
         name, state, signals = self._order.name, self._run.state, self._tools.signals
         signals.published(name, count, size)
         signals.load_progressed(name, state.published, state.planned_messages)
-        if duplicates:
-            signals.duplicates(name, duplicates)
+        if state.duplicates > before.duplicates:
+            signals.duplicates(name, state.duplicates - before.duplicates)
+        if state.displaced > before.displaced:
+            signals.displaced(name, state.displaced - before.displaced, state.displaced)
 
     def _progress(self, reached: Reached, size: int) -> LoadProgressed:
         published, duplicates = self._base

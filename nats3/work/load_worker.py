@@ -19,7 +19,6 @@ from nats3.job.loading import (
     Loading,
     LoadingEvent,
     LoadProgressed,
-    PlannedRange,
     TargetBound,
     evolve,
 )
@@ -33,7 +32,7 @@ from nats3.work.outgoing import Dresser, Takes
 from nats3.work.pieces import Piece, Reader
 from nats3.work.run import Claimed
 from nats3.work.sent import Line
-from nats3.work.target import Stand, Target
+from nats3.work.target import Target
 from nats3.work.tools import Tools
 from nats3.work.worker import Trouble, Worker
 
@@ -134,7 +133,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         (subject,) = dresser.subjects_of([first])
         info = await self._bind(subject.decode(errors="replace"))
         assert self.state.target is not None
-        line = Line()
+        line = Line(self.state.farthest)
         publisher = await self._publisher(info, self.state.target, reader, line, epoch)
         limits = Takes.of(info, self.tools.nats.max_payload, self.state.target.mode)
         self._flow = LoadFlow(
@@ -168,7 +167,10 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         if bound.mode == "exclusive":
             reader.taken = await self._target.taken(self.state, bound, info)
         require_unbroken(self.tools.nats, epoch)
-        return self.tools.nats.publisher(info.name, info.last if bound.mode == "exclusive" else None)
+        behind = self.state.farthest
+        if bound.mode == "exclusive":
+            return self.tools.nats.publisher(info.name, info.last, behind=behind)
+        return self.tools.nats.publisher(info.name, behind=behind, strict=self._order.strict_order)
 
     def _marks(self, line: Line) -> Callable[[int], bytes]:
         """What the marker says once so many messages are stored."""
@@ -262,9 +264,10 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         stand = await self._target.stand(self.state, self.state.target, info)
         if stand is None:
             return
-        rank = next((each.rank for each in self.state.ranges if _holds(each, stand)), self.state.rank)
         published = self.state.published + stand.count
-        back = replace(self._as_recorded(), rank=rank, seq=stand.seq, published=published, target_seq=stand.target_seq)
+        back = replace(
+            self._as_recorded(), rank=stand.rank, seq=stand.seq, published=published, target_seq=stand.target_seq
+        )
         await self.emit(back)
 
     async def _delete_requested(self) -> None:
@@ -274,7 +277,3 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             await self._objects.delete(bucket, key)
             await self.tools.reach("load.after_delete")
             await self.emit(ChunkDeleted(bucket, key))
-
-
-def _holds(planned: PlannedRange, stand: Stand) -> bool:
-    return planned.life == stand.life and planned.first <= stand.seq <= planned.last

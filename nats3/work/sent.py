@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped
+from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped, DisplacedRange
 from nats3.job.storing import ChunkFlushed
+from nats3.work.displaced import KnownOrder
 from nats3.work.pieces import Known, Piece
 
 
@@ -17,7 +18,8 @@ from nats3.work.pieces import Known, Piece
 class Sent:
     """A part of a piece: its messages have the indexes start <= i < start + len(seqs).
 
-    `known` are the messages between them that are in the target already.
+    `known` are the messages between them that are in the target already, `displaced` those of them that stand out of order
+    there and are not recorded yet.
     """
 
     start: int
@@ -30,6 +32,7 @@ class Sent:
     message_bytes: int = 0
     known: Sequence[Known] = ()
     reaches: int = 0
+    displaced: Sequence[DisplacedRange] = ()
 
     @property
     def end(self) -> int:
@@ -40,23 +43,27 @@ class Sent:
 class Reached:
     """Everything of the plan up to `seq` in range rank `rank` is in the target: `messages` of it since the line began.
 
-    `known_at` is how far in the target those stand that it had before; 0 where there are none.
+    `known_at` is how far in the target those stand that it had before; 0 where there are none. `displaced` are those of
+    them that are reached now and stand there out of order.
     """
 
     rank: int
     seq: int
     messages: int
     known_at: int = 0
+    displaced: tuple[DisplacedRange, ...] = ()
 
 
 class Line:
     """Parts in the order in which they were handed over. Indexes count every message from 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind: int = 0) -> None:
+        """What was published before stands in the target up to seq `behind`."""
         self._parts: deque[Sent] = deque()
         self._sent = 0
         self._recorded = 0
         self._known_at = 0
+        self._known_order = KnownOrder(behind)
 
     def add(self, piece: Piece, part: slice, message_bytes: int) -> None:
         """The messages of the piece at `part`; the last part carries what the piece says of chunks and sizes."""
@@ -68,6 +75,7 @@ class Line:
         else:
             ends = (piece.finishes, piece.deletions, piece.skipped)
             sent = Sent(self._sent, piece.rank, seqs, lives, *ends, message_bytes, piece.known[before:], piece.reaches)
+        sent.displaced = self._known_order.displaced(piece.rank, sent.known, seqs, self._sent)
         self._parts.append(sent)
         self._sent += len(seqs)
 
@@ -79,20 +87,41 @@ class Line:
         """
         settled = list(takewhile(lambda sent: sent.end <= acked, self._parts))
         messages, known_at = self._recorded + _messages(settled), self._known_far(settled)
+        displaced = tuple(each for part in settled for each in part.displaced)
         if len(settled) < len(self._parts) and self._parts[len(settled)].start < acked and acked > recorded:
             part = self._parts[len(settled)]
             seq = part.seqs[acked - part.start] - 1
             known = part.known[: _up_to(part.known, seq)]
             messages += bisect_right(part.seqs, seq) + len(known)
-            return settled, Reached(part.rank, seq, messages, max(known_at, _farthest(known)))
-        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages, known_at) if settled else None
+            displaced += tuple(each for each in part.displaced if each.last <= seq)
+            return settled, Reached(part.rank, seq, messages, max(known_at, _farthest(known)), displaced)
+        if not settled:
+            return settled, None
+        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages, known_at, displaced)
 
-    def drop(self, settled: Sequence[Sent]) -> None:
-        """These, the first ones, are recorded."""
+    def drop(self, settled: Sequence[Sent], reached: Reached) -> None:
+        """These, the first ones, are recorded, and so is what is reached of the next one."""
         self._recorded += _messages(settled)
         self._known_at = self._known_far(settled)
         for _ in settled:
             self._parts.popleft()
+        if self._parts and self._parts[0].displaced and reached.displaced:
+            left = self._parts[0]
+            left.displaced = [each for each in left.displaced if each not in reached.displaced]
+
+    def ranges(self, first: int, last: int) -> Iterator[DisplacedRange]:
+        """The messages with these indexes, none of which is recorded yet, as ranges of seqs."""
+        found: DisplacedRange | None = None
+        for part in self._parts:
+            seqs = part.seqs[max(first - part.start, 0) : max(last + 1 - part.start, 0)]
+            if found is not None and seqs and found.rank != part.rank:
+                yield found
+                found = None
+            if seqs:
+                begun = DisplacedRange(part.rank, seqs[0], seqs[-1], 0) if found is None else found
+                found = replace(begun, last=seqs[-1], count=begun.count + len(seqs))
+        if found is not None:
+            yield found
 
     def _known_far(self, settled: Sequence[Sent]) -> int:
         return max([self._known_at, *(_farthest(part.known) for part in settled)])

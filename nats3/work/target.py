@@ -21,12 +21,12 @@ from nats3.work.pieces import NOTHING_TAKEN, Taken, shared
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Where the target ends with ours after it lost some: life and seq of the last, and where it stands.
+    """Where the target ends with ours after it lost some: rank and seq of the last, and where it stands.
 
     `count` is how many fewer it has than is recorded, as a negative number.
     """
 
-    life: str
+    rank: int
     seq: int
     target_seq: int
     count: int
@@ -104,7 +104,10 @@ class Target:
             raise Blocked("target_recreated", reason)
 
     async def stand(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand | None:
-        """How far the target has ours, when it has lost messages that it had acknowledged; else None. Raises Blocked."""
+        """How far the target has ours, when it has lost messages that it had acknowledged; else None. Raises Blocked.
+
+        Where they stood out of order the last says nothing of those before: then from the beginning on each is looked for.
+        """
         if state.target_seq and await self._lost(state, info):
             return await self._short_of_record(state, bound, info)
         return None
@@ -138,10 +141,10 @@ class Target:
         return Taken(bound.stream, first, count, ids)
 
     async def _lost(self, state: Loading, info: StreamInfo) -> bool:
-        """Whether the target no longer has, at the recorded place, a message that it had acknowledged."""
-        if info.last < state.target_seq:
+        """Whether the target no longer has, where it was farthest, a message that it had acknowledged."""
+        if info.last < state.farthest:
             return True
-        message = await self._nats.streams.message(info.name, state.target_seq)
+        message = await self._nats.streams.message(info.name, state.farthest)
         return message is not None and not self._is_ours(message, state.generation)
 
     def _is_ours(self, message: Message, generation: int) -> bool:
@@ -170,12 +173,14 @@ class Target:
 
     async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:
         last: Stand | None = None
-        count = 0
+        count, in_order = 0, not state.displaced
         async for life, seq, target_seq in self._ours(state, bound.last + 1):
             count += 1
-            last = Stand(life, seq, target_seq, count - state.published)
+            last = Stand(_rank_of(state, life, seq), seq, target_seq, count - state.published)
+            # What is not recorded yet has come to stand before what is.
+            in_order = in_order and (last.rank, seq) <= (state.rank, state.seq)
         if last is not None:
-            return last
+            return last if in_order else Stand(0, 0, 0, -state.published)
         reason = (
             f"the target stream {info.name} has lost messages that it had acknowledged;"
             " retry the job with restart to publish everything again"
@@ -192,6 +197,11 @@ def origins(config: Mapping[str, Any]) -> list[str]:
 def _behind(state: Loading, bound: TargetBound) -> int:
     """The seq in the target up to which all is recorded, or was there before the load."""
     return max(state.target_seq, bound.last)
+
+
+def _rank_of(state: Loading, life: str, seq: int) -> int:
+    found = (each.rank for each in state.ranges if each.life == life and each.first <= seq <= each.last)
+    return next(found, state.rank)
 
 
 def _marker_lost(bound: TargetBound, how: str) -> Blocked:

@@ -50,8 +50,11 @@ async def test_a_load_is_changed_and_its_polling_ended(api: Api) -> None:
     assert (order["poll_interval"], order["on_bad_chunk"], order["read_stream"]) == (None, "quarantine", "jobs")
     again = await api.client.patch(path, json={"poll_interval": "10s"})
     assert again.json()["order"]["poll_interval"] == "10s"
+    for strict in (True, False):
+        strictly = await api.client.patch(path, json={"strict_order": strict})
+        assert strictly.json()["order"]["strict_order"] is strict
     assert [event["type"] for event in await items(api, "/api/v2/events?category=job")] == [
-        "job_created", "job_changed", "job_changed",
+        "job_created", "job_changed", "job_changed", "job_changed", "job_changed",
     ]  # fmt: skip
 
 
@@ -90,6 +93,7 @@ async def test_what_changes_nothing_is_not_recorded(api: Api) -> None:
         (LOAD, {"pace": {"speed": 0}}, "pace.speed"),
         (LOAD, {"pace": {"max_gap": "1s"}}, "pace.max_gap"),
         (LOAD, {"on_bad_chunk": "ignore"}, "on_bad_chunk"),
+        (LOAD, {"strict_order": "yes"}, "strict_order"),
         (LOAD, [], "body"),
     ],
 )

@@ -104,6 +104,7 @@ async def test_a_load_job_keeps_every_field_of_its_order(api: Api) -> None:
         "headers": "verbatim",
         "mode": "exclusive",
         "on_bad_chunk": "quarantine",
+        "strict_order": True,
         "nats": "hub",
         "s3": "cold",
     }

@@ -256,6 +256,7 @@ def test_several_subjects_and_transforms_are_sent_as_lists(api, run):
         "b.>",
         "--unmatched",
         "refuse",
+        "--strict-order",
     ]
     words += ["--transform", "a.*=x.{{wildcard(1)}}", "--transform", "b.>=y.>"]
     assert run("load", "create", *words).code == 0
@@ -266,6 +267,7 @@ def test_several_subjects_and_transforms_are_sent_as_lists(api, run):
         "read_subjects": ["a.*", "b.>"],
         "subject_transforms": [{"src": "a.*", "dest": "x.{{wildcard(1)}}"}, {"src": "b.>", "dest": "y.>"}],
         "unmatched_subjects": "refuse",
+        "strict_order": True,
     }
 
 

@@ -411,6 +411,28 @@ class JetStreamContract:
             await publisher.close()
         assert await world.seqs() == list(range(1, 11))
 
+    async def test_what_stands_before_a_message_that_was_to_be_before_it_is_displaced(self, world: World) -> None:
+        await world.make_stream()
+        first = world.js.publisher(world.name)
+        await publish(first, world, 2, start=5)  # what was sent before it is lost
+        await first.drain()
+        again = world.js.publisher(world.name, behind=1)
+        await publish(again, world, 10)
+        await again.drain()
+        assert (again.acked, again.duplicates, again.displaced_count) == (10, 2, 2)
+        assert [(each.first, each.last) for each in again.displaced] == [(5, 6)]
+        assert (again.farthest, first.farthest) == (10, 2)
+        for each in (first, again):
+            await each.close()
+
+    async def test_a_strict_publisher_publishes_all_the_same(self, world: World) -> None:
+        await world.make_stream()
+        publisher = world.js.publisher(world.name, strict=True)
+        await publish(publisher, world, 50)
+        await publisher.drain()
+        assert (publisher.acked, publisher.target_seq, publisher.displaced_count) == (50, 50, 0)
+        await publisher.close()
+
     async def test_messages_without_a_header_block_and_with_any_bytes_are_published_as_they_are(
         self, world: World
     ) -> None:

@@ -34,12 +34,22 @@ def test_an_ack_that_comes_twice_counts_once() -> None:
     assert (acks.acked, acks.target_seq) == (2, 2)
 
 
-def test_duplicates_are_counted_and_their_old_seqs_are_no_displacement() -> None:
-    acks = PubAcks("S")
-    acks.take(0, None, ack(50))
-    acks.take(1, None, ack(3, duplicate=True))
+def test_duplicates_are_counted_and_in_order_they_are_no_displacement() -> None:
+    acks = PubAcks("S", behind=2)
+    acks.take(0, None, ack(3, duplicate=True))
+    acks.take(1, None, ack(4, duplicate=True))
     acks.take(2, None, ack(51))
-    assert (acks.acked, acks.duplicates, acks.displaced, acks.target_seq) == (3, 1, [], 51)
+    assert (acks.acked, acks.duplicates, acks.displaced, acks.target_seq) == (3, 2, [], 51)
+
+
+def test_a_duplicate_that_stands_before_what_was_stored_now_or_published_before_is_displaced() -> None:
+    acks = PubAcks("S", behind=4)
+    acks.take(0, None, ack(3, duplicate=True))
+    acks.take(1, None, ack(50))
+    acks.take(2, None, ack(5, duplicate=True))
+    acks.take(3, None, ack(51))
+    assert (acks.acked, acks.duplicates, acks.displaced_count) == (4, 2, 2)
+    assert acks.displaced == [Displaced(0, 0), Displaced(2, 2)]
 
 
 def test_messages_stored_below_an_earlier_one_are_displaced() -> None:

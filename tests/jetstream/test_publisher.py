@@ -9,6 +9,7 @@ import pytest
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.publisher import Window, WindowPublisher
+from nats3.jetstream.server import NatsJetStream
 from nats3.jetstream.settings import NatsSettings
 from tests.jetstream.wire_script import ScriptedServer, scripted_server
 
@@ -53,6 +54,22 @@ async def test_no_more_is_out_than_the_window_holds(window: Window, size: int, o
             await sending
         await publisher.drain()
         assert publisher.acked == 30
+
+
+async def test_a_strict_publisher_sends_a_message_once_the_one_before_it_is_acknowledged() -> None:
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        publisher = NatsJetStream(connection).publisher("S", strict=True)
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(publisher.send([b"s"] * 5, [None] * 5, [b"x"] * 5))
+            for sent in range(1, 6):
+                await script.wait_for(b"PUB s ", sent)
+                connection.link().write(b"PING\r\n")
+                await script.wait_for(b"PING\r\n", 1 + sent)
+                assert script.heard.count(b"PUB s ") == sent
+                script.say(acks(script, sent - 1, 1))
+            await sending
+        await publisher.drain()
+        assert publisher.acked == 5
 
 
 async def test_progress_is_told_as_it_comes() -> None:

@@ -9,10 +9,12 @@ from nats3.job.loading import (
     ChunkDeleteRequested,
     ChunkLoaded,
     ChunkSkipped,
+    DisplacedRange,
     LoadCompleted,
     LoadExtended,
     LoadPlanned,
     LoadProgressed,
+    MessagesDisplaced,
     PlannedRange,
     TargetBound,
 )
@@ -97,7 +99,8 @@ LOAD_2 = replace(
     unmatched_subjects="refuse",
     pace=PaceLimits(100.5, 1e6, 2.0, 3.5),
 )
-LOAD = replace(LOAD_2, bucket="cold:archive", nats="hub")
+LOAD_3 = replace(LOAD_2, bucket="cold:archive", nats="hub")
+LOAD = replace(LOAD_3, strict_order=True)
 RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
 OPENING = Opening(2, LIFE, TIME, PARENT, 41, 40, 42, ((43, "ab" * 32), (44, "cd" * 32)), "ef" * 32)
 CHUNK = ChunkFlushed(
@@ -165,6 +168,7 @@ EVENTS: dict[str, object] = {
     "load_extended": LoadExtended((RANGE, RANGE), 120, 1, 10),
     "target_bound": TargetBound("COPY", TIME, 12, "atomic"),
     "load_progressed": LoadProgressed(1, 45, 30, 2, 42, 3000),
+    "messages_displaced": MessagesDisplaced((DisplacedRange(1, 40, 44, 5), DisplacedRange(2, 3, 9, 4)), 9, 47),
     "chunk_loaded": ChunkLoaded("archive", "k", 10),
     "chunk_skipped": ChunkSkipped("k", 1, 9, 7, "corrupt"),
     "chunk_delete_requested": ChunkDeleteRequested("archive", "k", b"what was in it"),
@@ -177,12 +181,16 @@ OLDER = {
     "chunk_delete_requested.v1": ChunkDeleteRequested("archive", "k"),
     "job_changed.load.v1": JobChanged(OLD_LOAD),
     "job_changed.load.v2": JobChanged(LOAD_2),
+    "job_changed.load.v3": JobChanged(LOAD_3),
     "job_changed.store.v1": JobChanged(OLD_STORE),
     "job_changed.store.v2": JobChanged(OLD_STORE),
+    "job_changed.store.v3": JobChanged(STORE),
     "job_created.load.v1": JobCreated("load", OLD_LOAD, 1),
     "job_created.load.v2": JobCreated("load", LOAD_2, 1),
+    "job_created.load.v3": JobCreated("load", LOAD_3, 1),
     "job_created.store.v1": JobCreated("store", OLD_STORE, 1),
     "job_created.store.v2": JobCreated("store", OLD_STORE, 1),
+    "job_created.store.v3": JobCreated("store", STORE, 1),
     "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

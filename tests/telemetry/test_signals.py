@@ -41,6 +41,7 @@ EVERY_SIGNAL = {
     "messages_published": (2, 20),
     "load_progressed": ("j", 1, 2),
     "duplicates": ("j", 2),
+    "displaced": ("j", 2, 2),
     "object_stored": (10,),
     "object_fetched": (10,),
     "s3_asked": ("put",),

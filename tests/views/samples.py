@@ -9,10 +9,12 @@ from nats3.job.loading import (
     ChunkDeleteRequested,
     ChunkLoaded,
     ChunkSkipped,
+    DisplacedRange,
     LoadCompleted,
     LoadExtended,
     LoadPlanned,
     LoadProgressed,
+    MessagesDisplaced,
     PlannedRange,
     TargetBound,
 )
@@ -135,6 +137,7 @@ def random_load_event(chance: Random) -> object:
         (
             LoadExtended((RANGE,), 12, 1, 5),
             LoadProgressed(0, chance.randrange(1, 30), chance.randrange(30), chance.randrange(3), 7, 99),
+            MessagesDisplaced((DisplacedRange(0, 1, 3, 2),), 2, 9),
             ChunkLoaded("archive", "k", 10),
             ChunkSkipped("k", 1, 2, 2, "corrupt"),
             LoadCompleted(30, 0),

@@ -15,7 +15,14 @@ from nats3.api.v1_orders import job_text
 from nats3.api.v2_orders import job_resource
 from nats3.errors import Unavailable
 from nats3.job.history import run_entity
-from nats3.job.loading import ChunkSkipped, LoadCompleted, LoadPlanned
+from nats3.job.loading import (
+    ChunkSkipped,
+    DisplacedRange,
+    LoadCompleted,
+    LoadPlanned,
+    LoadProgressed,
+    MessagesDisplaced,
+)
 from nats3.job.order import LoadOrder, StoreOrder
 from nats3.job.ordering import JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import RunActivated, RunBlocked, RunFailed, RunPaused
@@ -80,6 +87,22 @@ async def test_a_load_that_skipped_chunks_has_not_succeeded(desk: Desk) -> None:
     await desk.order(job_id, created(LOAD))
     await desk.run(job_id, ChunkSkipped("k", 1, 2, 2, "corrupt"), LoadCompleted(28, 2))
     assert await state_of(desk, job_id) is State.COMPLETED_WITH_GAPS
+
+
+async def test_what_stands_out_of_order_in_the_target_is_counted_until_progress_begins_anew(desk: Desk) -> None:
+    job_id = uuid4()
+    await desk.order(job_id, created(LOAD))
+    displaced = MessagesDisplaced((DisplacedRange(0, 1, 3, 3), DisplacedRange(0, 5, 5, 1)), 4, 9)
+    await desk.run(job_id, LoadProgressed(0, 6, 6, 0, 9), displaced, LoadProgressed(0, 7, 7, 0, 10), displaced)
+    await desk.settled()
+    row = await desk.jobs.get(job_id)
+    assert row is not None
+    assert (row.displaced, row.published) == (8, 7)
+    await desk.run(job_id, LoadProgressed(0, 0, 0, 0, 0))
+    await desk.settled()
+    row = await desk.jobs.get(job_id)
+    assert row is not None
+    assert row.displaced == 0
 
 
 async def test_only_jobs_that_are_wanted_and_have_not_ended_are_runnable(desk: Desk) -> None:
@@ -186,8 +209,8 @@ async def test_a_database_that_is_away_is_said_to_be_away() -> None:
 async def test_a_view_that_an_older_program_made_is_away_until_it_is_made_anew(desk: Desk, postgres_url: str) -> None:
     await desk.settled()
     async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
-        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v3 DROP COLUMN answer")
-        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v3")
+        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v4 DROP COLUMN answer")
+        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v4")
     with pytest.raises(Unavailable):
         await desk.jobs.answers(JobFilter())
 

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from eventstore.connection import AWAY, Connection, Link
 from eventstore.decisions import history
-from eventstore.errors import EventStoreError, LogUnavailable, Superseded
+from eventstore.errors import EventStoreError, LogUnavailable, Superseded, UnknownType
 from eventstore.event import NodeId, Position, Recorded
 from eventstore.store import EventStore
 
@@ -103,13 +103,14 @@ class Checkpoint:
 
 
 class Poisoned(EventStoreError):
-    """A view cannot take this event; it stands at `at`, right before it."""
+    """A view cannot take this event; it stands at `at`, right before it. `is_newer`: a newer program could."""
 
     def __init__(self, at: Checkpoint, event: Recorded, fault: Exception) -> None:
         super().__init__(f"position {event.position} ({event.type} of {event.entity_id}): {fault}")
         self.at = at
         self.event = event
         self.reason = f"{type(fault).__name__}: {fault}"
+        self.is_newer = isinstance(fault, UnknownType)
 
 
 V = TypeVar("V", bound=View)
@@ -297,6 +298,15 @@ async def halt(link: Link, view: View, at: Checkpoint, error: dict[str, Any]) ->
         )
         if cursor.rowcount != 1:
             raise Superseded(view.name, view.version)
+
+
+async def let_go(link: Link, view: View, at: Checkpoint) -> None:
+    """Let any node have it at once; nothing happens where somebody has it already."""
+    async with link.lend() as connection:
+        await connection.execute(
+            "UPDATE es.projection SET owner = NULL WHERE name = %s AND version = %s AND fence = %s",
+            (view.name, view.version, at.fence),
+        )
 
 
 async def statuses(link: Link) -> list[ProjectionStatus]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from random import Random
+from typing import TypeAlias
 from uuid import uuid4
 
 from typing_extensions import override
@@ -13,7 +14,6 @@ from typing_extensions import override
 from eventstore import projection
 from eventstore.background import Background
 from eventstore.backoff import Backoff
-from eventstore.batcher import Signal, Silent
 from eventstore.connection import Link
 from eventstore.copying import IN_ONE_MESSAGE
 from eventstore.errors import LogRewound, NotPoison, SegmentFault, Superseded, UnknownProjection, Unstorable
@@ -26,6 +26,13 @@ from eventstore.tail import Tail
 
 STANDBY = 5.0
 """Seconds between looks at a projection that another node owns."""
+
+Stalled: TypeAlias = Callable[[str, int, str], None]
+"""Hears the name of a view, the position of the event at which it stopped, and why. Quick, and does not raise."""
+
+
+def _untold(_name: str, _position: int, _reason: str) -> None:
+    """Nobody hears of it: the status tells all the same."""
 
 
 class Keeper:
@@ -41,6 +48,7 @@ class Keeper:
         chance: Random,
         *,
         segments: Segments | None,
+        stalled: Stalled = _untold,
     ) -> None:
         self._url = url
         self._segments = segments
@@ -52,9 +60,17 @@ class Keeper:
         self._chance = chance
         self._backoff = Backoff(chance=chance)
         self._skipped: set[int] = set()
+        self._stalled = stalled
+        self._told: Position | None = None
+        self._let_go: Checkpoint | None = None
         self.at: Checkpoint | None = None
         """Where it stands; None while another node owns it."""
         self.moved = asyncio.Event()
+
+    @property
+    def stands(self) -> Checkpoint | None:
+        """Where it is kept, or was let go and nobody has been seen to take it; None while another node owns it."""
+        return self.at or self._let_go
 
     async def run(self) -> None:
         """Keep the view for ever: a fault of the way to Postgres or another owner begins it anew."""
@@ -66,20 +82,26 @@ class Keeper:
 
     async def _try_to_keep(self) -> None:
         try:
-            await self._own()
+            await self._own_for_a_while()
         except (Superseded, LogRewound, *TRANSIENT):
             await asyncio.sleep(self._backoff.next())
         except (Poisoned, SegmentFault):
-            # Met by the rebuild that a newer program began; it is told in the status, and goes on after a skip or once
-            # the segment is back.
+            # Of a newer program, or met by the rebuild that one began: whoever can read it may have the view meanwhile.
+            # It is told in the status, and goes on after a skip or once the segment is back.
             await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
+
+    async def _own_for_a_while(self) -> None:
+        """Whoever waits for the view is told at once that it is no longer kept here."""
+        try:
+            await self._own()
         finally:
-            self.at = None
+            self._reached(None)
 
     async def _own(self) -> None:
         """Take it and fold to the end of time; return when another node has it."""
         view = await self._current()
         mine = await projection.take(self._link, view, self._node, self._code.version, read=True) if view else None
+        self._let_go = None
         if view is None or mine is None:
             if view is not None:
                 await self._must_own(view)
@@ -116,11 +138,21 @@ class Keeper:
                 mine = await projection.fold(self._link, view, mine, rest, rest[-1].position, self._skipped)
             except Poisoned as poisoned:
                 mine = poisoned.at
-                await projection.stall(self._link, view, poisoned)
+                await self._stall(view, poisoned)
                 self._reached(mine)
+                if poisoned.is_newer:
+                    await projection.let_go(self._link, view, mine)
+                    self._let_go = mine
+                    raise
                 await self._until_skipped(view, poisoned.event.position)
             self._reached(mine)
         return mine
+
+    async def _stall(self, view: View, poisoned: Poisoned) -> None:
+        await projection.stall(self._link, view, poisoned)
+        if self._told != poisoned.event.position:
+            self._told = poisoned.event.position
+            self._stalled(view.name, self._told, poisoned.reason)
 
     async def _until_skipped(self, view: View, poison: Position) -> None:
         async with aclosing(self._tail.follow(poison)) as pages:
@@ -139,7 +171,7 @@ class Keeper:
         if not (rows and rows[0][0]):
             raise Superseded(view.name, view.version)
 
-    def _reached(self, at: Checkpoint) -> None:
+    def _reached(self, at: Checkpoint | None) -> None:
         self.at = at
         moved, self.moved = self.moved, asyncio.Event()
         moved.set()
@@ -160,7 +192,7 @@ class Projector(Background):
         views: Sequence[View],
         *,
         node: NodeId | None = None,
-        signal: Signal | None = None,
+        stalled: Stalled = _untold,
         chance: Random | None = None,
         segments: Segments | None = None,
     ) -> None:
@@ -168,9 +200,11 @@ class Projector(Background):
         node = node or NodeId(uuid4())
         self._store = store
         self._tail = tail
-        self._signal = signal or Silent()
         self._link = Link(url, "eventstore projections")
-        self._keepers = {view.name: Keeper(url, store, tail, view, node, chance, segments=segments) for view in views}
+        self._keepers = {
+            view.name: Keeper(url, store, tail, view, node, chance, segments=segments, stalled=stalled)
+            for view in views
+        }
 
     @override
     async def run(self) -> None:
@@ -194,7 +228,7 @@ class Projector(Background):
 
     def behind(self) -> dict[str, int]:
         """Events that this node has read and the views that it keeps have not folded yet, by view."""
-        kept = {name: keeper.at for name, keeper in self._keepers.items()}
+        kept = {name: keeper.stands for name, keeper in self._keepers.items()}
         head = self._tail.position
         return {name: max(0, head - at.position) for name, at in kept.items() if at is not None}
 

@@ -74,6 +74,10 @@ class Registry:
         """Whether events of this type can be read; who needs no others may pass over the rest."""
         return type_ in self._class_of
 
+    def reads(self, recorded: Recorded) -> bool:
+        """Whether `decode` knows this type in this version; one of a newer program it does not."""
+        return recorded.schema_version <= self._version_of.get(recorded.type, 0)
+
     def encode(self, event: object, event_id: UUID | None = None) -> NewEvent:
         """The event as it is stored."""
         type_ = self._name_of[type(event)]

@@ -108,7 +108,12 @@ async def open_log(
         store=store,
         batcher=batcher,
         tail=tail,
-        projector=closed_with(lifetimes, Projector(url, store, tail, _VIEWS, node=claims.node, segments=segments)),
+        projector=closed_with(
+            lifetimes,
+            Projector(
+                url, store, tail, _VIEWS, node=claims.node, segments=segments, stalled=telemetry.projection_stalled
+            ),
+        ),
         upkeep=closed_with(lifetimes, Upkeep(url, store, tail, _VIEWS, node=claims.node, segments=segments)),
         snapshots=closed_with(lifetimes, Snapshots(url)),
         audit=closed_with(lifetimes, Audit(url, segments=segments)),

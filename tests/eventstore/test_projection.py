@@ -25,6 +25,7 @@ from eventstore import (
     Superseded,
     Tail,
     UnknownProjection,
+    UnknownType,
     Version,
     projection,
     table_of,
@@ -207,6 +208,47 @@ async def test_poison_stops_it_exactly_there_and_says_why(store: PostgresStore, 
         "reason": "ValueError: cannot fold [13]",
     }
     assert await rows(log_url) == [("run/a", 12 * 13 // 2, 12)]
+
+
+@dataclass
+class Older(Sums):
+    """What is poison to it is only of a newer program."""
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        if self.poison & {event.data["n"] for event in events}:
+            raise UnknownType("counted", 2)
+        await super().apply(connection, events)
+
+
+async def test_a_view_that_meets_an_event_of_a_newer_program_stops_there_until_a_node_of_that_one_takes_it(
+    store: PostgresStore, log_url: str
+) -> None:
+    """Both write the same tables; the older one says once where it stopped, and keeps no other from going on."""
+    one, two = Claims(log_url), Claims(log_url)
+    await one.register("older", 60)
+    await two.register("newer", 60)
+    await store.append([an_append("run/a", count=20)])
+    told: list[tuple[str, int, str]] = []
+    async with Tail(store, listener=Listener(log_url)) as tail:
+        views = [Older(poison=frozenset({13}))]
+        older = Projector(log_url, store, tail, views, node=one.node, stalled=lambda *said: told.append(said))
+        async with older:
+            status = await until_stalled(older)
+            assert (status.position, await rows(log_url)) == (12, [("run/a", 12 * 13 // 2, 12)])
+            assert older.behind() == {"sums": 8}
+            async with projecting(log_url, store, Sums(), node=two.node) as newer:
+                assert await newer.wait_for("sums", Position(20), 15)
+                assert [(row.status, row.owner, row.error) for row in await newer.status()] == [
+                    ("live", two.node, None)
+                ]
+                assert await older.wait_for("sums", Position(20), 10)
+                async with asyncio.timeout(10):
+                    while older.behind():  # noqa: ASYNC110 - it looks for another owner now and then
+                        await asyncio.sleep(0.05)
+    assert await rows(log_url) == [("run/a", 210, 20)]
+    assert told == [("sums", 13, "UnknownType: no event type counted of version 2 is known")]
+    for claims in (one, two):
+        await claims.close()
 
 
 async def test_a_skip_is_an_event_and_lets_it_go_on_over_that_one_alone(store: PostgresStore, log_url: str) -> None:

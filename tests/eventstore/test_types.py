@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Registry, Undecodable, UnknownType
+from eventstore import Fence, Position, Recorded, Registry, Undecodable, UnknownType, Version
 from eventstore.types import from_json, to_json
 
 Seq = NewType("Seq", int)
@@ -107,10 +107,18 @@ def test_an_old_version_is_raised_step_by_step() -> None:
     assert registry.encode(Moved(1, 2, "because")).schema_version == 3
 
 
+def said(type_: str, version: int) -> Recorded:
+    """An event of this type, of which nothing else matters."""
+    at, entity = datetime(2026, 1, 1, tzinfo=UTC), ("a/1", Version(1), Fence(0))
+    return Recorded(Position(1), *entity, type_, version, UUID(int=1), at, UUID(int=2), "", None, None, {})
+
+
 @pytest.mark.parametrize(("type_", "version"), [("nothing", 1), ("drawn", 2)])
 def test_what_is_unknown_or_newer_is_refused(registry: Registry, type_: str, version: int) -> None:
     with pytest.raises(UnknownType):
         registry.decode_data(type_, version, {})
+    assert not registry.reads(said(type_, version))
+    assert registry.reads(said("drawn", 1))
     assert registry.knows("drawn")
     assert not registry.knows("nothing")
 

@@ -68,8 +68,12 @@ class Topics:
         return self.known[job_id]
 
     async def _asked(self, job_id: UUID) -> Topic:
-        (first,) = await self.store.read(job_entity(job_id), Version(0), 1)
-        return Topic(first.data["kind"], first.data["order"]["name"])
+        """A run whose job no order made (its history was read out of a bucket), or one of a newer program, goes by its id."""
+        match [event.data for event in await self.store.read(job_entity(job_id), Version(0), 1)]:
+            case [{"kind": str(kind), "order": {"name": str(name)}}]:
+                return Topic(kind, name)
+            case _:
+                return Topic("run", str(job_id))
 
 
 class Outbox:

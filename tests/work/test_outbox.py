@@ -90,6 +90,21 @@ async def test_a_message_is_the_event_on_the_subject_of_its_job(scene: Scene) ->
     assert json.loads(first.payload)["data"] == {"text": "x"}
 
 
+@pytest.mark.parametrize("ordered", [None, {"kind": "store"}, {"moves": ["a", "b"]}])
+async def test_the_events_of_a_job_of_which_kind_and_name_are_not_to_be_known_go_by_its_id(
+    scene: Scene, ordered: dict[str, object] | None
+) -> None:
+    """Its history was read out of a bucket, or a newer program ordered it."""
+    outbox, job = await scene.ready(), uuid4()
+    if ordered is not None:
+        created = NewEvent("job_created", ordered, schema_version=99)
+        await scene.store.append([Append(f"job/{job}", Version(0), Fence(0), (created,))])
+    assert await outbox.take(events(7, entity=f"run/{job}")) == 1
+    message = await scene.js.streams.message(scene.stream, 1)
+    assert message is not None
+    assert message.subject.decode() == f"{scene.stream}.event.run.{job}.chunk_flushed"
+
+
 async def test_what_is_there_already_is_not_there_twice(scene: Scene) -> None:
     outbox = await scene.ready()
     await outbox.take(events(1, 2, 3))

@@ -21,6 +21,7 @@ from eventstore import (
     SegmentMissing,
     Stopped,
     UnknownProjection,
+    UnknownType,
     Unstorable,
 )
 from nats3.api.errors import RequestError
@@ -57,6 +58,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(error.status, error.code, str(error), tuple(error.faults), error.shape, dict(error.headers))
         case Unstorable(field=name, fault=fault):
             return Problem(422, "invalid", f"{name}: {fault}", (Invalid(name, fault, "give another value"),))
+        case UnknownType():
+            return Problem(503, "newer_event", f"{error}: ask a node of the nats3 that wrote it")
         case EventStoreError() if type(error) in _OF_THE_LOG:
             return Problem(*_OF_THE_LOG[type(error)], str(error), _faults_of(error))
         case Unavailable() | LogUnavailable() | Stopped() | SchemaMissing() | SchemaNewer():

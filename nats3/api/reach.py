@@ -125,6 +125,8 @@ class Sight:
 
     async def _order(self, job_id: UUID) -> Order | None:
         events = await self._log.read(job_entity(job_id), Version(0), 10_000)
+        if not all(map(HISTORY.reads, events)):
+            return None  # a newer program may have moved it anywhere
         job = reduce(ordering.evolve, (HISTORY.decode(event) for event in events), None)
         return None if job is None else job.order
 

@@ -137,6 +137,9 @@ class WorkListener:
     def state(self, job_id: str, job: str, kind: JobKind, state: Told, reason: str) -> None:
         self.telemetry.job_state(job_id, job, kind, state, reason)
 
+    def left(self, job: str, reason: str) -> None:
+        self.telemetry.left(f"job {job}", reason)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectListener:
@@ -239,6 +242,9 @@ class SurveyListener:
 
     def walked(self, task: str, outcome: str, reason: str) -> None:
         self.telemetry.surveyed(task, outcome, reason)
+
+    def left(self, survey_id: str, reason: str) -> None:
+        self.telemetry.left(f"survey {survey_id}", reason)
 
     def failed(self, operation: str, reason: str, attempt: int) -> None:
         self.telemetry.dependency_failed("s3", "", f"{operation}: {reason}", attempt)

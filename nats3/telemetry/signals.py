@@ -159,10 +159,9 @@ class Telemetry:
         self._jobs.add(job)
         return job
 
-    def job_ended(self, kind: str, status: str) -> None:
-        """A job has come to its end, `completed` or `failed`, where nobody tells its states."""
-        self.metrics.jobs.labels(kind, status).inc()
-        self.log.info("job ended", kind=kind, status=status)
+    def left(self, what: str, reason: str) -> None:
+        """This program cannot read the history of a job or a survey, and does nothing for it; a newer one may."""
+        self.log.warning("left to a newer nats3", what=what, reason=reason)
 
     def enduring(self, job: str, what: str, reason: str, attempt: int) -> None:
         """A job waits out a fault; `what` is its kind, one of a closed set. Warned of as rarely as dependency_failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventstore.errors import UnknownType
 from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind
 from nats3.jetstream.streams import ConsumerRefused, StreamMissing
@@ -18,6 +19,9 @@ _LONGEST_LOOK_S = 10.0
 _FIRST_WAIT_S = 0.05
 _FIRST_LOOK_S = 1.0
 
+NEWER_EVENT = "newer_event"
+"""The log says something that only a newer nats3 can read."""
+
 # What each fault is called when it blocks; the first class that fits counts.
 _BLOCKING: tuple[tuple[type[Exception], str], ...] = (
     (Blocked, ""),
@@ -25,6 +29,7 @@ _BLOCKING: tuple[tuple[type[Exception], str], ...] = (
     (ConsumerRefused, "consumer_refused"),
     (BucketMissing, "bucket_missing"),
     (AccessDenied, "access_denied"),
+    (UnknownType, NEWER_EVENT),
 )
 
 _AGAIN = (MustBind, ObjectDiffers)

@@ -26,6 +26,7 @@ from eventstore import (
     Snapshot,
     Stopped,
     Undecodable,
+    UnknownType,
     Version,
     VersionConflict,
 )
@@ -36,6 +37,16 @@ _PAGE = 1000
 
 SNAPSHOT_EVERY = 100
 """Events between two snapshots of a run: a node that takes a thousand runs over reads half as many of each, on average."""
+
+
+class Unreadable(actor_errors.Permanent):
+    """A history has an event that this program cannot read: write nothing behind it, leave it to one that can."""
+
+    def __init__(self, entity_id: str, fault: Exception) -> None:
+        super().__init__(
+            f"{entity_id} has an event that this nats3 cannot read ({fault}): run the version that wrote it"
+        )
+        self.entity_id = entity_id
 
 
 class Keeper(Protocol):
@@ -141,7 +152,13 @@ class RunJournal(Journal[Any]):
             page = await self._read(events[-1].version)
             events += page
         version = events[-1].version if events else 0
-        return History(state, tuple(map(self._registry.decode, events[known:])), version)
+        return History(state, self._decoded(events[known:]), version)
+
+    def _decoded(self, events: Sequence[Recorded]) -> tuple[Any, ...]:
+        try:
+            return tuple(map(self._registry.decode, events))
+        except (UnknownType, Undecodable) as fault:
+            raise Unreadable(self._entity_id, fault) from fault
 
     async def _kept(self) -> tuple[Snapshot, Any] | None:
         """The newest snapshot and its state, None where there is none that this program understands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, cast
 
@@ -11,7 +11,8 @@ from eventstore import LogUnavailable, Snapshot, Snapshots, Version, decisions
 from nats3.job import loading, ordering, storing, surveying
 from nats3.job.order import StoreOrder
 from nats3.job.surveying import Walk, survey_entity, walk_entity
-from nats3.work.journal import FoldedState, Log, RunJournal
+from nats3.work.causes import NoCauses
+from nats3.work.journal import FoldedState, Log, RunJournal, Unreadable
 
 STORING = FoldedState(storing.Storing, storing.FOLD)
 LOADING = FoldedState(loading.Loading, loading.FOLD)
@@ -24,7 +25,8 @@ _PAGE = 1000
 
 async def job_of(log: Log, job_id: str) -> tuple[ordering.Job | None, int]:
     """What is wanted of a job and at which version of `job/<id>`; None where there is none. Raises ActorError."""
-    history = await RunJournal(f"job/{job_id}", 0, log, ORDERING, actor="").recover()
+    uncaused = replace(log, causes=NoCauses())  # nothing is said here that would have a cause
+    history = await RunJournal(f"job/{job_id}", 0, uncaused, ORDERING, actor="").recover()
     job = cast("ordering.Job | None", history.snapshot)
     return reduce(ordering.evolve, history.events, job), history.version
 
@@ -53,6 +55,8 @@ class StateKeeper:
                     await self._keep_survey(name)
                 case _:
                     pass
+        except Unreadable:
+            return  # a newer program keeps it; until then its old events stay where they are
         except Transient as away:
             raise LogUnavailable(str(away)) from away
 

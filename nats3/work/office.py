@@ -27,11 +27,13 @@ from nats3.errors import Unavailable
 from nats3.failpoint import Reach, pass_by
 from nats3.job.history import HISTORY, types_of
 from nats3.job.order import Order
-from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried, Wanted
+from nats3.job.ordering import JobChanged, JobDeleted, JobEvent, JobPaused, JobResumed, JobRetried, Wanted
 from nats3.work.claiming import Leaseholder, Taking
+from nats3.work.journal import Unreadable
 from nats3.work.lease import NodeLease, keep
 from nats3.work.messages import Ending, LookNow, Why
 from nats3.work.run import Claimed
+from nats3.work.share import Share
 
 PLACE_S = 2.0
 """How often the office looks for work without being told to."""
@@ -39,14 +41,20 @@ PLACE_S = 2.0
 STOP_S = 20.0
 """How long a stopping actor may take to settle what it holds."""
 
-HAND_OVER_S = 10.0
-"""How long between two runs that a node hands over because it has more than its share."""
-
 _CROWD = 3
 """With fewer runs no node has more than one above its share."""
 _AGAIN_S = 0.5
 _HEAR_S = 2.0
 """How long an actor may take to hear why it will be stopped; it may be in the middle of a wait for Postgres."""
+
+_STOPPED_BY: tuple[tuple[type[JobEvent], Why], ...] = (
+    (JobPaused, "paused"),
+    (JobRetried, "handed_over"),
+    (JobChanged, "handed_over"),
+    (JobDeleted, "deleted"),
+)
+_WHY: dict[str, Why] = {HISTORY.type_of(event): why for event, why in _STOPPED_BY}
+_RESUMED = types_of(JobResumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,10 @@ class Staff(Protocol):
         """Record that the restart law gave the run up."""
         ...
 
+    async def left(self, claimed: Claimed, why: Unreadable) -> None:
+        """Tell that a newer program must run this, and write nothing into a history that cannot be read."""
+        ...
+
 
 @dataclass(slots=True)
 class _Post:
@@ -92,7 +104,7 @@ class _Post:
 
     claimed: Claimed
     stopping: bool = False
-    failure: str | None = None
+    failure: BaseException | None = None
 
 
 @dataclass
@@ -111,10 +123,12 @@ class Office(Background, Observer):
     reach: Reach = pass_by
     _taking: Taking = field(init=False)
     _posts: dict[str, _Post] = field(default_factory=dict[str, _Post])
+    _left: set[str] = field(default_factory=set[str])
+    """Jobs whose history this program cannot read: whoever can may have them at once."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     _closing: bool = False
-    _next_hand_over: float = float("-inf")
+    _share: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:
         self._taking = Taking(self.claims, self.reach)
@@ -157,13 +171,13 @@ class Office(Background, Observer):
     # --- commands
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        wanted = types_of(JobChanged, JobCreated, JobPaused, JobResumed, JobRetried, JobDeleted)
         while True:
             with suppress(LogRewound):
                 async for page in self.tail.follow(Position(await self._head())):
                     for event in page:
-                        if event.type in wanted:
+                        if event.entity_id.startswith("job/"):
                             self._hear(event, tasks)
+            self._left.clear()  # an older copy of the log may lack what could not be read
 
     async def _head(self) -> int:
         """The position of the last event, however long Postgres is away: what was said before is in the views."""
@@ -173,18 +187,13 @@ class Office(Background, Observer):
             await asyncio.sleep(_AGAIN_S)
 
     def _hear(self, event: Recorded, tasks: asyncio.TaskGroup) -> None:
+        """The name of an event says all that is needed here; one of a newer program may say anything, so the run stops."""
         job_id = event.entity_id.partition("/")[2]
-        match HISTORY.decode(event):
-            case JobPaused():
-                self._begin_stop(job_id, "paused", tasks)
-            case JobRetried() | JobChanged():
-                self._begin_stop(job_id, "handed_over", tasks)
-            case JobDeleted() if job_id in self._posts:
-                self._begin_stop(job_id, "deleted", tasks)
-            case JobResumed() if job_id in self._posts:
-                self._tell(self._posts[job_id], LookNow())
-            case _:
-                pass
+        why = _WHY.get(event.type) if HISTORY.reads(event) else "handed_over"
+        if why is not None:
+            self._begin_stop(job_id, why, tasks)
+        elif event.type in _RESUMED and job_id in self._posts:
+            self._tell(self._posts[job_id], LookNow())
         tasks.create_task(self._wake_once_seen(event.position))
 
     async def _wake_once_seen(self, position: int) -> None:
@@ -227,26 +236,39 @@ class Office(Background, Observer):
     async def _place(self, tasks: asyncio.TaskGroup) -> None:
         """Stop what is no longer wanted, then take what nobody runs, up to this node's fair share.
 
-        What is far above the share goes back, so that a node that came later gets its own.
+        What is far above the share goes back, so that a node that came later gets its own; what nobody takes for long is
+        taken whatever the share.
         """
         runnable = {each.job_id: each for each in await self.desk.runnable()}
         for job_id in [job_id for job_id in self._posts if job_id not in runnable]:
             await self._stop_unwanted(job_id, tasks)
-        missing = [each for job_id, each in runnable.items() if job_id not in self._posts]
+        missing = [job_id for job_id in runnable if job_id not in self._posts and job_id not in self._left]
+        self._share.miss(missing, self.monotonic())
         if not missing and len(self._posts) < _CROWD:
             return
-        alive = sum(node.alive for node in await self.claims.nodes())
-        share = ceil(len(runnable) / max(1, alive))
+        alive = [node.node_id for node in await self.claims.nodes() if node.alive]
+        self._share.meet(alive)
+        share = ceil(len(runnable) / max(1, len(alive)))
         self._hand_over(share, tasks)
-        for claim in await self._taking.take([f"run/{each.job_id}" for each in missing], share - len(self._posts)):
+        for claim in await self._take(missing, share):
             await self._start(runnable[claim.entity_id.partition("/")[2]], claim)
 
     def _hand_over(self, share: int, tasks: asyncio.TaskGroup) -> None:
-        """One run at a time, the newest, so that no more of them stand still than must."""
-        held = [post for post in self._posts.values() if not post.stopping]
-        if len(held) > share + 1 and self.monotonic() >= self._next_hand_over:
-            self._next_hand_over = self.monotonic() + HAND_OVER_S
-            self._begin_stop(held[-1].claimed.job_id, "handed_over", tasks)
+        held = [job_id for job_id, post in self._posts.items() if not post.stopping]
+        job_id = self._share.hands_over(held, share, self.monotonic())
+        if job_id is not None:
+            self._begin_stop(job_id, "handed_over", tasks)
+
+    async def _take(self, missing: list[str], share: int) -> list[Claim]:
+        room = share - len(self._posts)
+        taken = await self._taking.take([f"run/{job_id}" for job_id in missing], room)
+        if room > 0:
+            return taken
+        stranded = self._share.stranded(self.monotonic())
+        taken = await self._taking.take([f"run/{job_id}" for job_id in stranded], share)
+        for claim in taken:
+            self._share.take_beyond(claim.entity_id.partition("/")[2])
+        return taken
 
     async def _stop_unwanted(self, job_id: str, tasks: asyncio.TaskGroup) -> None:
         """A word of the log that was missed: the job was paused or deleted. One that has ended stops by itself."""
@@ -277,8 +299,7 @@ class Office(Background, Observer):
             post = self._posts.get(job_id)
             if post is None:
                 continue
-            if post.failure is not None:
-                await self.staff.failed(post.claimed, post.failure)
+            await self._say_why(post)
             with suppress(
                 Unavailable, LogUnavailable
             ):  # so that a run that is complete is not seen as one that nobody runs
@@ -286,6 +307,17 @@ class Office(Background, Observer):
             await self._release(f"run/{job_id}", post.claimed.fence)
             del self._posts[job_id]
             self._wake.set()
+
+    async def _say_why(self, post: _Post) -> None:
+        """A run that failed is not taken again by anybody; one that this program cannot read is left to others."""
+        match post.failure:
+            case None:
+                pass
+            case Unreadable() as why:
+                self._left.add(post.claimed.job_id)
+                await self.staff.left(post.claimed, why)
+            case error:
+                await self.staff.failed(post.claimed, repr(error))
 
     async def _release(self, entity_id: str, fence: int) -> None:
         """However long Postgres is away: a claim that is not given back would keep the run from every node."""
@@ -301,10 +333,11 @@ class Office(Background, Observer):
 
     @override
     def on_failed(self, name: str, error: BaseException) -> None:
-        self.observer.on_failed(name, error)
+        if not isinstance(error, Unreadable):  # which is no fault of this program's
+            self.observer.on_failed(name, error)
         post = self._posts.get(name.partition("/")[2])
         if post is not None:
-            post.failure = repr(error)
+            post.failure = error
         self._ended.put_nowait(name.partition("/")[2])
 
     @override

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from typing_extensions import override
 
 from actors import errors as actor_errors
 from actors.actor import Actor
+from actors.journal import History, Journal
 from nats3.errors import Unavailable
 from nats3.failpoint import Reach
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import StreamMissing
 from nats3.job.order import StoreOrder
-from nats3.job.running import RunFailed, fault_in
+from nats3.job.running import RUN_EVENTS, Condition, RunBlocked, RunFailed, condition_after, fault_in
 from nats3.job.storing import ConsumersForgotten
 from nats3.work.bind import forget_consumers
-from nats3.work.journal import FoldedState, Log, RunJournal
+from nats3.work.endure import NEWER_EVENT
+from nats3.work.journal import FoldedState, Log, RunJournal, Unreadable
 from nats3.work.kept import LOADING, STORING, job_of
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
@@ -35,6 +37,28 @@ class JetStreams(Protocol):
     def of(self, name: str) -> JetStream:
         """One whose every question raises Unavailable, where this node has no connection of that name."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered(Journal[Any]):
+    """The history of a run, read only where that of its order can be read too: a view may not know what is wanted by now."""
+
+    log: Log
+    job_id: str
+    run: RunJournal
+
+    @override
+    async def recover(self) -> History[Any]:
+        await job_of(self.log, self.job_id)
+        return await self.run.recover()
+
+    @override
+    async def append(self, expected: int, events: Sequence[Any]) -> int:
+        return await self.run.append(expected, events)
+
+    @override
+    async def save(self, version: int, state: object) -> None:
+        await self.run.save(version, state)
 
 
 class Workers(Staff, Forgetter):
@@ -56,15 +80,18 @@ class Workers(Staff, Forgetter):
         order = runnable.order
         tools = replace(self._tools, nats=self._jetstreams.of(order.nats))
         if isinstance(order, StoreOrder):
-            return lambda: StoreWorker(claimed, order, self._journal(claimed, STORING), tools)
+            return lambda: StoreWorker(claimed, order, self._ordered(claimed, STORING), tools)
         return lambda: LoadWorker(
             claimed,
             order,
-            self._journal(claimed, LOADING),
+            self._ordered(claimed, LOADING),
             tools,
             generation=runnable.generation,
             attempt=runnable.attempt,
         )
+
+    def _ordered(self, claimed: Claimed, codec: FoldedState) -> _Ordered:
+        return _Ordered(self._log, claimed.job_id, self._journal(claimed, codec))
 
     def _journal(self, claimed: Claimed, codec: FoldedState) -> RunJournal:
         return RunJournal(f"run/{claimed.job_id}", claimed.fence, self._log, codec, actor=self._tools.node)
@@ -76,6 +103,17 @@ class Workers(Staff, Forgetter):
         with suppress(actor_errors.ActorError):
             history = await journal.recover()
             await journal.append(history.version, [RunFailed(reason, fault_in(reason))])
+
+    @override
+    async def left(self, claimed: Claimed, why: Unreadable) -> None:
+        """Where it is the order that cannot be read, the run says so, once; a run that cannot be read stays as it is."""
+        self._tools.signals.left(claimed.name, str(why))
+        journal = self._journal(claimed, STORING)  # of whatever kind, as above
+        said = RunBlocked(NEWER_EVENT, str(why))
+        with suppress(actor_errors.ActorError):
+            history = await journal.recover()
+            if _condition(history) != condition_after(said):
+                await journal.append(history.version, [said])
 
     @override
     async def forget(self, job_id: str, fence: int) -> None:
@@ -91,3 +129,9 @@ class Workers(Staff, Forgetter):
             await forget_consumers(self._jetstreams.of(job.order.nats).streams, stream, job_id)
         journal = RunJournal(f"run/{job_id}", fence, self._log, STORING, actor=self._tools.node)
         await journal.append((await journal.recover()).version, [ConsumersForgotten(stream)])
+
+
+def _condition(history: History[Any]) -> Condition | None:
+    """How the run says that it is."""
+    said = [event for event in history.events if isinstance(event, RUN_EVENTS)]
+    return condition_after(said[-1]) if said else getattr(history.snapshot, "condition", None)

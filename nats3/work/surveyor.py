@@ -18,7 +18,7 @@ from nats3.objects.store import ObjectStore
 from nats3.work.claiming import Claimant
 from nats3.work.endure import sole
 from nats3.work.history_writer import Runs
-from nats3.work.journal import FoldedState, Keeper, Log, RunJournal
+from nats3.work.journal import FoldedState, Keeper, Log, RunJournal, Unreadable
 from nats3.work.rebuild import Rebuild
 from nats3.work.tools import Tools
 from nats3.work.verify import Catalogue, Verify
@@ -37,7 +37,8 @@ _AGAIN_S = 1.0
 _PAGE = 1000
 _START = Position(0)
 _WALK = FoldedState(Walk, FOLD)
-_TYPES = types_of(SurveyAsked, WalkEnded)
+_ASKED = types_of(SurveyAsked)
+_TYPES = _ASKED | types_of(WalkEnded)
 _PASSING = (Unavailable, LogUnavailable, actor_errors.Transient, actor_errors.Conflict)
 
 
@@ -45,6 +46,10 @@ class SurveySignals(Protocol):
     """What a surveyor tells."""
 
     def walked(self, task: str, outcome: str, reason: str) -> None: ...
+
+    def left(self, survey_id: str, reason: str) -> None:
+        """This program cannot read what was asked, or what was walked of it."""
+        ...
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Surveyor(Background):
     objects: ObjectStore
     signals: SurveySignals
     _open: set[str] = field(default_factory=set[str])
+    _left: set[str] = field(default_factory=set[str])
     _read_to: Position = field(default=_START)
     _seen: Position = field(default=_START)
 
@@ -71,7 +77,7 @@ class Surveyor(Background):
             try:
                 await self._look()
                 walked = await self._walk_one()
-                patience = LOOK_S if self._open else IDLE_S
+                patience = LOOK_S if self._open - self._left else IDLE_S
             except (*_PASSING, actor_errors.Fenced):
                 walked, patience = False, LOOK_S
             if not walked:
@@ -91,11 +97,11 @@ class Surveyor(Background):
         """What is asked and not walked to its end; a log that was restored from an older copy is read anew."""
         self._seen = await self.store.head()
         if self._seen < self._read_to:
-            self._open, self._read_to = set(), _START
+            self._open, self._left, self._read_to = set(), set(), _START
         while page := await self.store.read_log(self._read_to, _PAGE, _TYPES):
             for event in page:
                 survey_id = event.entity_id.partition("/")[2]
-                if isinstance(HISTORY.decode(event), SurveyAsked):
+                if event.type in _ASKED:
                     self._open.add(survey_id)
                 else:
                     self._open.discard(survey_id)
@@ -103,13 +109,21 @@ class Surveyor(Background):
 
     async def _walk_one(self) -> bool:
         """Whether there was one that no living node walks."""
-        for claim in await self.claims.take([walk_entity(each) for each in sorted(self._open)], 1):
+        for claim in await self.claims.take([walk_entity(each) for each in sorted(self._open - self._left)], 1):
             try:
                 await self._walk(claim)
+            except Unreadable as why:
+                self._leave(claim, why)
             finally:
                 await self._release(claim)
             return True
         return False
+
+    def _leave(self, claim: Claim, why: Unreadable) -> None:
+        """Whoever can read it may have it at once."""
+        survey_id = claim.entity_id.partition("/")[2]
+        self._left.add(survey_id)
+        self.signals.left(survey_id, str(why))
 
     async def _release(self, claim: Claim) -> None:
         try:
@@ -132,6 +146,10 @@ class Surveyor(Background):
                     await walk.emit(WalkBegun(claim.fence, self.tools.node))
                     begun = True
                 await self._end(walk, *await self._outcome(walk))
+            except Unreadable as why:
+                if begun:  # then it is only what was asked that cannot be read
+                    await _tell_what_it_waits_for(walk, why)
+                raise
             except _PASSING as fault:
                 await _tell_what_it_waits_for(walk, fault)
                 await self.tools.sleep(_AGAIN_S)
@@ -171,11 +189,11 @@ class Surveyor(Background):
 
 async def _tell_what_it_waits_for(walk: WalkLog, fault: BaseException) -> None:
     """So that who asked need not read the log of a node. Whatever keeps it from being recorded is tried again anyway."""
-    if isinstance(fault, Unavailable) and not walk.state.waits:
+    if isinstance(fault, Unavailable | Unreadable) and not walk.state.waits:
         with suppress(*_PASSING):
             await walk.emit(WalkWaits(_reason(fault)))
 
 
 def _reason(fault: Exception) -> str:
-    text = str(fault) if isinstance(fault, Nats3Error) else f"{type(fault).__name__}: {fault}"
+    text = str(fault) if isinstance(fault, Nats3Error | Unreadable) else f"{type(fault).__name__}: {fault}"
     return text[:1000]

@@ -162,6 +162,8 @@ class Signals(Protocol):
 
     def state(self, job_id: str, job: str, kind: Kind, state: Told, reason: str) -> None: ...
 
+    def left(self, job: str, reason: str) -> None: ...
+
 
 class Sweep(Protocol):
     """Takes back what uploads of large objects left in a bucket."""

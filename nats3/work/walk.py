@@ -7,7 +7,7 @@ from functools import reduce
 from typing import cast
 
 from actors.errors import Conflict
-from eventstore import EventStore, Version
+from eventstore import EventStore, Undecodable, UnknownType, Version
 from nats3.errors import Nats3Error
 from nats3.job.history import HISTORY
 from nats3.job.surveying import (
@@ -21,7 +21,7 @@ from nats3.job.surveying import (
     evolve,
     survey_entity,
 )
-from nats3.work.journal import RunJournal
+from nats3.work.journal import RunJournal, Unreadable
 
 SAID_EVERY_S = 2.0
 """How often progress is recorded."""
@@ -58,10 +58,12 @@ class WalkLog:
         self._found = []  # what was found behind that place is found again
 
     async def asked(self) -> SurveyAsked | None:
-        """What is asked, None when it was cancelled."""
-        events = [
-            HISTORY.decode(each) for each in await self._store.read(survey_entity(self._survey_id), Version(0), 10)
-        ]
+        """What is asked, None when it was cancelled. Raises Unreadable."""
+        entity_id = survey_entity(self._survey_id)
+        try:
+            events = [HISTORY.decode(each) for each in await self._store.read(entity_id, Version(0), 10)]
+        except (UnknownType, Undecodable) as fault:
+            raise Unreadable(entity_id, fault) from fault
         cancelled = any(isinstance(event, SurveyCancelled) for event in events)
         return None if cancelled else next(event for event in events if isinstance(event, SurveyAsked))
 

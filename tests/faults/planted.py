@@ -167,7 +167,7 @@ LOG = (
             "await self.system.stop_all(10**6)"),
     Planted("claims are given back at the end", "nats3/work/office.py", "                await self.claims.leave()\n", OFFICE,
             "                pass\n"),
-    Planted("one hand-over in ten seconds", "nats3/work/office.py", " and self.monotonic() >= self._next_hand_over", OFFICE),
+    Planted("one hand-over in ten seconds", "nats3/work/share.py", " or now < self._next_hand_over", OFFICE),
     Planted("the share of a node", "nats3/work/office.py", "        self._hand_over(share, tasks)\n", OFFICE),
     Planted("a successor ends his own name's lease alone", "eventstore/claims.py", "if node.name == name and ",
             "tests/eventstore/test_claims.py", "if "),

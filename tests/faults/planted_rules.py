@@ -13,6 +13,8 @@ SOURCE = "nats3/jetstream/source.py"
 S3 = "nats3/objects/s3.py"
 OUTGOING = "nats3/work/outgoing.py"
 HEADERS = "tests/pure/test_headers.py"
+OFFICE = "tests/work/test_office.py"
+NEWER = "tests/work/test_newer_events.py"
 
 _STORED = """\
         for each in shipped:
@@ -160,5 +162,37 @@ RULES = (
         "        if not self._tools.lease.valid():\n",
         "tests/sim/test_lease_lives.py -k publishes",
         "        if False:\n",
+    ),
+    Planted("a run goes on under an order of a newer program", "nats3/work/office.py", ' if HISTORY.reads(event) else "handed_over"', OFFICE),
+    Planted("what a node cannot read it takes again and again", "nats3/work/office.py", " and job_id not in self._left", OFFICE),
+    Planted(
+        "what others cannot read waits for their end",
+        "nats3/work/office.py",
+        "stranded = self._share.stranded(self.monotonic())",
+        OFFICE,
+        "stranded: list[str] = []",
+    ),
+    Planted("what others cannot read is handed over to them", "nats3/work/share.py", " if run not in self._beyond", OFFICE),
+    Planted("an order is run as the view has it", "nats3/work/staff.py", "        await job_of(self.log, self.job_id)\n", NEWER),
+    Planted(
+        "an event that cannot be read is passed over",
+        "nats3/work/journal.py",
+        "            raise Unreadable(self._entity_id, fault) from fault\n",
+        NEWER,
+        "            return ()\n",
+    ),
+    Planted("a survey that cannot be read keeps others waiting", "nats3/work/surveyor.py", "        self._left.add(survey_id)\n", NEWER),
+    Planted(
+        "a rebuild writes under an order that it cannot read",
+        "nats3/work/history_writer.py",
+        "        if not all(map(HISTORY.reads, events)):\n",
+        NEWER,
+        "        if False:\n",
+    ),
+    Planted(
+        "a view stands at an event of a newer program",
+        "eventstore/projector.py",
+        "                    await projection.let_go(self._link, view, mine)\n",
+        "tests/eventstore/test_projection.py",
     ),
 )  # fmt: skip

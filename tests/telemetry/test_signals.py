@@ -25,7 +25,7 @@ EVERY_SIGNAL = {
     "request_answered": ("GET", "/ping", 200, 0.001),
     "request_crashed": ("7c6d3a20", ValueError("x")),
     "job_state": ("id", "j", "store", "running"),
-    "job_ended": ("load", "completed"),
+    "left": ("job j", "newer"),
     "enduring": ("j", "Unavailable", "NATS is away", 1),
     "actor_restarted": ("run/1", "ValueError", "bug", 0.5),
     "actor_failed": ("run/1", ValueError("x")),

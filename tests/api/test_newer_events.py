@@ -1,0 +1,47 @@
+"""A job of which a newer nats3 has written: who asks for it is told, who asks for anything else is answered."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from eventstore import Append, Fence, NewEvent, Version
+from nats3.job.history import job_entity
+from tests.api.conftest import Api
+from tests.api.test_scopes import OURS, THEIRS
+from tests.api.test_tokens import admin_of, bearer, token
+
+NEWER = [NewEvent("job_changed", {"x": 1}, schema_version=99), NewEvent("job_moved", {"x": 1})]
+
+
+async def newer(api: Api, job_id: str, event: NewEvent) -> None:
+    await api.batcher.append(Append(job_entity(UUID(job_id)), Version(1), Fence(0), (event,)))
+
+
+@pytest.mark.parametrize("event", NEWER, ids=lambda event: event.type)
+async def test_a_job_that_cannot_be_read_takes_no_command_and_is_not_folded(api: Api, event: NewEvent) -> None:
+    job = (await api.client.post("/store/job", json=OURS)).json()["id"]
+    await newer(api, job, event)
+    asked = [
+        await api.client.post(f"/api/v2/jobs/{job}/pause"),
+        await api.client.patch(f"/api/v2/jobs/{job}", json={"name": "other"}),
+        await api.client.delete(f"/api/v2/jobs/{job}"),
+        await api.client.get(f"/api/v2/entities/job/{job}"),
+    ]
+    assert {(answer.status_code, answer.json()["code"]) for answer in asked} == {(503, "newer_event")}
+    unknown = f"no event type {event.type} of version {event.schema_version} is known"
+    assert asked[0].json()["detail"] == f"{unknown}: ask a node of the nats3 that wrote it"
+    assert len(await api.store.read(job_entity(UUID(job)), Version(0), 10)) == 2
+    other = (await api.client.post("/store/job", json=THEIRS)).json()["id"]
+    assert (await api.client.post(f"/api/v2/jobs/{other}/pause")).json()["state"] == "paused"
+
+
+@pytest.mark.parametrize("event", NEWER, ids=lambda event: event.type)
+async def test_a_token_with_a_scope_sees_all_but_the_job_that_may_be_outside_by_now(api: Api, event: NewEvent) -> None:
+    job = (await api.client.post("/store/job", json=OURS)).json()["id"]
+    other = (await api.client.post("/store/job", json=OURS)).json()["id"]
+    await newer(api, job, event)
+    shown = bearer(await token(api, "read", await admin_of(api), scope={"streams": ["jobs"]}))
+    events = (await api.client.get("/api/v2/events", headers=shown)).json()["items"]
+    assert {event["entity_id"] for event in events} == {f"job/{other}"}

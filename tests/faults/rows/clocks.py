@@ -50,7 +50,7 @@ async def the_wall_clock_of_a_node_jumps(world: World) -> None:
     await world.node.stop()
     world.nodes.clear()
     node = world.node_over()
-    node._settings = {**node._settings, "LD_PRELOAD": str(shim), "CLOCK_SHIM": str(clock.path)}
+    node.settings = {**node.settings, "LD_PRELOAD": str(shim), "CLOCK_SHIM": str(clock.path)}
     await node.start()
     await world.make_stream()
     await world.publish(500)
@@ -95,7 +95,7 @@ async def a_node_with_another_boot_time(world: World) -> None:
     job = await world.store(max_count=50)
     await world.until_stored(job)
     usual = world.node_over()
-    other = _InAnotherTime(usual.directory, usual._settings)
+    other = _InAnotherTime(usual.directory, usual.settings)
     other.port = usual.port
     world.nodes[:] = [other, world.nodes[0]]
     await other.start()

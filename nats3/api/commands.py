@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from uuid import UUID, uuid4
 
-from eventstore import Append, Appended, Fence, NewEvent, Position, Recorded, Version, VersionConflict
+from eventstore import (
+    Append,
+    Appended,
+    Fence,
+    LogUnavailable,
+    NewEvent,
+    Position,
+    Recorded,
+    SegmentFault,
+    UnknownType,
+    Version,
+    VersionConflict,
+)
 from nats3.api.errors import Contended, JobMissing, NotAllowed, VersionPassed
 from nats3.api.services import Services, Writer
 from nats3.errors import Unavailable
@@ -115,6 +128,7 @@ class Commands:
             row = await self._decide_on(target)
             if who.turn is not None and await self._was_given(target.job_id, event_id):
                 return row
+            await self._require_readable(target.job_id)
             if lenient and row.state_now in UNCHANGED.get(command, ()):
                 return row
             if not allows(row.state_now, command):
@@ -160,6 +174,17 @@ class Commands:
 
     async def _was_given(self, job_id: UUID, event_id: UUID) -> bool:
         return any(event.event_id == event_id for event in await self._commands(job_id, Version(0)))
+
+    async def _require_readable(self, job_id: UUID) -> None:
+        """Raises UnknownType where a newer program has written: the view, which may be of that one, shows less than is wanted.
+
+        What moved into a bucket is old, and no command waits for a bucket that is away.
+        """
+        with suppress(SegmentFault, LogUnavailable, TimeoutError):
+            async with asyncio.timeout(SIGHT):
+                for event in await self._commands(job_id, Version(0)):
+                    if not HISTORY.reads(event):
+                        raise UnknownType(event.type, event.schema_version)
 
     async def _commands(self, job_id: UUID, after: Version) -> list[Recorded]:
         """What was ordered behind a version: the view knows the rest, which may be in a bucket by now."""

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from eventstore import Append, Fence, NewEvent, Version
-from nats3.job.history import job_entity
+from nats3.job.history import HISTORY, job_entity
+from nats3.job.ordering import JobPaused
 from tests.api.conftest import Api
 from tests.api.test_scopes import OURS, THEIRS
 from tests.api.test_tokens import admin_of, bearer, token
@@ -35,6 +36,23 @@ async def test_a_job_that_cannot_be_read_takes_no_command_and_is_not_folded(api:
     assert len(await api.store.read(job_entity(UUID(job)), Version(0), 10)) == 2
     other = (await api.client.post("/store/job", json=THEIRS)).json()["id"]
     assert (await api.client.post(f"/api/v2/jobs/{other}/pause")).json()["state"] == "paused"
+
+
+async def test_a_job_takes_no_command_although_the_view_has_gone_past_what_cannot_be_read(api: Api) -> None:
+    """The newer program wrote it into the view: an order that is changed from there would lose what only that one knows."""
+    job = (await api.client.post("/store/job", json=OURS)).json()["id"]
+    await newer(api, job, NEWER[1])
+    last = await api.batcher.append(Append(job_entity(UUID(job)), Version(2), Fence(0), (HISTORY.encode(JobPaused()),)))
+    assert await api.services.projections.wait_for("jobs", last.last, 10)
+    shown = await api.client.get(f"/api/v2/jobs/{job}")
+    assert (shown.json()["state"], shown.headers["etag"]) == ("paused", '"3"')
+    for asked in (
+        await api.client.post(f"/api/v2/jobs/{job}/resume"),
+        await api.client.patch(f"/api/v2/jobs/{job}", json={"name": "other"}),
+        await api.client.post(f"/api/v2/jobs/{job}/resume", headers={"Idempotency-Key": "once"}),
+    ):
+        assert (asked.status_code, asked.json()["code"]) == (503, "newer_event")
+    assert len(await api.store.read(job_entity(UUID(job)), Version(0), 10)) == 3
 
 
 @pytest.mark.parametrize("event", NEWER, ids=lambda event: event.type)

@@ -94,8 +94,6 @@ JUDGED_BY = {
 
 NOT_YET = {
     "F13": "a limit of memory around the process is not written; SIGKILL, which is how it ends, is played at every failpoint",
-    "F67": "there is one version so far",
-    "F68": "there is one version so far; that a newer schema is refused is judged in tests/eventstore/test_schema.py",
     "F70": "not written",
     "F71": "not written; a node keeps no state in files",
 }

@@ -27,6 +27,7 @@ from tests.faults.rows import (
     strange,
     swarm,
     tampering,
+    versions,
     wires,
 )
 from tests.faults.servers import Servers
@@ -48,6 +49,7 @@ ROOMS = (
     keys,
     faces,
     swarm,
+    versions,
 )
 
 

@@ -30,6 +30,7 @@ from tests.faults.servers import Servers
 LOOK_S = 0.05
 CODE = os.environ.get("FAULTS_PYTHONPATH")
 """Where another checkout of the product lies that is to be played with."""
+TREE = Path(CODE) if CODE else Path(__file__).parents[2]
 
 Answer = dict[str, Any]
 
@@ -134,9 +135,7 @@ class World:
     ) -> Nats3Server:
         """Another `nats3 serve`, not started yet, perhaps over proxies; `more` is of its environment."""
         settings = environment("", nats_url or self.servers.nats.url, postgres_url or self.postgres_url, s3 or self.s3)
-        settings |= more
-        if CODE:
-            settings["PYTHONPATH"] = CODE
+        settings |= ({"PYTHONPATH": CODE} if CODE else {}) | more
         node = Nats3Server(self.directory / f"nats3-{len(self.nodes)}", settings)
         node.port = own_port(node)  # not the usual one: somebody else's nats3 may answer there
         self.nodes.append(node)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import Annotated, Any, assert_never
 from uuid import UUID
+
+from pydantic import Field
 
 from nats3.api.errors import Unfit
 from nats3.api.orders import checked
@@ -30,7 +32,11 @@ from nats3.job.states import RULES
 from nats3.place import MAIN, place_of
 from nats3.views.job_row import JobRow
 
-_CODECS: Mapping[str, CodecName] = {"binary": "binary", "Binary": "binary", "json": "json", "Json": "json"}
+_CODECS: Mapping[str, CodecName] = {
+    **dict.fromkeys(("Binary", "binary", "bin"), "binary"),
+    **dict.fromkeys(("Json", "json", "JSON"), "json"),
+}
+"""Every name that the original takes."""
 _NAMES = {"limits.max_count": "batch.max_count", "limits.max_bytes": "batch.max_bytes"}
 
 
@@ -40,7 +46,7 @@ class BatchV1(Lenient):
 
 
 class EncodingV1(Lenient):
-    codec: str = "binary"
+    codec: Annotated[str, Field(json_schema_extra={"enum": [*_CODECS]})] = "binary"
 
 
 class IntervalV1(Lenient):
@@ -84,9 +90,6 @@ class LoadV1(Lenient):
 def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
     """Raises Unfit. A work queue is drained, as version 1 always did."""
     batch = body.batch or BatchV1()
-    codec = _CODECS.get((body.encoding or EncodingV1()).codec)
-    if codec is None:
-        raise Unfit([Invalid("encoding.codec", "is no codec", "use Json or Binary")])
     order = StoreOrder(
         name=body.name if body.name is not None else made_up_name("store", job_id),
         stream=body.stream,
@@ -95,7 +98,7 @@ def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
         prefix=trimmed(body.prefix),
         consumer=body.consumer,
         limits=ChunkLimits(batch.max_bytes, batch.max_count),
-        codec=codec,
+        codec=_codec((body.encoding or EncodingV1()).codec),
         drain=True,
         nats=body.nats,
     )
@@ -130,6 +133,12 @@ def made_up_name(kind: str, job_id: UUID) -> str:
 def trimmed(prefix: str | None) -> str | None:
     """Slashes at the ends say nothing; an empty prefix is none."""
     return (prefix.strip("/") or None) if prefix is not None else None
+
+
+def _codec(word: str) -> CodecName:
+    if word not in _CODECS:
+        raise Unfit([Invalid("encoding.codec", f"{word[:40]!r} is no codec", "use Json or Binary")])
+    return _CODECS[word]
 
 
 def _interval(given: IntervalV1 | str | None) -> float | None:

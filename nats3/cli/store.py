@@ -65,7 +65,7 @@ def create(
     max_count: Annotated[
         int | None, Parameter(name=("--max-count", "--batch-max-count"), help="A chunk is full at so many messages.")
     ] = None,
-    codec: Annotated[Literal["json", "binary"] | None, Parameter(help="Form of the chunks.")] = None,
+    codec: Annotated[Literal["json", "binary", "bin"] | None, Parameter(help="Form of the chunks.")] = None,
     nats: Nats = None,
     s3: S3 = None,
     from_json: FromJson = None,

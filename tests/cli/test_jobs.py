@@ -124,6 +124,13 @@ def test_a_control_character_in_an_answer_commands_no_terminal(api, run):
     assert run("store", "list", "-o", "name").out == "a\\x1b[2Jb\\n\n"
 
 
+@pytest.mark.parametrize("codec", ["json", "binary", "bin"])
+def test_a_codec_is_sent_by_the_name_that_was_given(api, run, codec):
+    api.answer("POST /api/v1/store/job", STORE_JOB)
+    ran = run("store", "create", "--stream", "s", "--subject", "s.>", "--bucket", "b-1", "--codec", codec)
+    assert (ran.code, api.asked[0][1]["encoding"]) == (0, {"codec": codec})
+
+
 def test_store_create_sends_the_order_and_prints_the_job(api, run):
     api.answer("POST /api/v1/store/job", {**STORE_JOB, "warnings": ["stream jobs does not exist yet"]})
     ran = run(

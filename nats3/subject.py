@@ -109,6 +109,17 @@ def matches(pattern: str, subject: bytes) -> bool:
     return compiled((pattern,)).matches(subject)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether there is a subject that both filters match; an empty filter takes everything."""
+    ones, others = (one or ">").split("."), (other or ">").split(".")
+    for mine, theirs in zip(ones, others, strict=False):
+        if ">" in (mine, theirs):
+            return True
+        if "*" not in (mine, theirs) and mine != theirs:
+            return False
+    return len(ones) == len(others)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetRule:
     """Which system subjects an order opted in to publish to."""

@@ -17,7 +17,8 @@ from eventstore import Append, Appended, Position, Recorded, Version
 from eventstore.audit import Page, Question
 from nats3.access.scope import Scope, fits
 from nats3.api.errors import OutOfScope
-from nats3.api.services import Log, Questions, Services, StreamFacts, StreamSeen, World, Writer
+from nats3.api.services import Log, Questions, Services, Writer
+from nats3.api.world import StreamFacts, StreamSeen, World
 from nats3.errors import Invalid
 from nats3.job import ordering
 from nats3.job.history import HISTORY, job_entity, job_of
@@ -195,6 +196,9 @@ class _World:
 
     async def stream(self, connection: str, name: str) -> StreamFacts | None:
         return await self.inner.stream(connection, name)
+
+    async def is_taken(self, connection: str, subject: str) -> bool | None:
+        return await self.inner.is_taken(connection, subject)
 
     async def bucket_exists(self, place: str) -> bool | None:
         return await self.inner.bucket_exists(place)

@@ -26,6 +26,7 @@ from eventstore import (
 from eventstore.audit import Page, Question
 from eventstore.once import Begun, Turn
 from nats3.api.entrance import Entrance
+from nats3.api.world import World
 from nats3.job.loading import PlannedRange
 from nats3.job.order import LoadOrder, Order
 from nats3.message import Batch
@@ -129,61 +130,6 @@ class Past(Protocol):
 class Readiness(Protocol):
     async def check(self) -> Mapping[str, str | None]:
         """For nats, postgres and s3 what is wrong with it, None when it answers. Answers within 5 s."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFacts:
-    """What an order needs to know of a stream. `retention` is None where it does not exist."""
-
-    exists: bool
-    retention: Literal["limits", "interest", "workqueue"] | None = None
-
-
-class StreamSeen(Protocol):
-    """A stream that is there. `created` is in ns, `first` and `last` are seqs (first = last + 1 when it is empty)."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def created(self) -> int: ...
-
-    @property
-    def retention(self) -> Literal["limits", "interest", "workqueue"]: ...
-
-    @property
-    def subjects(self) -> Sequence[str]: ...
-
-    @property
-    def messages(self) -> int: ...
-
-    @property
-    def first(self) -> int: ...
-
-    @property
-    def last(self) -> int: ...
-
-
-class World(Protocol):
-    """What is there outside. None means that nobody answered."""
-
-    async def stream(self, connection: str, name: str) -> StreamFacts | None: ...
-
-    async def bucket_exists(self, place: str) -> bool | None: ...
-
-    async def every_stream(self, connection: str) -> Sequence[StreamSeen]:
-        """Raises Unavailable."""
-        ...
-
-    @property
-    def nats_names(self) -> frozenset[str]:
-        """The connections of NATS that this node has."""
-        ...
-
-    @property
-    def s3_names(self) -> frozenset[str]:
-        """Those of S3."""
         ...
 
 

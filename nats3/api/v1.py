@@ -38,7 +38,7 @@ async def create(services: Services, request: Request) -> Response:
     else:
         order = load_order(await read_body(request, LoadV1), job_id)
     require_connections(order, services.world.nats_names, services.world.s3_names)
-    warnings = await warnings_of(services.world, order)
+    warnings = await warnings_of(services, order)
     row = replace(await Commands(services).create(job_id, order, 1, who_of(request)), state=State.CREATED.value)
     return JSONResponse(job_body(row, warnings))
 

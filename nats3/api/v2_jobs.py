@@ -43,7 +43,7 @@ async def create(services: Services, request: Request) -> Response:
     order = order_of(await read_json(request), job_id)
     services.require_within(job_id, order)
     require_connections(order, services.world.nats_names, services.world.s3_names)
-    warnings = await warnings_of(services.world, order)
+    warnings = await warnings_of(services, order)
     if flag_of(request, "dry_run"):
         plan = await preview(services, order) if isinstance(order, LoadOrder) else None
         return JSONResponse({"order": order_body(order), "plan": plan, "warnings": warnings})
@@ -85,7 +85,7 @@ async def change(services: Services, request: Request) -> Response:
     only(request)
     value = await read_json(request)
     row = await Commands(services).change(_target(request), who_of(request), lambda order: changed(order, value))
-    return answer(row, warnings=await warnings_of(services.world, row.order))
+    return answer(row, warnings=await warnings_of(services, row.order))
 
 
 async def cancel(services: Services, request: Request) -> Response:

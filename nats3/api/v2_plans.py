@@ -69,7 +69,7 @@ async def count(services: Services, request: Request) -> Response:
             "fetched_bytes": told.fetched_bytes,
             "refusal": told.refusal,
             "ranges": [_planned_body(each) for each in told.ranges],
-            "warnings": await warnings_of(services.world, order),
+            "warnings": await warnings_of(services, order),
         }
     )
 

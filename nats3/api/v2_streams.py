@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 from nats3.api.errors import BadQuery, NotFound
 from nats3.api.pages import listing, shown
 from nats3.api.reading import int_of, only, text_of
-from nats3.api.services import Services, StreamSeen
+from nats3.api.services import Services
 from nats3.api.words import format_ns
+from nats3.api.world import StreamSeen
 from nats3.place import MAIN, fault_of_name
 from nats3.views.chunk_queries import StreamArchived
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from nats3.api.services import LOOPBACK, Rules, Services, StreamFacts
+from nats3.api.services import LOOPBACK, Rules, Services
+from nats3.api.world import StreamFacts
 from nats3.config.values import ServerSettings
 from nats3.jetstream.streams import StreamInfo
 from nats3.telemetry.listeners import HttpListener
@@ -61,6 +62,9 @@ class _World:
     async def stream(self, connection: str, name: str) -> StreamFacts | None:
         seen = await self.outside.stream(connection, name)
         return None if seen is None else StreamFacts(seen.exists, seen.retention)
+
+    async def is_taken(self, connection: str, subject: str) -> bool | None:
+        return await self.outside.is_taken(connection, subject)
 
     async def bucket_exists(self, place: str) -> bool | None:
         return await self.outside.bucket_exists(place)

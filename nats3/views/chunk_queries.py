@@ -203,6 +203,14 @@ class Chunks:
         query = query.order_by(c.created, c.ordinal, func.min(c.first), c.job_id)
         return [ChunkRange(*row) for row in await self._database.fetch(query)]
 
+    async def filters(self, scope: Scope) -> set[str]:
+        """The subject filters under which the chunks of the scope were archived; none where there is no chunk.
+
+        In whoever's sight they are: a load reads them all.
+        """
+        query = select(CHUNKS.c.subject).where(*_within(scope)).distinct()
+        return {row[0] for row in await self._database.fetch(query)}
+
     async def of_life(self, scope: Scope, job_id: UUID, life: str, after_seq: int, limit: int) -> list[ChunkRow]:
         """Chunks of the scope in one life by one job with last > `after_seq`, in seq order."""
         c = CHUNKS.c

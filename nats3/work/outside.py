@@ -58,6 +58,17 @@ class Outside:
         except (Nats3Error, TimeoutError):
             return None
 
+    async def is_taken(self, connection: str, subject: str) -> bool | None:
+        """Whether a stream takes what is published on `subject`; None when nobody answers, or there is no such connection."""
+        streams = self._streams.get(connection)
+        if streams is None:
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return bool(await streams.by_subject(subject))
+        except (Nats3Error, TimeoutError):
+            return None
+
     async def every_stream(self, connection: str = MAIN) -> list[StreamInfo]:
         """All streams of the account. Raises Unavailable."""
         try:

@@ -33,13 +33,15 @@ from eventstore.once import Once
 from nats3.api.app import build
 from nats3.api.entrance import Entrance
 from nats3.api.rates import Rate, Rates
-from nats3.api.services import Services, StreamFacts, Trace
+from nats3.api.services import Services, Trace
 from nats3.api.v1_orders import job_text
 from nats3.api.v2_orders import job_resource
+from nats3.api.world import StreamFacts
 from nats3.errors import Unavailable
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.history import HISTORY, run_entity
 from nats3.objects.memory import MemoryStore
+from nats3.subject import matches
 from nats3.views.chunk_queries import Chunks
 from nats3.views.chunks import ChunksView
 from nats3.views.coverage import CoverageView
@@ -68,6 +70,10 @@ class Outside:
 
     async def stream(self, connection: str, name: str) -> StreamFacts | None:
         return self.streams.get(name, StreamFacts(exists=False)) if self.answers else None
+
+    async def is_taken(self, connection: str, subject: str) -> bool | None:
+        taken = any(subject == ">" or matches(f"{name}.>", subject.encode()) for name in self.streams)
+        return taken or subject == "destination" if self.answers else None
 
     async def bucket_exists(self, place: str) -> bool | None:
         return place in self.buckets if self.answers else None

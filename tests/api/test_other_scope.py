@@ -18,7 +18,8 @@ from nats3.access.scope import Scope
 from nats3.api.follow import frames
 from nats3.api.reach import FILTERED, within
 from nats3.api.routes import ROUTES, Entry
-from nats3.api.services import Follower, StreamFacts
+from nats3.api.services import Follower
+from nats3.api.world import StreamFacts
 from nats3.job.history import HISTORY
 from nats3.job.running import RunBlocked
 from nats3.job.storing import GapObserved

@@ -11,7 +11,7 @@ from eventstore import Position
 from nats3.access.scope import Scope
 from nats3.api.reach import FILTERED, within
 from nats3.api.routes import ROUTES
-from nats3.api.services import StreamFacts
+from nats3.api.world import StreamFacts
 from tests.api.conftest import Api
 from tests.api.test_tokens import admin_of, bearer, token
 from tests.views.samples import flushed, opened

@@ -142,7 +142,7 @@ async def test_a_dry_run_says_what_a_load_would_read_and_records_nothing(api: Ap
     said = answer.json()
     assert (answer.status_code, said["order"]["mode"], said["plan"]["frozen"]) == (200, "auto", False)
     assert (said["plan"]["chunks"], said["plan"]["messages"], said["plan"]["ranges"][0]["last"]) == (1, 5, 6)
-    assert said["warnings"] == ["bucket archive does not exist: the job waits until you create it"]
+    assert said["warnings"] == ["bucket archive does not exist: the job waits until it is back with its chunks"]
     nothing = await api.client.post("/api/v2/jobs?dry_run=true", json={**LOAD, "from_seq": 100})
     assert (nothing.json()["plan"]["messages"], nothing.json()["plan"]["ranges"]) == (0, [])
     store = {"kind": "store", "stream": "jobs", "bucket": "bucket-1"}

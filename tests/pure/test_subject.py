@@ -16,6 +16,7 @@ from nats3.subject import (
     check_name,
     check_target,
     matches,
+    overlap,
     refusal,
     transform,
 )
@@ -243,3 +244,18 @@ def test_of_several_transforms_the_first_that_matches_decides() -> None:
 def test_a_transform_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         transform(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a.b", "a.b"), ("a.*", "a.b"), ("a.*", "*.b"), ("a.>", "a.b.c"), ("a.>", "*.*.c"), (">", "a.b"), ("", "a.b")],
+)
+def test_filters_overlap_where_a_subject_matches_both(one: str, other: str) -> None:
+    assert overlap(one, other)
+    assert overlap(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), [("a.b", "a.c"), ("a.*", "a.b.c"), ("a.>", "a"), ("a.>", "b.>")])
+def test_filters_that_no_subject_matches_together_are_apart(one: str, other: str) -> None:
+    assert not overlap(one, other)
+    assert not overlap(other, one)

@@ -31,6 +31,14 @@ async def test_a_stream_of_a_connection_that_this_node_has_not_is_one_that_nobod
     assert await outside.stream("main", "ORDERS") == StreamSeen(exists=False)
 
 
+async def test_whether_a_stream_takes_a_subject_is_told_of_connections_that_there_are() -> None:
+    nats = MemoryJetStream()
+    await nats.streams.make_stream({"name": "ORDERS", "subjects": ["orders.>"]})
+    outside = Outside(MemoryStore(), _nothing_unmade, {"main": nats.streams}, _there)
+    asked = [("main", "orders.a"), ("main", "other.a"), ("hub", "orders.a")]
+    assert [await outside.is_taken(*each) for each in asked] == [True, False, None]
+
+
 async def _nothing_unmade() -> set[str]:
     return set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,25 @@ from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import StreamMissing
 from nats3.jetstream.tail import message_id
 from nats3.job.cloudevent import Topic, attributes, body, body_without_data, header_block
-from nats3.job.history import job_entity, job_of
+from nats3.job.history import job_entity, job_of, types_of
+from nats3.job.ordering import JobChanged, JobCreated
 
 _ROOM = 4096
 """Kept free in a message for its header block."""
 
 _KNOWN_JOBS = 10_000
+_NAMING = types_of(JobCreated, JobChanged)
+_PAGE = 1000
 _YEAR_NS = 365 * 86_400 * 1_000_000_000
 _HOUR_NS = 3600 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """From behind this position on a job goes by this name."""
+
+    position: Position
+    topic: Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +62,51 @@ class Mailbox:
 
 @dataclass(slots=True)
 class Topics:
-    """What an event is about. The name of a job is in its first event, and never changes."""
+    """What an event is about. A job goes by the name that it had when the event was recorded, which is the same however
+    often the event is published; the event that renames it still by the old one, whose readers learn the new one from it.
+    """
 
     store: EventStore
-    known: OrderedDict[UUID, Topic] = field(default_factory=OrderedDict[UUID, Topic])
+    known: OrderedDict[UUID, list[Named]] = field(default_factory=OrderedDict[UUID, list[Named]])
 
     async def of(self, event: Recorded) -> Topic:
         """Raises LogUnavailable."""
         category, _, rest = event.entity_id.partition("/")
         if category not in {"job", "run"}:
             return Topic(category, rest)
-        job_id = job_of(event.entity_id)
+        names = await self._names(job_of(event.entity_id))
+        if event.position > names[-1].position:
+            names += _named(event, names)
+        before = bisect_left(names, event.position, key=lambda name: name.position)
+        return names[max(before - 1, 0)].topic
+
+    async def _names(self, job_id: UUID) -> list[Named]:
         if job_id not in self.known:
             self.known[job_id] = await self._asked(job_id)
             if len(self.known) > _KNOWN_JOBS:
                 self.known.popitem(last=False)
         return self.known[job_id]
 
-    async def _asked(self, job_id: UUID) -> Topic:
+    async def _asked(self, job_id: UUID) -> list[Named]:
         """A run whose job no order made (its history was read out of a bucket), or one of a newer program, goes by its id."""
-        match [event.data for event in await self.store.read(job_entity(job_id), Version(0), 1)]:
-            case [{"kind": str(kind), "order": {"name": str(name)}}]:
-                return Topic(kind, name)
-            case _:
-                return Topic("run", str(job_id))
+        names: list[Named] = []
+        version = Version(0)
+        while page := await self.store.read(job_entity(job_id), version, _PAGE):
+            for event in page:
+                names += _named(event, names)
+            version = page[-1].version
+        return names or [Named(Position(0), Topic("run", str(job_id)))]
+
+
+def _named(event: Recorded, before: Sequence[Named]) -> list[Named]:
+    """The name that the event gives its job, if it gives one."""
+    match event.data:
+        case {"kind": str(kind), "order": {"name": str(name)}} if event.type in _NAMING:
+            return [Named(event.position, Topic(kind, name))]
+        case {"order": {"name": str(name)}} if event.type in _NAMING and before:
+            return [Named(event.position, Topic(before[0].topic.kind, name))]
+        case _:
+            return []
 
 
 class Outbox:
@@ -96,6 +129,7 @@ class Outbox:
     async def holds(self) -> Position | None:
         """A stream that never held anything gets all; one that was emptied cannot tell."""
         self._last = None
+        self._topics.known.clear()  # another node may have published meanwhile, and renamings with it
         try:
             found = await self._nats.streams.last_message(self._mailbox.stream, f"{self._mailbox.prefix}.>")
             if found is None:

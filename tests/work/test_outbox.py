@@ -105,6 +105,29 @@ async def test_the_events_of_a_job_of_which_kind_and_name_are_not_to_be_known_go
     assert message.subject.decode() == f"{scene.stream}.event.run.{job}.chunk_flushed"
 
 
+async def test_an_event_stands_under_the_name_that_its_job_had_when_it_happened(scene: Scene) -> None:
+    """The one that renames it under the old name, whose readers learn the new one from it."""
+    await _rename(scene, 1, "parcels")
+    await _run(scene, 0)
+    outbox = await scene.ready()
+    await outbox.take(await scene.store.read_log(Position(0), 10))
+    assert await _names(scene, 3) == ["orders", "orders", "parcels"]
+    await _rename(scene, 2, "letters")
+    await _run(scene, 1)
+    await outbox.take(await scene.store.read_log(Position(3), 10))
+    assert await _names(scene, 5) == ["orders", "orders", "parcels", "parcels", "letters"]
+
+
+async def test_a_name_that_was_given_while_another_node_published_is_learnt(scene: Scene) -> None:
+    outbox = await scene.ready()
+    await outbox.take(events(1))
+    await _rename(scene, 1, "parcels")
+    await scene.outbox().take(await scene.store.read_log(Position(1), 1))
+    assert await outbox.holds() == 2
+    await outbox.take(events(3))
+    assert await _names(scene, 3) == ["orders", "orders", "parcels"]
+
+
 async def test_what_is_there_already_is_not_there_twice(scene: Scene) -> None:
     outbox = await scene.ready()
     await outbox.take(events(1, 2, 3))
@@ -169,6 +192,26 @@ async def test_a_stream_that_cannot_be_made_is_told(scene: Scene) -> None:
     await scene.js.streams.make_stream({"name": f"{scene.stream}X", "subjects": [f"{scene.stream}.event.a"]})
     with pytest.raises(NotKept, match="cannot make stream"):
         await scene.outbox().take(events(1))
+
+
+async def _rename(scene: Scene, version: int, name: str) -> None:
+    changed = NewEvent("job_changed", {"order": {"name": name}})
+    await scene.store.append([Append(f"job/{JOB}", Version(version), Fence(0), (changed,))])
+
+
+async def _run(scene: Scene, version: int) -> None:
+    await scene.store.append([Append(f"run/{JOB}", Version(version), Fence(0), (NewEvent("run_recovered", {}),))])
+
+
+async def _names(scene: Scene, count: int) -> list[str]:
+    """The names in subject and attribute of the first messages of the stream, which agree."""
+    names = []
+    for seq in range(1, count + 1):
+        message = await scene.js.streams.message(scene.stream, seq)
+        assert message is not None
+        names.append(message.subject.decode().split(".")[3])
+        assert json.loads(message.payload)["name"] == names[-1]
+    return names
 
 
 async def _ask(scene: Scene, action: str, body: dict[str, object]) -> None:

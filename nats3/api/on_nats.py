@@ -16,14 +16,18 @@ from urllib.parse import quote, unquote, urlencode
 from nats3.access.roles import Role, at_least
 from nats3.api.callers import Caller
 from nats3.api.door import VOUCHED
-from nats3.api.errors import NotJson
+from nats3.api.errors import BadParameter, BadQuery, NotJson, RequestError
+from nats3.api.problems import Problem, answer
 from nats3.api.strict_json import parse
+from nats3.errors import Invalid
 
 PRINCIPAL = "nats"
 """Who commands, in the events of what was commanded so: NATS does not say more of who asks."""
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _LEAST_FAULT = 400
+_PLAIN = (str, int, float)
+_CODES = {413: "too_large", 503: "unavailable"}
 
 Message: TypeAlias = MutableMapping[str, Any]
 App: TypeAlias = Callable[
@@ -97,17 +101,14 @@ class Inside:
     async def __call__(self, offer: Offer, payload: bytes) -> Answered:
         try:
             wanted = _object(payload)
-        except NotJson as fault:
-            return _refusal(str(fault))
-        missing = [name for name in _PARAMETER.findall(offer.path) if not isinstance(wanted.get(name), str)]
-        if missing:
-            return _refusal(f"{missing[0]} is missing: send it as a text in the JSON object of the request")
-        path = _PARAMETER.sub(lambda found: quote(str(wanted.pop(found[1])), safe=""), offer.path)
-        return await self._request(offer, path, wanted)
-
-    async def _request(self, offer: Offer, path: str, wanted: Mapping[str, Any]) -> Answered:
+            path = _PARAMETER.sub(lambda found: quote(_taken(wanted, found[1]), safe=""), offer.path)
+            query = "" if offer.method == "POST" else urlencode(_query(wanted), doseq=True)
+        except RequestError as error:
+            return _refusal(offer, Problem(error.status, error.code, str(error), tuple(error.faults)))
         body = json.dumps(wanted).encode() if offer.method == "POST" and wanted else b""
-        query = b"" if offer.method == "POST" else urlencode(_query(wanted)).encode()
+        return await self._request(offer, path, query.encode(), body)
+
+    async def _request(self, offer: Offer, path: str, query: bytes, body: bytes) -> Answered:
         exchange = _Exchange(body)
         await self.app(_scope(offer, path, query, body), exchange.receive, exchange.send)
         return Answered(exchange.status, b"".join(exchange.parts))
@@ -161,11 +162,33 @@ def _object(payload: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _query(wanted: Mapping[str, Any]) -> Mapping[str, str]:
-    """Truth values as the API writes them."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in wanted.items()}
+def _taken(wanted: dict[str, Any], name: str) -> str:
+    """What the path wants, out of the request, as text or as the number that a list gave. Raises BadParameter."""
+    value: Any = wanted.pop(name, "")
+    if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+        return str(value)
+    fault = "is missing" if value == "" else "is neither text nor number"
+    raise BadParameter([Invalid(name, fault, "send the id that an answer gave")])
 
 
-def _refusal(detail: str) -> Answered:
-    body = {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "invalid", "detail": detail}
-    return Answered(400, json.dumps(body).encode())
+def _query(wanted: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """Each value as the API writes it in an address, several as a list. Raises BadQuery."""
+    listed = {name: cast("list[Any]", value) if isinstance(value, list) else [value] for name, value in wanted.items()}
+    wrong = [name for name, values in listed.items() if not all(isinstance(value, _PLAIN) for value in values)]
+    if wrong:
+        remedy = "send text, a number, true or false, or a list of such; or leave it out"
+        raise BadQuery([Invalid(name[:100], "has a value that no query has", remedy) for name in wrong])
+    return {
+        name: [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+        for name, values in listed.items()
+    }
+
+
+def refused(offer: Offer, status: int, detail: str) -> bytes:
+    """The body of what is refused before the API is asked."""
+    return _refusal(offer, Problem(status, _CODES[status], detail)).body
+
+
+def _refusal(offer: Offer, problem: Problem) -> Answered:
+    """As over HTTP; `instance` is the route, since there may be no path yet."""
+    return Answered(problem.status, bytes(answer(problem, offer.path).body))

@@ -69,14 +69,19 @@ class Asked:
 Handle = Callable[[Asked], Awaitable[Answer]]
 
 
+def _silent(_: Fault) -> bytes:
+    return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`handle` answers each request on `subject`; it must not raise."""
+    """`handle` answers each request on `subject`; it must not raise. `explain` is the body of what is refused without it."""
 
     name: str
     subject: str
     handle: Handle
     metadata: dict[str, str] = field(default_factory=dict[str, str])
+    explain: Callable[[Fault], bytes] = _silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class Service:
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
-            self._reply(job, Answer(b"", Fault(_BUSY, "too many requests wait here: try again")), 0)
+            self._reply(job, _refused(job, Fault(_BUSY, "too many requests wait here: try again")), 0)
 
     async def _handle_requests(self) -> None:
         while True:
@@ -155,7 +160,7 @@ class Service:
 
     def _reply(self, job: _Job, answer: Answer, nanoseconds: int) -> None:
         if len(answer.body) > job.link.max_payload - _ROOM:
-            answer = Answer(b"", Fault(_TOO_LARGE, "the answer is larger than a message may be: ask for less"))
+            answer = _refused(job, Fault(_TOO_LARGE, "the answer is larger than a message may be: ask for less"))
         stats = self._stats[job.endpoint.name]
         stats.requests += 1
         stats.nanoseconds += nanoseconds
@@ -217,6 +222,10 @@ class _Questions(Sink):
     @override
     def lost(self) -> None:
         """The service listens again by itself."""
+
+
+def _refused(job: _Job, fault: Fault) -> Answer:
+    return Answer(job.endpoint.explain(fault), fault)
 
 
 def _block(fault: Fault | None) -> bytes | None:

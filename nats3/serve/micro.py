@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from nats3 import __version__
-from nats3.api.on_nats import App, Asks, Inside, Offer, offered
+from nats3.api.on_nats import App, Asks, Inside, Offer, offered, refused
 from nats3.jetstream.micro import About, Answer, Asked, Endpoint, Fault, Handle, Service
 from nats3.wiring import Node
 
@@ -19,10 +20,20 @@ def micro_service(node: Node, app: App, started: datetime) -> Service | None:
         return None
     asks = Inside(app)
     endpoints = [
-        Endpoint(offer.name, offer.subject(told.subject), _answering(asks, offer), {"role": offer.role})
+        Endpoint(
+            offer.name,
+            offer.subject(told.subject),
+            _answering(asks, offer),
+            {"role": offer.role},
+            _explaining(offer),
+        )
         for offer in offered(told.role)
     ]
     return Service(node.nats, ABOUT, endpoints, started)
+
+
+def _explaining(offer: Offer) -> Callable[[Fault], bytes]:
+    return lambda fault: refused(offer, fault.code, fault.text)
 
 
 def _answering(asks: Asks, offer: Offer) -> Handle:

@@ -93,7 +93,7 @@ async def test_an_operator_commands_and_a_viewer_only_looks(people: tuple[Person
 REFUSED = (
     ("nats3.api.read.jobs.get", b'{"id": "00000000-0000-4000-8000-000000000000"}', "404", "not found"),
     ("nats3.api.read.jobs.get", b'{"id": "none"}', "400", "no UUID"),
-    ("nats3.api.read.jobs.get", b"{}", "400", "id is missing"),
+    ("nats3.api.read.jobs.get", b"{}", "400", "id: is missing"),
     ("nats3.api.read.jobs.get", b"[", "400", "no JSON"),
     ("nats3.api.read.jobs.get", b'{"id": "a", "id": "b"}', "400", "twice"),
     ("nats3.api.read.jobs.list", b"[]", "400", "no JSON object"),

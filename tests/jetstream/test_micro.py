@@ -22,6 +22,10 @@ from nats3.jetstream.settings import NatsSettings
 ABOUT = About("tested", "1.2.3", "for a test")
 
 
+def explain(fault: Fault) -> bytes:
+    return f"refused: {fault.text}".encode()
+
+
 class Shop:
     """Handlers; `gate` lets those of `slow` wait."""
 
@@ -45,7 +49,7 @@ class Shop:
 
     def endpoints(self) -> list[Endpoint]:
         handlers = (("echo", self.echo), ("refuse", self.refuse), ("slow", self.slow), ("large", self.large))
-        return [Endpoint(name, f"shop.{name}", handle, {"role": "read"}) for name, handle in handlers]
+        return [Endpoint(name, f"shop.{name}", handle, {"role": "read"}, explain) for name, handle in handlers]
 
 
 @asynccontextmanager
@@ -104,6 +108,7 @@ async def test_an_answer_larger_than_a_message_is_refused_and_the_connection_liv
     _, client, _ = shop
     refused = await client.request("shop.large", b"", timeout=5)
     assert refused.headers["Nats-Service-Error-Code"] == "413"
+    assert refused.data == b"refused: the answer is larger than a message may be: ask for less"
     assert (await client.request("shop.echo", b"hi", timeout=5)).data == b"hi"
 
 

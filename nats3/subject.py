@@ -150,7 +150,9 @@ def check_target(field: str, subject: str, rule: TargetRule = TargetRule()) -> s
     check_literal(field, subject)
     why = refusal(subject.encode(), rule)
     if why:
-        remedy = "use another subject; $KV. and $O. must be allowed by the order"
+        remedy = (
+            "begin it neither with '$' nor with _INBOX; what was archived from $KV. goes back there when none is given"
+        )
         raise Invalid(field, f"{subject!r} {why}", remedy)
     return subject
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import get_args
 from uuid import UUID, uuid4
 
 from eventstore import (
@@ -73,6 +74,8 @@ _EVENTS: dict[Command, JobEvent] = {
     "delete": JobDeleted(),
 }
 
+ALL: frozenset[Command] = frozenset(get_args(Command))
+
 UNCHANGED: dict[Command, frozenset[State]] = {
     "pause": frozenset({State.PAUSED}),
     "resume": frozenset({State.CREATED, State.RUNNING, State.DEGRADED, State.REPAIRING}),
@@ -83,7 +86,9 @@ UNCHANGED: dict[Command, frozenset[State]] = {
 class Commands:
     """All that a face may do to a job. Methods raise Unavailable and LogUnavailable when nothing is known to be done."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, offered: frozenset[Command] = ALL) -> None:
+        """`offered` are the commands that the face has: a refusal names no other."""
+        self._offered = offered
         self._log = services.log
         self._writer = services.writer
         self._projections = services.projections
@@ -132,7 +137,7 @@ class Commands:
             if lenient and row.state_now in UNCHANGED.get(command, ()):
                 return row
             if not allows(row.state_now, command):
-                raise NotAllowed(target.job_id, command, row.state_now)
+                raise NotAllowed(target.job_id, command, row.state_now, self._offered)
             event = says(row)
             if event is None:
                 return row

@@ -213,8 +213,8 @@ class NotAllowed(RequestError):
     status = 409
     code = "not_allowed"
 
-    def __init__(self, job_id: UUID, command: Command, state: State) -> None:
-        allowed = ", ".join(sorted(RULES[state].commands)) or "nothing"
+    def __init__(self, job_id: UUID, command: Command, state: State, offered: frozenset[Command]) -> None:
+        allowed = ", ".join(sorted(RULES[state].commands & offered)) or "nothing"
         super().__init__(f"job {job_id} is {state.value}: {command} is not possible, only {allowed}")
 
 

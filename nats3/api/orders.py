@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from nats3 import subject
 from nats3.api.errors import Unfit
@@ -32,9 +33,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 
 
-def checked(order: Order, names: Mapping[str, str] | None = None) -> Order:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The connection of S3 and the bucket as somebody gave them: of a place that is none nobody could tell where to part it."""
+
+    s3: str
+    bucket: str
+
+
+def checked(order: Order, names: Mapping[str, str] | None = None, where: Where | None = None) -> Order:
     """The order, unchanged. `names` says what a field is called on its way in. Raises Unfit with all its faults."""
-    rules = _store(order) if isinstance(order, StoreOrder) else _load(order)
+    where = where or Where(*split(order.bucket))
+    rules = _store(order, where) if isinstance(order, StoreOrder) else _load(order, where)
     faults = [fault for fault in rules if fault is not None]
     if faults:
         called = names or {}
@@ -42,12 +52,12 @@ def checked(order: Order, names: Mapping[str, str] | None = None) -> Order:
     return order
 
 
-def _store(order: StoreOrder) -> Iterator[Invalid | None]:
+def _store(order: StoreOrder, where: Where) -> Iterator[Invalid | None]:
     yield _text("name", order.name)
     yield _said_of(subject.check_name, "stream", order.stream)
     yield _said_of(subject.check_filter, "subject", order.subject)
-    yield from _connections(order)
-    yield _bucket(split(order.bucket)[1])
+    yield from _connections(order.nats, where.s3)
+    yield _bucket(where.bucket)
     yield _prefix(order.prefix)
     yield _said_of(subject.check_name, "consumer", order.consumer)
     yield _between("limits.max_count", order.limits.max_count, COUNT)
@@ -57,10 +67,10 @@ def _store(order: StoreOrder) -> Iterator[Invalid | None]:
     yield _between("level", None if order.level == "auto" else order.level, LEVEL)
 
 
-def _load(order: LoadOrder) -> Iterator[Invalid | None]:
+def _load(order: LoadOrder, where: Where) -> Iterator[Invalid | None]:
     yield _text("name", order.name)
-    yield from _connections(order)
-    yield _bucket(split(order.bucket)[1])
+    yield from _connections(order.nats, where.s3)
+    yield _bucket(where.bucket)
     yield _prefix(order.prefix)
     yield _said_of(subject.check_name, "read_stream", order.read_stream)
     yield _said_of(subject.check_name, "read_consumer", order.read_consumer)
@@ -139,8 +149,8 @@ def _within(field: str, value: float | None, bounds: tuple[float, float]) -> Inv
     return Invalid(field, f"{value:g} is out of range", f"use a number from {least:g} to {most:g}")
 
 
-def _connections(order: Order) -> Iterator[Invalid | None]:
-    for field, name in (("nats", order.nats), ("s3", split(order.bucket)[0])):
+def _connections(nats: str, s3: str) -> Iterator[Invalid | None]:
+    for field, name in (("nats", nats), ("s3", s3)):
         if not is_name(name):
             remedy = "use the name of a connection of the configuration, or leave it out"
             yield Invalid(field, f"{name[:60]!r} is no name of a connection", remedy)
@@ -195,6 +205,9 @@ def _bucket(name: str) -> Invalid | None:
     if _BUCKET.fullmatch(name) and ".." not in name:
         return None
     remedy = "use 3 to 255 letters, digits, '.', '-' and '_', the first and the last a letter or digit"
+    connection, colon, rest = name.partition(":")
+    if colon and is_name(connection) and _BUCKET.fullmatch(rest):
+        remedy = f"write s3: {connection} and bucket: {rest[:60]}"
     return Invalid("bucket", f"{name[:60]!r} is no name of a bucket", remedy)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, TypeVar
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from nats3.api import strict_json
 from nats3.api.errors import BadParameter, BadQuery, Misshapen, WrongMediaType
 from nats3.errors import Invalid
-
-M = TypeVar("M", bound=BaseModel)
 
 _AT_ONCE = 16_384
 """Bytes that are read within one turn of the loop."""
@@ -29,22 +30,31 @@ _EXPECTED = {
     "int_from_float": ("is no whole number", "give a whole number without quotes"),
     "bool_type": ("is neither true nor false", "give true or false without quotes"),
     "float_type": ("is no number", "give a number without quotes"),
-    "literal_error": ("is none of the words known here", "see docs/http-api.md"),
     "model_type": ("is no object", "give a JSON object"),
     "model_attributes_type": ("is no object", "give a JSON object"),
 }
 
 
-class Lenient(BaseModel):
+class _Body(BaseModel):
+    """`FORMS` says of a field what forms it takes; `STRANGERS` what to say of one that does not belong here."""
+
+    FORMS: ClassVar[Mapping[str, str]] = {}
+    STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
+
+class Lenient(_Body):
     """A body of version 1: unknown fields are passed over, as they always were."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class Exact(BaseModel):
+class Exact(_Body):
     """A body of version 2: unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=_Body)
 
 
 async def read_body(request: Request, model: type[M]) -> M:
@@ -68,25 +78,57 @@ def as_model(model: type[M], value: Any) -> M:  # noqa: ANN401 - any JSON value
     try:
         return model.model_validate(value)
     except ValidationError as fault:
-        raise Misshapen(list(_faults(fault))) from None
+        raise Misshapen(list(_faults(model, fault))) from None
 
 
-def _faults(fault: ValidationError) -> Iterable[Invalid]:
-    """One per field: of a union's alternatives only the first is told."""
-    seen: set[str] = set()
-    for error in fault.errors(include_url=False, include_input=False):
+def _faults(model: type[_Body], fault: ValidationError) -> Iterable[Invalid]:
+    """One per field, and none of one that has a fault inside."""
+    errors: dict[str, ErrorDetails] = {}
+    for error in fault.errors(include_url=False):
         path = [str(part) for part in error["loc"] if not _names_an_alternative(part)]
-        field = ".".join(path) or "body"
-        if field not in seen:
-            seen.add(field)
-            yield Invalid(
-                field, *_EXPECTED.get(error["type"], (f"does not fit: {error['msg']}", "see docs/http-api.md"))
-            )
+        errors.setdefault(".".join(path) or "body", error)
+    for field, error in errors.items():
+        if not any(other.startswith(f"{field}.") for other in errors):
+            yield Invalid(field, *_said_of(model, field, error))
+
+
+def _said_of(model: type[_Body], field: str, error: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a field, and what would be right."""
+    match error["type"]:
+        case "missing":
+            return _EXPECTED["missing"]
+        case "extra_forbidden":
+            return model.STRANGERS.get(field) or _stranger(model, field)
+        case _ if field in model.FORMS:
+            return f"{_shown(error['input'])} does not fit", model.FORMS[field]
+        case "literal_error":
+            choices = str(error.get("ctx", {}).get("expected", "")).replace("'", "")
+            return f"{_shown(error['input'])} is none of the words known here", f"use {choices}"
+        case kind:
+            return _EXPECTED.get(kind, (f"does not fit: {error['msg']}", "see docs/http-api.md"))
+
+
+def _stranger(model: type[_Body], field: str) -> tuple[str, str]:
+    fault, remedy = _EXPECTED["extra_forbidden"]
+    near = get_close_matches(field, model.model_fields, n=1, cutoff=0.75)
+    return fault, f"did you mean {near[0]}? Else {remedy}" if near else remedy
+
+
+def _shown(value: object) -> str:
+    """A value as it was given, if it is short."""
+    match value:
+        case list() | dict():
+            return "a list" if isinstance(value, list) else "an object"
+        case str():
+            return repr(value[:40])
+        case _:
+            return json.dumps(value)[:40]
 
 
 def _names_an_alternative(part: int | str) -> bool:
     """Pydantic puts the member of a union into the path."""
-    return isinstance(part, str) and part in {"str", "int", "float", "bool", "IntervalV1"}
+    alternatives = {"str", "int", "float", "bool", "IntervalV1"}
+    return isinstance(part, str) and (part in alternatives or part.startswith("literal["))
 
 
 def uuid_of(field: str, text: str | None) -> UUID:

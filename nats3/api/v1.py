@@ -23,6 +23,7 @@ from nats3.views.job_queries import JobFilter
 from nats3.views.written import Written
 
 _MEDIA = "application/json"
+_OFFERED: frozenset[Command] = frozenset({"pause", "resume", "delete"})
 
 
 def kind_of_path(request: Request) -> Kind:
@@ -86,13 +87,13 @@ async def resume(services: Services, request: Request) -> Response:
 
 async def delete(services: Services, request: Request) -> Response:
     target = Target(_job_id(request), kind_of_path(request))
-    await Commands(services).give(target, "delete", who_of(request))
+    await Commands(services, _OFFERED).give(target, "delete", who_of(request))
     return Response(status_code=200)
 
 
 async def _give(services: Services, request: Request, command: Command) -> Response:
     target = Target(_job_id(request), kind_of_path(request))
-    row = await Commands(services).give(target, command, who_of(request), lenient=True)
+    row = await Commands(services, _OFFERED).give(target, command, who_of(request), lenient=True)
     return JSONResponse(job_body(row))
 
 

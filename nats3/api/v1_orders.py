@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any, ClassVar, assert_never
 from uuid import UUID
 
 from pydantic import Field
 
 from nats3.api.errors import Unfit
-from nats3.api.orders import checked
+from nats3.api.orders import Where, checked
 from nats3.api.reading import Lenient
 from nats3.api.values import (
     Bucket,
@@ -25,7 +25,7 @@ from nats3.api.values import (
     Subject,
     Time,
 )
-from nats3.api.words import format_ns, format_time, parse_duration, parse_time
+from nats3.api.words import DURATION_REMEDY, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
 from nats3.job.order import ChunkLimits, CodecName, LoadOrder, StoreOrder
 from nats3.job.states import RULES
@@ -72,6 +72,8 @@ class StoreV1(Lenient):
 class LoadV1(Lenient):
     """An order to publish again."""
 
+    FORMS: ClassVar[Mapping[str, str]] = {"poll_interval": f'{DURATION_REMEDY}, or {{"secs": 300, "nanos": 0}}'}
+
     bucket: Bucket
     read_stream: NatsName
     read_subject: Filter
@@ -102,7 +104,7 @@ def store_order(body: StoreV1, job_id: UUID) -> StoreOrder:
         drain=True,
         nats=body.nats,
     )
-    checked(order, _NAMES)
+    checked(order, _NAMES, Where(body.s3, body.bucket))
     return order
 
 
@@ -122,7 +124,7 @@ def load_order(body: LoadV1, job_id: UUID) -> LoadOrder:
         to_time=None if body.to_time is None else parse_time("to_time", body.to_time),
         nats=body.nats,
     )
-    checked(order)
+    checked(order, where=Where(body.s3, body.bucket))
     return order
 
 

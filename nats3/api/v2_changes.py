@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, assert_never
+from typing import Any, ClassVar, Literal, assert_never
 
 from pydantic import BaseModel
 
 from nats3.api.orders import checked
 from nats3.api.reading import Exact, as_model
+from nats3.api.v2_orders import LoadV2, StoreV2
 from nats3.api.v2_shaping import PaceV2, pace_of
 from nats3.api.values import Duration, JobName, Level, MaxBytes, MaxCount
-from nats3.api.words import parse_duration
+from nats3.api.words import DURATION_REMEDY, parse_duration
 from nats3.job.order import ChunkLimits, LoadOrder, OnBadChunk, Order, StoreOrder, Unmatched
+
+_FIXED = ("is fixed once a job is ordered", "order another job with it")
 
 
 class ChangedLimitsV2(Exact):
@@ -24,6 +28,9 @@ class ChangedLimitsV2(Exact):
 class ChangeStoreV2(Exact):
     """What is left out stays as it is."""
 
+    FORMS: ClassVar[Mapping[str, str]] = StoreV2.FORMS
+    STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(StoreV2.model_fields, _FIXED)
+
     name: JobName | None = None
     limits: ChangedLimitsV2 | None = None
     level: Level | Literal["auto"] | None = None
@@ -31,6 +38,12 @@ class ChangeStoreV2(Exact):
 
 class ChangeLoadV2(Exact):
     """What is left out stays as it is; a `poll_interval` of null ends the polling. `pace` is given whole."""
+
+    FORMS: ClassVar[Mapping[str, str]] = {
+        **LoadV2.FORMS,
+        "poll_interval": f"{DURATION_REMEDY}, or null to end the polling",
+    }
+    STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(LoadV2.model_fields, _FIXED)
 
     name: JobName | None = None
     poll_interval: Duration | None = None

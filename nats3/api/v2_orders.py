@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Literal, assert_never
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, assert_never
 from uuid import UUID
 
 from pydantic import Field
 
 from nats3.api.errors import Misshapen, Unfit
-from nats3.api.orders import checked
+from nats3.api.orders import Where, checked
 from nats3.api.reading import Exact, as_model
 from nats3.api.v1_orders import made_up_name, trimmed
 from nats3.api.v2_shaping import PaceV2, TransformV2, pace_body, pace_of, transforms_of
 from nats3.api.values import (
+    LEVEL_FORMS,
     Bucket,
     ConnectionName,
     Duration,
@@ -30,7 +31,7 @@ from nats3.api.values import (
     Subject,
     Time,
 )
-from nats3.api.words import format_duration, format_ns, format_time, parse_duration, parse_time
+from nats3.api.words import DURATION_REMEDY, format_duration, format_ns, format_time, parse_duration, parse_time
 from nats3.errors import Invalid
 from nats3.job.order import (
     ChunkLimits,
@@ -57,6 +58,12 @@ class LimitsV2(Exact):
 
 
 class StoreV2(Exact):
+    FORMS: ClassVar[Mapping[str, str]] = {"level": LEVEL_FORMS, "limits.max_age": DURATION_REMEDY}
+    STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "batch": ("is a word of version 1", "use limits, with max_bytes and max_count"),
+        "encoding": ("is a word of version 1", "use codec, with binary or json"),
+    }
+
     kind: Literal["store"]
     stream: NatsName
     bucket: Bucket
@@ -73,6 +80,8 @@ class StoreV2(Exact):
 
 
 class LoadV2(Exact):
+    FORMS: ClassVar[Mapping[str, str]] = {"poll_interval": DURATION_REMEDY, "pace.max_gap": DURATION_REMEDY}
+
     kind: Literal["load"]
     bucket: Bucket
     read_stream: NatsName
@@ -105,9 +114,11 @@ def order_of(value: Any, job_id: UUID) -> Order:  # noqa: ANN401 - any JSON valu
     """The order that a body asks for. Raises Misshapen, Unfit, Invalid."""
     match value:
         case {"kind": "store"}:
-            return checked(_store(as_model(StoreV2, value), job_id))
+            store = as_model(StoreV2, value)
+            return checked(_store(store, job_id), where=Where(store.s3, store.bucket))
         case {"kind": "load"}:
-            return checked(_load(as_model(LoadV2, value), job_id))
+            load = as_model(LoadV2, value)
+            return checked(_load(load, job_id), where=Where(load.s3, load.bucket))
         case dict():
             raise Unfit([Invalid("kind", "is missing or no kind of job", "give store or load")])
         case _:

@@ -30,4 +30,5 @@ MaxCount = Annotated[int, _described(minimum=COUNT[0], maximum=COUNT[1])]
 HeaderValue = Annotated[str, _described(maxLength=MAX_HEADER, examples=["eu"])]
 Rate = Annotated[float, _described(minimum=RATE[0], maximum=RATE[1], examples=[100])]
 TransformTarget = Annotated[str, _described(minLength=1, maxLength=MAX_TEXT, examples=["replay.{{wildcard(1)}}.>"])]
+LEVEL_FORMS = f"give a whole number from {LEVEL[0]} to {LEVEL[1]}, or auto"
 Level = Annotated[int, _described(minimum=LEVEL[0], maximum=LEVEL[1])]

@@ -157,5 +157,5 @@ def _one_fault(one: object) -> str:
     fault = cast("dict[str, Any]", one)
     where = fault.get("field") or fault.get("pointer") or ""
     parts = [fault.get(key) for key in ("fault", "detail", "message", "remedy")]
-    text = ", ".join(str(part) for part in parts if part)
+    text = "; ".join(str(part) for part in parts if part)
     return f"{where}: {text}" if where else text

@@ -224,7 +224,7 @@ async def test_o9_a_finished_job_can_be_neither_paused_nor_resumed(api: Api) -> 
     for step in ("pause", "resume"):
         answer = await api.client.post(f"/load/job/{step}", params={"job_id": job})
         assert answer.status_code == 409
-        assert answer.json() == {"error": f"job {job} is completed: {step} is not possible, only delete, retry"}
+        assert answer.json() == {"error": f"job {job} is completed: {step} is not possible, only delete"}
     assert (await api.client.get("/load/job", params={"job_id": job})).json()["status"] == "Success"
 
 

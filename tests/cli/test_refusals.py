@@ -19,6 +19,18 @@ GET = f"GET /api/v1/store/job?job_id={JOB_ID}"
         (
             422,
             {
+                "detail": "bucket: is empty; name one; level: 99 is out of range; use 1 to 19",
+                "errors": [
+                    {"field": "bucket", "fault": "is empty", "remedy": "name one"},
+                    {"field": "level", "fault": "99 is out of range", "remedy": "use 1 to 19"},
+                ],
+            },
+            2,
+            "bucket: is empty; name one; level: 99 is out of range; use 1 to 19",
+        ),
+        (
+            422,
+            {
                 "detail": "the order does not fit",
                 "errors": [
                     {"field": "bucket", "fault": "is empty", "remedy": "name one"},
@@ -26,7 +38,7 @@ GET = f"GET /api/v1/store/job?job_id={JOB_ID}"
                 ],
             },
             2,
-            "the order does not fit; bucket: is empty, name one; batch.max_count: is 0, give 1 to 10000000",
+            "the order does not fit; bucket: is empty; name one; batch.max_count: is 0; give 1 to 10000000",
         ),
     ],
 )

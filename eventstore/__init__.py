@@ -44,6 +44,7 @@ from eventstore.event import (
 from eventstore.listener import Listener
 from eventstore.memory import MemoryClaims, MemoryStore
 from eventstore.memory_partitions import MemoryPartitions
+from eventstore.own import OWN_TYPES
 from eventstore.partitions import PostgresPartitions, SegmentIndex
 from eventstore.past import Checked, Past, Standing
 from eventstore.postgres import PostgresStore
@@ -60,6 +61,7 @@ from eventstore.upkeep import NothingUnderWay, Occupied, Operation, Upkeep
 from eventstore.verify import Broken, Verified, verify, walk
 
 __all__ = [
+    "OWN_TYPES",
     "Append",
     "Appended",
     "Audit",

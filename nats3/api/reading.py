@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
@@ -21,6 +23,11 @@ _AT_ONCE = 16_384
 """Bytes that are read within one turn of the loop."""
 
 MAX_INT = (1 << 63) - 1
+
+SEVERAL = frozenset({"state", "type"})
+"""Parameters that may be repeated: one of the values must fit."""
+
+_SAYS_NOTHING = re.compile(rb"\s*(\{\s*\})?\s*")
 
 _EXPECTED = {
     "missing": ("is missing", "add it"),
@@ -148,9 +155,17 @@ def job_id_of(request: Request) -> UUID:
     return uuid_of("id", request.path_params["id"])
 
 
+def given(request: Request, name: str) -> str | None:
+    """A parameter that may be left out, and means one thing. Raises BadQuery."""
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise BadQuery([_repeated(request, name)])
+    return values[0] if values else None
+
+
 def text_of(request: Request, name: str) -> str | None:
-    """A parameter that may be left out. Raises BadQuery for characters that no store keeps."""
-    value = request.query_params.get(name)
+    """A parameter that may be left out. Raises BadQuery, also for characters that no store keeps."""
+    value = given(request, name)
     if value is not None and ("\0" in value or not value.isprintable()):
         raise BadQuery([Invalid(name, "holds a control character", "leave it out")])
     return value
@@ -158,7 +173,7 @@ def text_of(request: Request, name: str) -> str | None:
 
 def int_of(request: Request, name: str, default: int, least: int = 0, most: int = MAX_INT) -> int:
     """A whole number in the query. Raises BadQuery."""
-    text = request.query_params.get(name)
+    text = given(request, name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):  # noqa: PLR2004 - digits of MAX_INT
@@ -178,8 +193,22 @@ def flag_of(request: Request, name: str) -> bool:
 
 
 def only(request: Request, *names: str) -> None:
-    """Version 2 refuses parameters that it does not know. Raises BadQuery."""
+    """Version 2 refuses parameters that it does not know, and what means one thing and is given twice. Raises BadQuery."""
     unknown = sorted(set(request.query_params) - set(names))
     if unknown:
         known = ", ".join(names) or "none"
         raise BadQuery([Invalid(name[:100], "is no parameter here", f"known are: {known}") for name in unknown])
+    counts = Counter(name for name, _ in request.query_params.multi_items() if name not in SEVERAL)
+    repeated = [_repeated(request, name) for name, count in counts.items() if count > 1]
+    if repeated:
+        raise BadQuery(repeated)
+
+
+def _repeated(request: Request, name: str) -> Invalid:
+    return Invalid(name, f"is given {len(request.query_params.getlist(name))} times", "give it once")
+
+
+async def no_body(request: Request) -> None:
+    """A body that says something where none is taken is refused. Raises Misshapen."""
+    if not _SAYS_NOTHING.fullmatch(await request.body()):
+        raise Misshapen([Invalid("body", "is not taken here", "leave it out")])

@@ -35,6 +35,7 @@ from nats3.api import (
     v2_tokens,
     v2_verify,
 )
+from nats3.api.reading import no_body
 from nats3.api.repeats import once
 from nats3.api.services import Services
 from nats3.api.spec import IDEMPOTENCY, Says
@@ -142,6 +143,17 @@ def below(prefix: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     return tuple(replace(entry, path=prefix + entry.path) for entry in entries)
 
 
+def _bodiless(entry: Entry) -> Entry:
+    """A command of version 2 that takes no body refuses one that says something."""
+    endpoint = entry.endpoint
+
+    async def call(services: Services, request: Request) -> Response:
+        await no_body(request)
+        return await endpoint(services, request)
+
+    return entry if entry.method == "GET" or entry.says.takes is not None else replace(entry, endpoint=call)
+
+
 def _once(entry: Entry) -> Entry:
     """A POST of version 2 that is done once under an Idempotency-Key, or says that it takes none."""
     endpoint, takes_keys = entry.endpoint, IDEMPOTENCY in entry.says.headers
@@ -185,4 +197,10 @@ DOCUMENTS = (
 )
 # fmt: on
 
-ROUTES: tuple[Entry, ...] = (*VERSION_1, *below("/api/v1", VERSION_1), *map(_once, VERSION_2), *DOCUMENTS, *BROWSER)
+ROUTES: tuple[Entry, ...] = (
+    *VERSION_1,
+    *below("/api/v1", VERSION_1),
+    *map(_once, map(_bodiless, VERSION_2)),
+    *DOCUMENTS,
+    *BROWSER,
+)

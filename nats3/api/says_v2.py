@@ -51,6 +51,7 @@ from nats3.api.spec import (
 from nats3.api.v2_changes import ChangeLoadV2, ChangeStoreV2
 from nats3.api.v2_jobs import CancelV2, RetryV2
 from nats3.api.v2_orders import LoadV2, StoreV2
+from nats3.api.v2_questions import ENTITIES, ENTITIES_SAID
 from nats3.api.v2_system import SkipV2
 from nats3.job.states import State
 
@@ -106,8 +107,8 @@ _DELETED = Parameter(
 )
 _AFTER = number("Go on behind this position.", "after")
 _FILTERS = (
-    text("Only of this entity: job/ID, run/ID or projection/NAME.", "entity"),
-    text("Only of entities of this kind: job, run or projection.", "category"),
+    text(f"Only of this entity: {ENTITIES_SAID}.", "entity"),
+    text("Only of entities of this kind.", "category", enum=[*ENTITIES]),
     text("Only of these types, by commas or repeated.", "type"),
     text("Only written by this node.", "node", format="uuid"),
     text("Only done by this one.", "actor"),

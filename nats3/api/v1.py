@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import get_args
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from nats3.api.commands import Commands, Target
-from nats3.api.errors import JobMissing
+from nats3.api.errors import BadParameter, BadQuery, JobMissing
 from nats3.api.orders import require_connections
 from nats3.api.reading import read_body, text_of, uuid_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.v1_orders import LoadV1, StoreV1, job_body, load_order, store_order
 from nats3.api.warnings import warnings_of
+from nats3.errors import Invalid
 from nats3.job.order import Kind, Order
-from nats3.job.states import RULES, Command, State
+from nats3.job.states import RULES, Command, State, Word
 from nats3.views.job_queries import JobFilter
 from nats3.views.written import Written
 
@@ -98,11 +100,18 @@ async def _give(services: Services, request: Request, command: Command) -> Respo
 
 
 def _job_id(request: Request) -> UUID:
-    return uuid_of("job_id", request.query_params.get("job_id"))
+    given = request.query_params.getlist("job_id")
+    if len(given) > 1:
+        raise BadParameter([Invalid("job_id", f"is given {len(given)} times", "give it once")])
+    return uuid_of("job_id", given[0] if given else None)
 
 
 def _states(word: str | None) -> frozenset[State] | None:
-    """The states that version 1 calls by this word; none for a word that it does not have."""
+    """The states that version 1 calls by this word, in whatever case. Raises BadQuery."""
     if word is None:
         return None
-    return frozenset(state for state, rule in RULES.items() if rule.word.lower() == word.lower())
+    states = frozenset(state for state, rule in RULES.items() if rule.word.lower() == word.lower())
+    if not states:
+        *words, last = get_args(Word)
+        raise BadQuery([Invalid("status", f"{word[:40]!r} is no status", f"use {', '.join(words)} or {last}")])
+    return states

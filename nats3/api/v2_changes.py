@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, assert_never
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from nats3.api.orders import checked
 from nats3.api.reading import Exact, as_model
@@ -19,10 +19,14 @@ from nats3.job.order import ChunkLimits, LoadOrder, OnBadChunk, Order, StoreOrde
 _FIXED = ("is fixed once a job is ordered", "order another job with it")
 
 
+def _left_out() -> Any:  # noqa: ANN401 - in the place of any field: null itself is no value of it
+    return None
+
+
 class ChangedLimitsV2(Exact):
-    max_bytes: MaxBytes | None = None
-    max_count: MaxCount | None = None
-    max_age: Duration | None = None
+    max_bytes: MaxBytes = Field(default_factory=_left_out)
+    max_count: MaxCount = Field(default_factory=_left_out)
+    max_age: Duration = Field(default_factory=_left_out)
 
 
 class ChangeStoreV2(Exact):
@@ -31,9 +35,9 @@ class ChangeStoreV2(Exact):
     FORMS: ClassVar[Mapping[str, str]] = StoreV2.FORMS
     STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(StoreV2.model_fields, _FIXED)
 
-    name: JobName | None = None
-    limits: ChangedLimitsV2 | None = None
-    level: Level | Literal["auto"] | None = None
+    name: JobName = Field(default_factory=_left_out)
+    limits: ChangedLimitsV2 = Field(default_factory=_left_out)
+    level: Level | Literal["auto"] = Field(default_factory=_left_out)
 
 
 class ChangeLoadV2(Exact):
@@ -45,12 +49,12 @@ class ChangeLoadV2(Exact):
     }
     STRANGERS: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(LoadV2.model_fields, _FIXED)
 
-    name: JobName | None = None
+    name: JobName = Field(default_factory=_left_out)
     poll_interval: Duration | None = None
-    on_bad_chunk: OnBadChunk | None = None
-    strict_order: bool | None = None
-    unmatched_subjects: Unmatched | None = None
-    pace: PaceV2 | None = None
+    on_bad_chunk: OnBadChunk = Field(default_factory=_left_out)
+    strict_order: bool = Field(default_factory=_left_out)
+    unmatched_subjects: Unmatched = Field(default_factory=_left_out)
+    pace: PaceV2 = Field(default_factory=_left_out)
 
 
 def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
@@ -58,12 +62,12 @@ def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
     match order:
         case StoreOrder():
             body = as_model(ChangeStoreV2, value)
-            limits = _limits(order.limits, body.limits)
+            limits = _limits(order.limits, body.limits) if "limits" in body.model_fields_set else order.limits
             return checked(replace(order, limits=limits, **_given(body, "name", "level")))
         case LoadOrder():
             load = as_model(ChangeLoadV2, value)
             new = replace(order, **_given(load, "name", "on_bad_chunk", "strict_order", "unmatched_subjects"))
-            if load.pace is not None:
+            if "pace" in load.model_fields_set:
                 new = replace(new, pace=pace_of(load.pace))
             if "poll_interval" in load.model_fields_set:
                 told = load.poll_interval
@@ -73,13 +77,13 @@ def changed(order: Order, value: Any) -> Order:  # noqa: ANN401 - any JSON value
             assert_never(order)
 
 
-def _limits(limits: ChunkLimits, body: ChangedLimitsV2 | None) -> ChunkLimits:
-    if body is None:
-        return limits
-    age = limits.max_age_s if body.max_age is None else parse_duration("limits.max_age", body.max_age)
-    return replace(limits, max_age_s=age, **_given(body, "max_bytes", "max_count"))
+def _limits(limits: ChunkLimits, body: ChangedLimitsV2) -> ChunkLimits:
+    changed = replace(limits, **_given(body, "max_bytes", "max_count"))
+    if "max_age" not in body.model_fields_set:
+        return changed
+    return replace(changed, max_age_s=parse_duration("limits.max_age", body.max_age))
 
 
 def _given(body: BaseModel, *names: str) -> dict[str, Any]:
-    """Those of the fields that are neither left out nor null."""
-    return {name: getattr(body, name) for name in names if getattr(body, name) is not None}
+    """Those of the fields that are not left out."""
+    return {name: getattr(body, name) for name in names if name in body.model_fields_set}

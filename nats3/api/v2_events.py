@@ -29,11 +29,13 @@ _EXPORT_PAGE = 1000
 async def get_all(services: Services, request: Request) -> Response:
     """Oldest first after `after`; newest first before `before` or with `order=desc`; `follow=true` live; `format=ndjson` whole."""
     only(request, *FILTERS, "after", "before", "order", "limit", "follow", "format", "min_position")
+    live, whole = flag_of(request, "follow"), _ndjson(request)
+    require_together(request, live=live, whole=whole)
     await shown(services, request)
     question = question_of(request)
-    if flag_of(request, "follow"):
+    if live:
         return await follow(services, request, question)
-    if _ndjson(request):
+    if whole:
         return await export(services, question, await position_in(services, request, "after"))
     limit = int_of(request, "limit", 100, 1, MAX_PAGE)
     if "before" in request.query_params or _descending(request):
@@ -42,6 +44,25 @@ async def get_all(services: Services, request: Request) -> Response:
         return _answer(request, page, "before")
     after = await position_in(services, request, "after")
     return _answer(request, await services.audit.oldest_first(question, after, limit), "after")
+
+
+def require_together(request: Request, *, live: bool, whole: bool) -> None:
+    """Nothing is asked for that the way in which the log is read would pass over. Raises BadQuery."""
+    given, newest = request.query_params, _descending(request)
+    if live:
+        apart, why = ("order", "before", "limit", "format"), "goes with pages, not with follow=true"
+    elif whole:
+        apart, why = ("before", "limit", *(["order"] if newest else [])), "goes with pages, not with format=ndjson"
+    elif newest or "before" in given:
+        apart, why = (
+            ("after", *([] if newest else ["order"])),
+            "goes with the oldest first, and the newest are asked for",
+        )
+    else:
+        return
+    faults = [Invalid(name, why, "leave it out, or the other") for name in apart if name in given]
+    if faults:
+        raise BadQuery(faults)
 
 
 async def get(services: Services, request: Request) -> Response:

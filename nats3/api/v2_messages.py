@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nats3 import subject
-from nats3.api.errors import Gone, TooLarge
+from nats3.api.errors import BadQuery, Gone, TooLarge
 from nats3.api.pages import listing, shown
 from nats3.api.reading import int_of, only, text_of
 from nats3.api.services import Services
 from nats3.api.v2_chunks import row_of
 from nats3.api.words import format_ns, parse_time
+from nats3.errors import Invalid
 from nats3.message import Batch, Message
 from nats3.selection import Selection
 from nats3.views.chunks import ChunkRow
@@ -52,11 +53,15 @@ def _chosen(request: Request) -> Selection:
     wanted, start, end = (text_of(request, name) for name in ("subject", "from", "to"))
     if wanted is not None:
         subject.check_filter("subject", wanted)
+    from_time = None if start is None else parse_time("from", _plus(start))
+    to_time = None if end is None else parse_time("to", _plus(end))
+    if from_time is not None and to_time is not None and from_time >= to_time:
+        raise BadQuery([Invalid("from", "is not before to", "give a from that comes before to")])
     seq, after = int_of(request, "seq", 0), int_of(request, "after", 0)
     return Selection(
         subjects=() if wanted is None else (wanted,),
-        from_time=None if start is None else parse_time("from", _plus(start)),
-        to_time=None if end is None else parse_time("to", _plus(end)),
+        from_time=from_time,
+        to_time=to_time,
         first_seq=max(seq, after + 1),
         last_seq=seq or None,
     )

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
 from starlette.requests import Request
 
-from eventstore import Position, Recorded
+from eventstore import OWN_TYPES, Position, Recorded
 from eventstore.audit import Question
-from nats3.access.tokens import SHOWN_WITHOUT
+from nats3.access.sessions import SESSIONS
+from nats3.access.tokens import SHOWN_WITHOUT, TOKENS
 from nats3.api.errors import BadQuery
 from nats3.api.reading import MAX_INT, int_of, text_of
 from nats3.api.services import Services
 from nats3.api.words import TIME_REMEDY, format_time, parse_time
 from nats3.errors import Invalid
+from nats3.job.history import HISTORY
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAME = re.compile(r".+")
+ENTITIES: Mapping[str, re.Pattern[str]] = {
+    **dict.fromkeys(("job", "run", "survey", "walk"), _ID),
+    **dict.fromkeys(("token", "session", "projection", "partition"), _NAME),
+}
+"""Every category that the log has, and what stands behind it."""
+ENTITIES_SAID = (
+    "job/<id>, run/<id>, survey/<id>, walk/<id>, token/<id>, session/<id>, projection/<name> or partition/<name>"
+)
+TYPES = HISTORY.types() | TOKENS.types() | SESSIONS.types() | OWN_TYPES
+"""Every type of event that the log may hold."""
 
 FILTERS = ("entity", "category", "type", "node", "actor", "correlation", "since", "until")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,19 +42,48 @@ _NS_PER_US = 1000
 
 
 def question_of(request: Request) -> Question:
-    """Every filter of the audit; `type` may be several, by commas or repeated. Raises BadQuery, Invalid."""
-    text_of(request, "type")
-    types = [name for value in request.query_params.getlist("type") for name in value.split(",") if name]
+    """Every filter of the audit; `type` may be several, by commas or repeated. Raises BadQuery for what can match nothing."""
+    since, until = time_of(request, "since"), time_of(request, "until")
+    if since is not None and until is not None and since >= until:
+        raise BadQuery([Invalid("since", "is not before until", "give a since that comes before until")])
     return Question(
-        entity_id=text_of(request, "entity"),
-        category=text_of(request, "category"),
-        types=frozenset(types) or None,
+        entity_id=_entity(request),
+        category=_category(request),
+        types=_types(request),
         node=_uuid(request, "node"),
         actor=text_of(request, "actor"),
         correlation_id=_uuid(request, "correlation"),
-        since=time_of(request, "since"),
-        until=time_of(request, "until"),
+        since=since,
+        until=until,
     )
+
+
+def _types(request: Request) -> frozenset[str] | None:
+    names = [name for value in request.query_params.getlist("type") for name in value.split(",")]
+    for name in names:
+        if name not in TYPES:
+            near = get_close_matches(name, TYPES, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"use {', '.join(sorted(TYPES))}"
+            raise BadQuery([Invalid("type", f"{name[:40]!r} is no type of event", remedy)])
+    return frozenset(names) or None
+
+
+def _category(request: Request) -> str | None:
+    category = text_of(request, "category")
+    if category is None or category in ENTITIES:
+        return category
+    *most, last = ENTITIES
+    raise BadQuery([Invalid("category", f"{category[:40]!r} is no kind of entity", f"use {', '.join(most)} or {last}")])
+
+
+def _entity(request: Request) -> str | None:
+    entity = text_of(request, "entity")
+    if entity is None:
+        return None
+    category, _, name = entity.partition("/")
+    if category in ENTITIES and ENTITIES[category].fullmatch(name):
+        return entity
+    raise BadQuery([Invalid("entity", f"{entity[:80]!r} is no entity", f"name it {ENTITIES_SAID}")])
 
 
 def time_of(request: Request, name: str) -> datetime | None:

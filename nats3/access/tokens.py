@@ -21,6 +21,7 @@ CHANCE = 40
 """Random bytes that a new token is made of: 8 for its id, 32 for its secret."""
 
 _ID = 16
+_IS_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _TEXT = re.compile(r"n3_([0-9a-f]{16})_([0-9a-f]{64})", re.ASCII)
 
 TOKENS = Registry()
@@ -105,6 +106,11 @@ def parse(text: str) -> Written | None:
     """The token that a text is, None when it is none."""
     found = _TEXT.fullmatch(text)
     return Written(found[1], found[2]) if found else None
+
+
+def is_id(text: str) -> bool:
+    """Whether a token may have this id."""
+    return _IS_ID.fullmatch(text) is not None
 
 
 def entity_of(token_id: str) -> str:

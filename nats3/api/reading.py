@@ -138,16 +138,32 @@ def _names_an_alternative(part: int | str) -> bool:
     return isinstance(part, str) and (part in alternatives or part.startswith("literal["))
 
 
-def uuid_of(field: str, text: str | None) -> UUID:
-    """Raises BadParameter."""
+def uuid_of(field: str, text: str | None, what: str = "job") -> UUID:
+    """The id of such a thing, in a path of version 2 and wherever version 1 has it. Raises BadParameter."""
     if not text:
-        raise BadParameter([Invalid(field, "is missing", f"add ?{field}=<id of the job>")])
+        raise BadParameter([Invalid(field, "is missing", f"add ?{field}=<id of the {what}>")])
+    found = as_uuid(text)
+    if found is None:
+        remedy = f"give the id that the {what} was made with"
+        raise BadParameter([Invalid(field, f"{text[:60]!r} is no UUID", remedy)])
+    return found
+
+
+def as_uuid(text: str) -> UUID | None:
+    """None for what is none."""
     try:
         return UUID(text)
     except ValueError:
-        raise BadParameter(
-            [Invalid(field, f"{text[:60]!r} is no UUID", "give the id that the job was made with")]
-        ) from None
+        return None
+
+
+def number_of(request: Request, field: str, what: str) -> int:
+    """The number in the path that is the id of such a thing. Raises BadParameter."""
+    text: str = request.path_params[field]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - digits of a bigint
+        fault = f"{text[:40]!r} is no {what}"
+        raise BadParameter([Invalid(field, fault, "give a whole number, as its list has it")])
+    return int(text)
 
 
 def job_id_of(request: Request) -> UUID:

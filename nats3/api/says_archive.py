@@ -67,9 +67,7 @@ _ACCEPTED = json_answer(202, "It is under way.", SurveyAnswer, "Location")
 _EXAMPLE: dict[str, Any] = {"bucket": "archive"}
 
 REBUILD = Says((_ACCEPTED,), takes=Takes(RebuildBody, {"a bucket": _EXAMPLE}), refuses=(409,))
-VERIFY = Says(
-    (_ACCEPTED,), takes=Takes(VerifyBody, {"every byte of a bucket": {**_EXAMPLE, "deep": True}}), refuses=(400,)
-)
+VERIFY = Says((_ACCEPTED,), takes=Takes(VerifyBody, {"every byte of a bucket": {**_EXAMPLE, "deep": True}}))
 SURVEYS_LIST = listed("What was asked, newest first.", SurveyAnswer)
 SURVEY_GET = Says((json_answer(200, "How far it is.", SurveyAnswer),))
 FINDINGS_LIST = listed("What it found.", FindingAnswer, number("Go on behind the finding of this number.", "after"))

@@ -193,7 +193,6 @@ CHUNKS_LIST = listed(
     _DELETED,
     _AFTER,
     MIN_POSITION,
-    refuses=(400,),
 )
 CHUNK_GET = Says((json_answer(200, "The chunk.", Chunk),), (MIN_POSITION,))
 CHUNK_VERIFY = Says((json_answer(200, "Whether the object is whole.", Verdict),), refuses=(409, 410))

@@ -34,17 +34,25 @@ class Entity(Shape):
     state: dict[str, Any]
 
 
+class KeptVersion(Shape):
+    """A version that a `return` would show, and how far it was when it was left."""
+
+    version: int
+    position: int
+
+
 class Projection(Shape):
-    """Where one version of a view stands; `active` is the one that readers see."""
+    """Where one version of a view stands; `active` is the one that readers see, and `kept` are those before it."""
 
     name: str
     version: int
     active: bool
-    status: str
+    status: Literal["running", "rebuilding", "stalled"]
     position: int
     lag: int
     owner: Id | None
     error: dict[str, Any] | None
+    kept: list[KeptVersion]
     updated_at: Time
 
 

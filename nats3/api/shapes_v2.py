@@ -82,7 +82,9 @@ class LoadProgress(Shape):
 
 
 class AnyJob(Shape):
-    """A job: what was ordered, how it is and what it has done. `commands` are those that its state takes."""
+    """A job: what was ordered, how it is and what it has done. `commands` are those that its state takes; `node_id` is the `id`
+    among the nodes, and the `node` of its events.
+    """
 
     id: Id
     name: str
@@ -93,6 +95,7 @@ class AnyJob(Shape):
     last_error: str | None
     last_error_at: Time | None
     node: str | None
+    node_id: Id | None
     runs: int
     generation: int
     api: int
@@ -130,7 +133,7 @@ class Chunk(Shape):
     prefix: str
     life: str
     ordinal: int
-    created: int
+    created: Time
     previous_seq: int
     first: int
     last: int
@@ -152,14 +155,14 @@ class Chunk(Shape):
 
 
 class Life(Shape):
-    """One existence of a stream. `created` are all creation times (ns) under which the stream went on in it."""
+    """One existence of a stream. `created` are all creation times under which the stream went on in it."""
 
     position: int
     recorded_at: Time
     job_id: Id
     life: str
     ordinal: int
-    created: list[int]
+    created: list[Time]
     reason: str
     parent: str | None
     upto: int
@@ -210,6 +213,7 @@ class RunAnswer(Shape):
     reason: str
     activations: int
     node: str | None
+    node_id: Id | None
     ordered_at: Time
     began_at: Time | None
     ended_at: Time | None

@@ -12,15 +12,15 @@ from starlette.responses import JSONResponse, Response
 
 from eventstore import Append, Fence, Position, Recorded, Version, VersionConflict
 from nats3.api.commands import PATIENCE
-from nats3.api.errors import NotFound, SurveyEnded, SurveyUnderWay
+from nats3.api.errors import NotFound, SurveyEnded, SurveyUnderWay, Unfit
 from nats3.api.orders import checked_place
 from nats3.api.pages import listing
-from nats3.api.reading import int_of, only, read_body, uuid_of
+from nats3.api.reading import as_uuid, int_of, only, read_body, uuid_of
 from nats3.api.requests import who_of
 from nats3.api.says_archive import RebuildBody, VerifyBody
 from nats3.api.services import Services
 from nats3.api.words import format_time
-from nats3.errors import Unavailable
+from nats3.errors import Invalid, Unavailable
 from nats3.job.history import HISTORY, types_of
 from nats3.job.surveying import (
     SurveyAsked,
@@ -56,8 +56,12 @@ async def verify(services: Services, request: Request) -> Response:
     only(request)
     body = await read_body(request, VerifyBody)
     checked_place(body.bucket, None, services.world.s3_names)
-    job_id = None if body.job_id is None else str(uuid_of("job_id", body.job_id))
-    return await _accepted(services, request, SurveyAsked("verify", body.bucket, None, job_id, body.deep))
+    job_id = None if body.job_id is None else as_uuid(body.job_id)
+    if body.job_id is not None and job_id is None:
+        fault = Invalid("job_id", f"{body.job_id[:60]!r} is no UUID", "give the id that the job was made with")
+        raise Unfit([fault])
+    asked = SurveyAsked("verify", body.bucket, None, None if job_id is None else str(job_id), body.deep)
+    return await _accepted(services, request, asked)
 
 
 async def get_all(services: Services, request: Request) -> Response:
@@ -124,7 +128,7 @@ async def _say(services: Services, request: Request, survey_id: str, event: Surv
 
 
 def _asked_for(request: Request) -> str:
-    return str(uuid_of("id", request.path_params["id"]))
+    return str(uuid_of("id", request.path_params["id"], "survey"))
 
 
 async def _survey(services: Services, survey_id: str) -> list[Recorded]:

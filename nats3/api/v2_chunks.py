@@ -10,12 +10,14 @@ from starlette.responses import JSONResponse, Response
 
 from nats3.api.errors import BadQuery, JobMissing, NotFound
 from nats3.api.pages import listing, shown, written_listing
-from nats3.api.reading import int_of, job_id_of, only, text_of, uuid_of
+from nats3.api.reading import int_of, job_id_of, number_of, only, text_of
 from nats3.api.services import Services
+from nats3.api.v2_questions import uuid_in
 from nats3.api.words import format_ns, format_time
 from nats3.errors import Invalid
 from nats3.views.chunk_queries import MAX_PAGE, ChunkFilter
 from nats3.views.chunks import COLUMNS, ChunkRow
+from nats3.views.coverage import LifeRow
 
 _NO_CURSOR = (0, 0)
 
@@ -24,9 +26,8 @@ async def get_all(services: Services, request: Request) -> Response:
     """In the order in which they were recorded."""
     only(request, "job_id", "bucket", "stream", "deleted", "limit", "after", "min_position")
     await shown(services, request, "chunks")
-    job_id = text_of(request, "job_id")
     wanted = ChunkFilter(
-        job_id=None if job_id is None else uuid_of("job_id", job_id),
+        job_id=uuid_in(request, "job_id"),
         bucket=text_of(request, "bucket"),
         stream=text_of(request, "stream"),
         deleted=_deleted(request),
@@ -52,13 +53,11 @@ async def get(services: Services, request: Request) -> Response:
 
 
 async def row_of(services: Services, request: Request) -> ChunkRow:
-    """The chunk in the path. Raises NotFound."""
-    text = request.path_params["id"]
-    row = None
-    if text.isascii() and text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - digits of a bigint
-        row = await services.chunks.at(int(text))
+    """The chunk in the path. Raises BadParameter, NotFound."""
+    position = number_of(request, "id", "id of a chunk")
+    row = await services.chunks.at(position)
     if row is None:
-        raise NotFound(f"no chunk {text[:40]!r}")
+        raise NotFound(f"there is no chunk {position}")
     return row
 
 
@@ -74,7 +73,7 @@ async def coverage(services: Services, request: Request) -> Response:
     gaps = await services.coverage.gaps(job_id, limit, after)
     first_page = after == _NO_CURSOR
     body = {
-        "lives": [_timed(asdict(life)) for life in await services.coverage.lives(job_id)] if first_page else [],
+        "lives": [_life(life) for life in await services.coverage.lives(job_id)] if first_page else [],
         "archived": [
             _with_times(asdict(run)) for run in (await services.coverage.archived(job_id) if first_page else ())
         ],
@@ -94,8 +93,12 @@ async def _page(services: Services, request: Request, wanted: ChunkFilter) -> Re
 
 def chunk_body(row: ChunkRow) -> dict[str, Any]:
     """Every field of the row; the id is the position of its event."""
-    said = _with_times({name: getattr(row, name) for name in COLUMNS})
+    said = _with_times({name: getattr(row, name) for name in COLUMNS}) | {"created": format_ns(row.created)}
     return {"id": said.pop("position"), **_timed(said), "gaps": [list(gap) for gap in row.gaps]}
+
+
+def _life(row: LifeRow) -> dict[str, Any]:
+    return {**_timed(asdict(row)), "created": [format_ns(each) for each in row.created]}
 
 
 def _with_times(said: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,15 @@ from starlette.responses import JSONResponse, Response
 
 from eventstore import Recorded, Version
 from eventstore.types import to_json
-from nats3.api.errors import NotFound
+from nats3.api.errors import BadParameter, JobMissing, NotFound
 from nats3.api.pages import shown
-from nats3.api.reading import only
+from nats3.api.reading import as_uuid, only
 from nats3.api.services import Services
 from nats3.api.v2_questions import as_of_in
 from nats3.api.words import format_time
+from nats3.errors import Invalid
 from nats3.job import loading, ordering, storing
-from nats3.job.history import HISTORY, job_entity, job_of
+from nats3.job.history import HISTORY, job_entity
 from nats3.job.order import Kind
 
 _PAGE = 1000
@@ -40,7 +41,7 @@ async def get(services: Services, request: Request) -> Response:
         last = page[-1]
         await asyncio.sleep(0)  # a long history is folded in turns with other requests
     if last is None:
-        raise _unknown(entity_id)
+        raise NotFound(f"nothing is known of entity {entity_id} then")
     return JSONResponse(
         {
             "entity_id": entity_id,
@@ -53,28 +54,21 @@ async def get(services: Services, request: Request) -> Response:
 
 
 async def _fold_of(services: Services, entity_id: str) -> Callable[[Any, Any], Any]:
-    """How this entity is folded. Raises NotFound where nothing is known of it."""
+    """How this entity is folded. Raises BadParameter for what is no such entity, JobMissing where nothing is known of it."""
     category, _, name = entity_id.partition("/")
-    try:
-        job_id = job_of(entity_id)
-    except ValueError:
-        raise _unknown(entity_id) from None
-    if str(job_id) != name or category not in ("job", "run"):
-        raise _unknown(entity_id)
-    kind = await _kind(services, job_id)
-    return _FOLDS[category, kind]
+    job_id = as_uuid(name)
+    if job_id is None or str(job_id) != name or category not in ("job", "run"):
+        fault = f"{entity_id[:80]!r} is no entity that can be folded"
+        raise BadParameter([Invalid("id", fault, "name it job/<id> or run/<id>")])
+    return _FOLDS[category, await _kind(services, job_id)]
 
 
 async def _kind(services: Services, job_id: UUID) -> Kind:
     first: Sequence[Recorded] = await services.log.read(job_entity(job_id), Version(0), 1)
     created = HISTORY.decode(first[0]) if first else None
     if not isinstance(created, ordering.JobCreated):
-        raise NotFound(f"job id {job_id} not found")
+        raise JobMissing(job_id)
     return created.kind
-
-
-def _unknown(entity_id: str) -> NotFound:
-    return NotFound(f"nothing is known of entity {entity_id[:80]!r} then: it is named job/<id> or run/<id>")
 
 
 def _ordered(state: Any, event: Any) -> Any:  # noqa: ANN401 - the fold of any entity

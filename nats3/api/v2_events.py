@@ -10,12 +10,12 @@ from starlette.responses import Response, StreamingResponse
 
 from eventstore import Position, Recorded, Version
 from eventstore.audit import Page, Question
-from nats3.api.errors import BadQuery, NotFound
+from nats3.api.errors import BadQuery, JobMissing, NotFound
 from nats3.api.follow import follow
 from nats3.api.pages import shown, written_listing
-from nats3.api.reading import flag_of, int_of, job_id_of, only, text_of
+from nats3.api.reading import flag_of, int_of, job_id_of, number_of, only, text_of
 from nats3.api.services import Services
-from nats3.api.v2_questions import FILTERS, as_of_in, event_json, position_in, question_of, within
+from nats3.api.v2_questions import FILTERS, as_of_in, event_json, position_in, question_of
 from nats3.errors import Invalid
 from nats3.job.history import job_entity, run_entity
 from nats3.views.written import Written
@@ -67,11 +67,8 @@ def require_together(request: Request, *, live: bool, whole: bool) -> None:
 
 async def get(services: Services, request: Request) -> Response:
     only(request)
-    text = request.path_params["position"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - digits of a bigint
-        raise BadQuery([Invalid("position", f"{text[:40]!r} is no position", "give a whole number")])
-    position = await within(services, "position", int(text))
-    event = await services.audit.event(position)
+    position = number_of(request, "position", "position")
+    event = await services.audit.event(Position(position))
     if event is None:
         raise NotFound(f"no event stands at position {position}")
     return Response(event_json(event), media_type="application/json")
@@ -85,7 +82,7 @@ async def of_job(services: Services, request: Request) -> Response:
     limit = int_of(request, "limit", 100, 1, MAX_PAGE)
     after = await position_in(services, request, "after")
     if not await services.log.read(job_entity(job_id), _BEGIN, 1):
-        raise NotFound(f"job id {job_id} not found")
+        raise JobMissing(job_id)
     as_of = await as_of_in(services, request)
     until = as_of + _TICK if isinstance(as_of, datetime) else None
     last = None if isinstance(as_of, datetime) else as_of

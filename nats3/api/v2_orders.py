@@ -265,6 +265,7 @@ def job_body(row: JobRow, warnings: Sequence[str] | None = None) -> dict[str, An
         "last_error": row.last_error,
         "last_error_at": None if row.last_error_at is None else format_time(row.last_error_at),
         "node": row.node,
+        "node_id": None if row.node_id is None else str(row.node_id),
         "runs": row.attempts,
         "generation": row.generation,
         "api": row.api,

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from eventstore import Operation, Position, ProjectionStatus
 from nats3.api.errors import NotFound
 from nats3.api.pages import listing
-from nats3.api.reading import MAX_INT, int_of, only
+from nats3.api.reading import MAX_INT, int_of, number_of, only
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.words import format_time
@@ -57,10 +57,10 @@ async def operations(services: Services, request: Request) -> Response:
 
 async def operation(services: Services, request: Request) -> Response:
     only(request)
-    name, wanted = request.path_params["name"], str(request.path_params["id"])
-    found = [each for each in await services.upkeep.operations(name) if str(each.operation_id) == wanted]
+    name, wanted = request.path_params["name"], number_of(request, "id", "id of an operation")
+    found = [each for each in await services.upkeep.operations(name) if each.operation_id == wanted]
     if not found:
-        raise NotFound(f"{name}: there is no operation {wanted[:40]}")
+        raise NotFound(f"{name}: there is no operation {wanted}")
     return JSONResponse(body_of(found[0], await services.projections.status(), await services.log.head()))
 
 

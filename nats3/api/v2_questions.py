@@ -17,7 +17,7 @@ from eventstore.audit import Question
 from nats3.access.sessions import SESSIONS
 from nats3.access.tokens import SHOWN_WITHOUT, TOKENS
 from nats3.api.errors import BadQuery
-from nats3.api.reading import MAX_INT, int_of, text_of
+from nats3.api.reading import MAX_INT, as_uuid, int_of, text_of
 from nats3.api.services import Services
 from nats3.api.words import TIME_REMEDY, format_time, parse_time
 from nats3.errors import Invalid
@@ -50,9 +50,9 @@ def question_of(request: Request) -> Question:
         entity_id=_entity(request),
         category=_category(request),
         types=_types(request),
-        node=_uuid(request, "node"),
+        node=uuid_in(request, "node"),
         actor=text_of(request, "actor"),
-        correlation_id=_uuid(request, "correlation"),
+        correlation_id=uuid_in(request, "correlation"),
         since=since,
         until=until,
     )
@@ -101,14 +101,13 @@ def moment_of(name: str, text: str) -> datetime:
         raise BadQuery([Invalid(name, "is out of range", TIME_REMEDY)]) from None
 
 
-def _uuid(request: Request, name: str) -> UUID | None:
+def uuid_in(request: Request, name: str) -> UUID | None:
+    """An id in the query that may be left out. Raises BadQuery."""
     text = text_of(request, name)
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadQuery([Invalid(name, f"{text[:60]!r} is no UUID", "give a UUID")]) from None
+    found = None if text is None else as_uuid(text)
+    if text is not None and found is None:
+        raise BadQuery([Invalid(name, f"{text[:60]!r} is no UUID", "give a UUID")])
+    return found
 
 
 async def position_in(services: Services, request: Request, name: str, default: int = 0) -> Position:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,6 +41,7 @@ class Run:
     reason: str = ""
     activations: int = 0
     node: str | None = None
+    node_id: UUID | None = None
 
 
 async def of_job(services: Services, request: Request) -> Response:
@@ -80,11 +82,12 @@ def fold(events: Sequence[Recorded]) -> list[Run]:
         elif isinstance(said, JobRetried):
             runs.append(Run(len(runs) + 1, runs[-1].generation + said.restart, at))
         elif runs:
-            runs[-1] = _after(runs[-1], said, at)
+            runs[-1] = _after(runs[-1], said, event)
     return runs
 
 
-def _after(run: Run, said: Any, at: datetime) -> Run:  # noqa: ANN401 - an event of a run
+def _after(run: Run, said: Any, event: Recorded) -> Run:  # noqa: ANN401 - an event of a run
+    at = event.recorded_at
     if isinstance(said, LoadCompleted):
         return replace(run, ended=at, reason="", state="completed_with_gaps" if said.skipped else "completed")
     if run.state.startswith("completed"):
@@ -92,7 +95,8 @@ def _after(run: Run, said: Any, at: datetime) -> Run:  # noqa: ANN401 - an event
     condition = condition_after(said)
     run = replace(run, state=condition.name, reason=condition.reason, ended=at if isinstance(said, RunFailed) else None)
     if isinstance(said, RunActivated):
-        return replace(run, activations=run.activations + 1, node=said.node, began=run.began or at)
+        run = replace(run, activations=run.activations + 1, began=run.began or at)
+        return replace(run, node=said.node, node_id=event.node)
     return run
 
 
@@ -104,6 +108,7 @@ def run_body(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "activations": run.activations,
         "node": run.node,
+        "node_id": None if run.node_id is None else str(run.node_id),
         "ordered_at": format_time(run.ordered),
         "began_at": None if run.began is None else format_time(run.began),
         "ended_at": None if run.ended is None else format_time(run.ended),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,8 @@ from nats3.api.services import Services
 from nats3.api.v2_questions import within
 from nats3.api.words import format_time
 
-STATES = {"live": "running", "building": "rebuilding", "stalled": "stalled", "retired": "retired"}
+STATES = {"live": "running", "building": "rebuilding", "stalled": "stalled"}
+"""By what the log calls it; a version that is retired is kept for a return, and nothing is folded into it."""
 
 
 class SkipV2(Exact):
@@ -24,24 +26,24 @@ class SkipV2(Exact):
 
 
 async def projections(services: Services, request: Request) -> Response:
-    """Every version of every projection; `active` is the one that readers see."""
+    """Every version of every projection that events are folded into; `active` is the one that readers see."""
     only(request, "limit", "after")
     limit, after = int_of(request, "limit", 100, 1, 1000), text_of(request, "after") or ""
-    head = await services.log.head()
-    rows = [(f"{row.name}:{row.version:09d}", row) for row in await services.projections.status()]
+    head, all_rows = await services.log.head(), await services.projections.status()
+    rows = [(f"{row.name}:{row.version:09d}", row) for row in all_rows if row.status in STATES]
     left = sorted((place, row) for place, row in rows if place > after)
     more = {"after": left[limit - 1][0]} if len(left) > limit else None
-    return listing(request, [projection_body(row, head) for _, row in left[:limit]], more)
+    return listing(request, [projection_body(row, head, all_rows) for _, row in left[:limit]], more)
 
 
 async def projection(services: Services, request: Request) -> Response:
     """The version of a projection that readers see."""
     only(request)
     name = request.path_params["name"]
-    head = await services.log.head()
-    for row in await services.projections.status():
+    head, rows = await services.log.head(), await services.projections.status()
+    for row in rows:
         if row.name == name and row.active:
-            return JSONResponse(projection_body(row, head))
+            return JSONResponse(projection_body(row, head, rows))
     raise UnknownProjection(name)
 
 
@@ -65,16 +67,18 @@ async def nodes(services: Services, request: Request) -> Response:
     return listing(request, [node_body(node) for _, node in left[:limit]], more)
 
 
-def projection_body(row: ProjectionStatus, head: Position) -> dict[str, Any]:
+def projection_body(row: ProjectionStatus, head: Position, rows: Sequence[ProjectionStatus]) -> dict[str, Any]:
+    kept = [each for each in rows if row.active and each.name == row.name and each.status not in STATES]
     return {
         "name": row.name,
         "version": row.version,
         "active": row.active,
-        "status": STATES.get(row.status, row.status),
+        "status": STATES[row.status],
         "position": row.position,
         "lag": max(0, head - row.position),
         "owner": None if row.owner is None else str(row.owner),
         "error": row.error,
+        "kept": [{"version": each.version, "position": each.position} for each in kept],
         "updated_at": format_time(row.updated_at),
     }
 

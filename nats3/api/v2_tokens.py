@@ -16,7 +16,7 @@ from nats3.access.roles import ROLES, Role
 from nats3.access.scope import Scope
 from nats3.access.tokens import Token, TokenCreated, TokenRevoked, Written
 from nats3.api.commands import Who, recorded
-from nats3.api.errors import Contended, NotFound, Unfit
+from nats3.api.errors import BadParameter, Contended, NotFound, Unfit
 from nats3.api.pages import listing
 from nats3.api.reading import Exact, int_of, only, read_body
 from nats3.api.requests import who_of
@@ -151,14 +151,15 @@ def token_body(token: Token, now: datetime) -> dict[str, Any]:
 async def _known(services: Services, token_id: str) -> Token:
     token = await services.entrance.token(token_id)
     if token is None:
-        raise NotFound(f"there is no token {token_id[:40]}")
+        raise NotFound(f"there is no token {token_id}")
     return token
 
 
 def _id_of(request: Request) -> str:
     text: str = request.path_params["id"]
-    if not (text.isascii() and text.isalnum()):
-        raise NotFound(f"there is no token {text[:40]!r}")
+    if not tokens.is_id(text):
+        fault = Invalid("id", f"{text[:40]!r} is no id of a token", "give the 16 letters and digits that its list has")
+        raise BadParameter([fault])
     return text
 
 

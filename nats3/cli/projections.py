@@ -15,7 +15,7 @@ from nats3.cli.session import Given, Session
 
 PROJECTION = Columns(
     usual=(("name", "name"), ("version", "version"), ("status", "status"), ("position", "position"), ("lag", "lag")),
-    more=(("seen by readers", "active"), ("error", "error"), ("updated", "updated_at")),
+    more=(("seen by readers", "active"), ("kept", "kept"), ("error", "error"), ("updated", "updated_at")),
 )
 OPERATION = Columns(
     usual=(

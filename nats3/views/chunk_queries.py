@@ -301,7 +301,9 @@ def _seen_by(scope: Reach) -> Iterator[Condition]:
 def _told() -> Iterator[ColumnElement[Any]]:
     """The columns of a chunk, in words where numbers alone would not do."""
     c = CHUNKS.c
-    words = {"recorded_at": time_said(c.recorded_at)} | {name: ns_said(c[name]) for name in ("first_time", "last_time")}
+    words = {"recorded_at": time_said(c.recorded_at)} | {
+        name: ns_said(c[name]) for name in ("created", "first_time", "last_time")
+    }
     yield c.position.label("id")
     for name in COLUMNS[1:]:
         yield words.get(name, c[name]).label(name)

@@ -44,6 +44,7 @@ _EVERYTHING = Scope()
 
 _TYPES: dict[str, type[Uuid[UUID] | BigInteger | Boolean | DateTime | Integer | JSONB]] = {
     "job_id": Uuid,
+    "node_id": Uuid,
     "api": Integer,
     "ordered": JSONB,
     "created": DateTime,

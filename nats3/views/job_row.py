@@ -41,8 +41,8 @@ class JobRow:
     """What is wanted of a job, how it is, and what it has done.
 
     `version` is that of `job/<id>`, `created_position` and `position` those of its first and latest event; `gaps`
-    counts seqs, `last_time` is server time in ns, `node` the one that had it last. Planned, published, duplicates,
-    displaced and skipped count messages of the load's generation.
+    counts seqs, `last_time` is server time in ns, `node` and `node_id` are those of the one that had it last. Planned,
+    published, duplicates, displaced and skipped count messages of the load's generation.
     """
 
     job_id: UUID
@@ -66,6 +66,7 @@ class JobRow:
     generation: int = 1
     resumed: int = 0
     node: str | None = None
+    node_id: UUID | None = None
     lives: int = 0
     messages: int = 0
     chunks: int = 0
@@ -108,7 +109,7 @@ def fold(row: JobRow | None, recorded: Recorded) -> JobRow | None:
     step = _STEPS.get(type(event))
     after = step(row, event) if step else row
     if isinstance(event, RUN_EVENTS):
-        after = _conditioned(after, event, recorded.recorded_at)
+        after = _conditioned(after, event, recorded)
     version = recorded.version if recorded.entity_id.startswith("job/") else row.version
     state = state_of(
         after.wanted, after.condition, completed=after.completed, skipped=after.skipped, resumed=after.resumed
@@ -134,12 +135,13 @@ def _created(event: JobCreated, recorded: Recorded) -> JobRow:
     )
 
 
-def _conditioned(row: JobRow, event: RunEvent, at: datetime) -> JobRow:
+def _conditioned(row: JobRow, event: RunEvent, recorded: Recorded) -> JobRow:
     condition = condition_after(event)
-    node = event.node if isinstance(event, RunActivated) else row.node
-    row = replace(row, condition=condition.name, reason=condition.reason, node=node)
+    row = replace(row, condition=condition.name, reason=condition.reason)
+    if isinstance(event, RunActivated):
+        return replace(row, node=event.node, node_id=recorded.node)
     if isinstance(event, RunBlocked | RunDegraded | RunFailed):
-        return replace(row, last_error=condition.reason, last_error_at=at)
+        return replace(row, last_error=condition.reason, last_error_at=recorded.recorded_at)
     return row
 
 

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     generation       integer     NOT NULL,
     resumed          integer     NOT NULL,
     node             text,
+    node_id          uuid,
     lives            integer     NOT NULL,
     messages         bigint      NOT NULL,
     chunks           bigint      NOT NULL,
@@ -84,7 +85,7 @@ class JobsView:
 
     answer: Callable[[JobRow], str]
     resource: Callable[[JobRow], str]
-    version: int = 4
+    version: int = 5
 
     @property
     def name(self) -> str:

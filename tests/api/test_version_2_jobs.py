@@ -68,6 +68,7 @@ async def test_a_store_job_is_answered_whole(api: Api) -> None:
         "last_error": None,
         "last_error_at": None,
         "node": None,
+        "node_id": None,
         "runs": 1,
         "generation": 1,
         "api": 2,

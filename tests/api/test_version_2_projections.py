@@ -74,7 +74,7 @@ async def test_a_table_that_was_changed_by_hand_differs(api: Api, postgres_url: 
         ("POST", "/api/v2/projections/none/return", 404, "projection_not_found"),
         ("GET", "/api/v2/projections/none/operations", 404, "projection_not_found"),
         ("GET", "/api/v2/projections/jobs/operations/1", 404, "not_found"),
-        ("GET", "/api/v2/projections/jobs/operations/x", 404, "not_found"),
+        ("GET", "/api/v2/projections/jobs/operations/x", 400, "bad_parameter"),
         ("POST", "/api/v2/projections/jobs/cancel", 409, "nothing_under_way"),
         ("POST", "/api/v2/projections/jobs/return", 409, "nothing_before"),
         ("POST", "/api/v2/projections/jobs/rebuild?now=1", 422, "bad_query"),

@@ -209,8 +209,8 @@ async def test_a_database_that_is_away_is_said_to_be_away() -> None:
 async def test_a_view_that_an_older_program_made_is_away_until_it_is_made_anew(desk: Desk, postgres_url: str) -> None:
     await desk.settled()
     async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
-        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v4 DROP COLUMN answer")
-        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v4")
+        await connection.execute("DROP VIEW jobs; ALTER TABLE jobs__v5 DROP COLUMN answer")
+        await connection.execute("CREATE VIEW jobs AS SELECT * FROM jobs__v5")
     with pytest.raises(Unavailable):
         await desk.jobs.answers(JobFilter())
 

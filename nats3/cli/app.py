@@ -11,15 +11,16 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
 from nats3 import __version__
+from nats3.cli import preferences
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import FORMS, Form, standard
 from nats3.cli.session import Session
 from nats3.errors import Nats3Error
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
-SERVER_HELP = f"URL of the server; else NATS3_URL, else {DEFAULT_SERVER}."
+SERVER_HELP = f"URL of the server; else NATS3_URL, else what `config set server-url` kept, else {DEFAULT_SERVER}."
 FILE_HELP = "File that holds the token to show to the server; else NATS3_TOKEN."
-OUTPUT_HELP = "Form of data; else NATS3_OUTPUT, else table."
+OUTPUT_HELP = "Form of data; else NATS3_OUTPUT, else what `config set output-format` kept, else table."
 HELP = "Keep NATS JetStream messages in S3 for good, and play them back exactly."
 
 # Loaded by name: the help and the commands that speak HTTP import no server code.
@@ -30,12 +31,13 @@ COMMANDS = (
     ("events", "nats3.cli.audit:events", "Read the event log."),
     ("chunks", "nats3.cli.chunks:app", "What lies in the buckets, and what is in it."),
     ("streams", "nats3.cli.streams:app", "Streams of NATS, and what of each is archived."),
+    ("nodes", "nats3.cli.nodes:app", "The processes that run jobs."),
     ("log", "nats3.cli.log:app", "What of the event log is in Postgres, and what moved into a bucket."),
     ("projections", "nats3.cli.projections:app", "The tables made from the event log."),
     ("archive", "nats3.cli.archive:app", "Hold buckets and index together: verify, rebuild the index."),
     ("db", "nats3.cli.database:app", "The schema of the event log in Postgres."),
     ("token", "nats3.cli.token:app", "Make, list and revoke tokens."),
-    ("config", "nats3.cli.settings:app", "Show and check the settings of the server."),
+    ("config", "nats3.cli.settings:app", "Show and check the settings of the server; keep some for this command line."),
     ("completion", "nats3.cli.completion:completion", "Complete commands and options in bash, zsh or fish."),
     ("serve", "nats3.cli.serving:serve", "Run the server."),
     ("dev", "nats3.dev.command:dev", "Run the server with a NATS, a Postgres and an S3 of its own."),
@@ -72,10 +74,12 @@ def launch(
 
 
 def _session(server: str | None, output: str | None, token_file: Path | None) -> Session:
-    form = output or os.environ.get("NATS3_OUTPUT") or "table"
+    form, url = output or os.environ.get("NATS3_OUTPUT"), server or os.environ.get("NATS3_URL")
+    kept = {} if form and url else preferences.read(os.environ)
+    form = form or kept.get("output-format", "table")
     if form not in FORMS:
         raise Refused(Exit.USAGE, f"NATS3_OUTPUT: {form} is none of {', '.join(FORMS)}")
-    return Session(server or os.environ.get("NATS3_URL") or DEFAULT_SERVER, standard(form), _token(token_file))
+    return Session(url or kept.get("server-url", DEFAULT_SERVER), standard(form), _token(token_file))
 
 
 def _token(file: Path | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from nats3.cli.amounts import moment
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.following import follow
 from nats3.cli.output import Columns
@@ -35,8 +36,8 @@ EventType = Annotated[str | None, Parameter(name="--type", help="Only of these t
 Node = Annotated[str | None, Parameter(help="Only written by this node.")]
 Actor = Annotated[str | None, Parameter(help="Only done by this user, or by this node's jobs.")]
 Correlation = Annotated[str | None, Parameter(help="Only what came of this request.")]
-Since = Annotated[str | None, Parameter(help="Only from this time on, as 2026-01-31T12:00:00Z.")]
-Until = Annotated[str | None, Parameter(help="Only before this time.")]
+Since = Annotated[str | None, Parameter(help="Only from this time on, as 2026-01-31T12:00:00Z, or so long ago, as 1h.")]
+Until = Annotated[str | None, Parameter(help="Only before this time, the same.")]
 After = Annotated[int | None, Parameter(help="Only after this position.")]
 
 
@@ -58,7 +59,7 @@ def ls(
 ) -> None:
     """Events in the order of the log."""
     query = {"entity": entity, "category": category, "type": event_type, "node": node, "actor": actor}
-    query |= {"correlation": correlation, "since": since, "until": until, "after": _text(after)}
+    query |= {"correlation": correlation, "since": moment(since), "until": moment(until), "after": _text(after)}
     query["order"] = "desc" if newest else None
     _show(session, session.api.items("/api/v2/events", limit, **query))
 
@@ -113,11 +114,14 @@ def history(
     job_id: Annotated[str, Parameter(help="Id of the job.")],
     /,
     *,
-    as_of: Annotated[str | None, Parameter(help="As it was at this position (inclusive) or time.")] = None,
+    as_of: Annotated[
+        str | None, Parameter(help="As it was at this position (inclusive) or time, or so long ago.")
+    ] = None,
     limit: Annotated[int, Parameter(help="At most so many events.")] = 100,
     session: Given,
 ) -> None:
     """What happened to a job: its orders and its runs; with --as-of up to then, and how it was."""
+    as_of = moment(as_of)
     items = session.api.items(f"/api/v2/jobs/{job_id}/events", limit, as_of=as_of)
     if as_of is None:
         _show(session, items)

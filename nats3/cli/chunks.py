@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from nats3.cli.amounts import moment
 from nats3.cli.exits import Exit
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
@@ -90,7 +91,9 @@ def cat(
     /,
     *,
     seq: Annotated[int | None, Parameter(help="Only the message with this seq.")] = None,
-    start: Annotated[str | None, Parameter(name="--from", help="Only from this time on, RFC 3339.")] = None,
+    start: Annotated[
+        str | None, Parameter(name="--from", help="Only from this time on, RFC 3339, or so long ago, as 1h.")
+    ] = None,
     to: Annotated[str | None, Parameter(help="Only before this time.")] = None,
     subject: Annotated[str | None, Parameter(help="Only on subjects that this filter takes.")] = None,
     raw: Annotated[bool, Parameter(negative=(), help="The payloads as they are, one after the other.")] = False,
@@ -98,7 +101,7 @@ def cat(
     session: Given,
 ) -> None:
     """The messages in a chunk, after all of it is verified."""
-    query = {"seq": None if seq is None else str(seq), "from": start, "to": to, "subject": subject}
+    query = {"seq": None if seq is None else str(seq), "from": moment(start), "to": moment(to), "subject": subject}
     items = session.api.items(f"/api/v2/chunks/{chunk}/messages", limit, **query)
     if raw:
         _write(items)

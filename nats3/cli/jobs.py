@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
+from nats3.cli.asking import Interactive, Question, answers
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.output import Columns
 from nats3.cli.session import Given, Session
@@ -51,6 +52,9 @@ Job = Annotated[str | None, Parameter(help="Id or name of the job.")]
 Nats = Annotated[str | None, Parameter(help="Connection to NATS, by its name in the server's configuration.")]
 S3 = Annotated[str | None, Parameter(help="Connection to S3, by its name in the server's configuration.")]
 JobId = Annotated[str | None, Parameter(name="--job-id", help="Id of the job.")]
+Status = Annotated[
+    str | None, Parameter(help="Only those in this status: Created, Running, Paused, Success or Failure.")
+]
 FromJson = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="File with the whole order as JSON, - for stdin.")
 ]
@@ -66,14 +70,20 @@ class Jobs:
     def steering(self, app: App, *, rest: str, end: str) -> None:
         """Give `app` the commands that both kinds have; `rest` says what a pause does, `end` what a deletion leaves."""
 
-        def pause(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-            self.steer(session, "pause", job, job_id)
+        def pause(
+            job: Job = None, /, *, job_id: JobId = None, interactive: Interactive = False, session: Given
+        ) -> None:
+            self.steer(session, "pause", self._asked(session, job, job_id, interactive=interactive), job_id)
 
-        def resume(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-            self.steer(session, "resume", job, job_id)
+        def resume(
+            job: Job = None, /, *, job_id: JobId = None, interactive: Interactive = False, session: Given
+        ) -> None:
+            self.steer(session, "resume", self._asked(session, job, job_id, interactive=interactive), job_id)
 
-        def delete(job: Job = None, /, *, job_id: JobId = None, session: Given) -> None:
-            self.delete(session, job, job_id)
+        def delete(
+            job: Job = None, /, *, job_id: JobId = None, interactive: Interactive = False, session: Given
+        ) -> None:
+            self.delete(session, self._asked(session, job, job_id, interactive=interactive), job_id)
 
         def watch(job: Job = None, /, *, job_id: JobId = None, session: Given) -> int:
             return self.watch(session, job, job_id, CLOCK)
@@ -88,12 +98,23 @@ class Jobs:
         app.command(watch, help=f"A line for each change of {one}, until it has ended or you interrupt.")
         app.command(logs, help=f"What was ordered of {one} and what happened to it.")
 
-    def list(self, session: Session, *, watching: bool) -> None:
+    def list(self, session: Session, status: str | None, *, watching: bool) -> None:
         if watching:
-            watch(session, self.columns, lambda: self._all(session), CLOCK.sleep)
+            watch(session, self.columns, self._seen(session, status), CLOCK.sleep)
             return
-        jobs = self._all(session)
+        jobs = self._all(session, status=status)
         session.output.show(jobs, jobs, self.columns)
+
+    def _seen(self, session: Session, status: str | None) -> Callable[[], Sequence[dict[str, Any]]]:
+        """A look at the jobs that are, or once were, in this status: what becomes of one is told, too."""
+        seen: set[str] = set()
+
+        def look() -> Sequence[dict[str, Any]]:
+            jobs = self._all(session)
+            seen.update(job["id"] for job in jobs if status is None or job["status"].lower() == status.lower())
+            return [job for job in jobs if job["id"] in seen]
+
+        return look
 
     def get(self, session: Session, identity: str, *, watching: bool = False) -> None:
         if watching:
@@ -186,8 +207,14 @@ class Jobs:
             )
         return found[0]
 
-    def _all(self, session: Session) -> list[dict[str, Any]]:
-        return cast("list[dict[str, Any]]", session.api.get(f"/api/v1/{self.kind}/jobs"))
+    def _asked(self, session: Session, job: str | None, job_id: str | None, *, interactive: bool) -> str | None:
+        """The job that was named, or is named now."""
+        if not interactive or job is not None or job_id is not None:
+            return job
+        return answers(session.output, [Question("job", f"Id or name of the {self.kind} job", needed=True)])["job"]
+
+    def _all(self, session: Session, status: str | None = None) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", session.api.get(f"/api/v1/{self.kind}/jobs", status=status))
 
     def _perhaps(self, session: Session, identity: str) -> Sequence[dict[str, Any]]:
         """The job, or none once it is deleted."""

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from nats3.cli.asking import Interactive
 from nats3.cli.exits import Exit
-from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs
+from nats3.cli.jobs import CLOCK, FromJson, Job, JobId, Jobs, Status
 from nats3.cli.load_order import LoadOptions, PaceOptions
 from nats3.cli.output import Columns
 from nats3.cli.session import Given
@@ -45,9 +46,9 @@ JOBS.steering(app, rest="Let a load job rest; it remembers what is acknowledged.
 
 
 @app.command(name=("list", "ls"))
-def list_(*, watch: Watch = False, session: Given) -> None:
+def list_(*, status: Status = None, watch: Watch = False, session: Given) -> None:
     """All load jobs, newest first."""
-    JOBS.list(session, watching=watch)
+    JOBS.list(session, status, watching=watch)
 
 
 @app.command
@@ -73,6 +74,7 @@ def create(
     options: LoadOptions | None = None,
     pace: PaceOptions | None = None,
     *,
+    interactive: Interactive = False,
     from_json: FromJson = None,
     dry_run: Annotated[bool, Parameter(negative=(), help="Order nothing: count what would be published.")] = False,
     wait: Wait = False,
@@ -80,7 +82,8 @@ def create(
     session: Given,
 ) -> int:
     """Order a load job."""
-    body = (options or LoadOptions()).body(pace or PaceOptions(), from_json)
+    given = options or LoadOptions()
+    body = (given.asked(session.output) if interactive else given).body(pace or PaceOptions(), from_json)
     if dry_run:
         JOBS.count(session, body)
         return Exit.OK

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from nats3.cli.amounts import moment, size
+from nats3.cli.asking import Question, answers
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.jobs import S3, Nats, body_of
+from nats3.cli.output import Output
 
 
 def _help(text: str, *names: str) -> Parameter:
@@ -30,9 +33,24 @@ class PaceOptions:
 
     def body(self) -> dict[str, Any]:
         """Only what was given. Raises Refused."""
-        rate = None if self.bytes_rate is None else _bytes("--bytes-rate", self.bytes_rate)
+        rate = None if self.bytes_rate is None else size("--bytes-rate", self.bytes_rate)
         told = {"messages_per_s": self.rate, "bytes_per_s": rate, "speed": self.speed, "max_gap": self.max_gap}
         return {name: value for name, value in told.items() if value is not None}
+
+
+QUESTIONS = (
+    Question("name", "Name of the job"),
+    Question("bucket", "Bucket", needed=True),
+    Question("prefix", "Prefix of the object keys"),
+    Question("read_stream", "Stream that was archived", needed=True),
+    Question("read_consumer", "Consumer name of the store job"),
+    Question("read_subject", "Which archived subjects, all otherwise"),
+    Question("write_subject", "Subject to publish on, the original one otherwise"),
+    Question("poll_interval", "Look for new chunks again after this time, as 5m"),
+    Question("delete_chunks", "Delete each chunk once it is loaded, yes or no", choices=("yes", "no")),
+    Question("from_time", "First time, RFC 3339"),
+    Question("to_time", "Time to end before, RFC 3339"),
+)
 
 
 @Parameter(name="*")
@@ -58,8 +76,10 @@ class LoadOptions:
     ] = ()
     from_seq: Annotated[int | None, _help("First seq.")] = None
     to_seq: Annotated[int | None, _help("Last seq.")] = None
-    from_time: Annotated[str | None, _help("First time, RFC 3339.", "--from-time", "--from")] = None
-    to_time: Annotated[str | None, _help("Time to end before, RFC 3339.", "--to-time", "--to")] = None
+    from_time: Annotated[
+        str | None, _help("First time, RFC 3339, or how long ago, as 1h.", "--from-time", "--from")
+    ] = None
+    to_time: Annotated[str | None, _help("Time to end before, the same.", "--to-time", "--to")] = None
     limit: Annotated[int | None, _help("At most so many messages.")] = None
     write_subject: Annotated[str | None, _help("Subject to publish on; the original one otherwise.")] = None
     transform: Annotated[
@@ -79,18 +99,33 @@ class LoadOptions:
     nats: Nats = None
     s3: S3 = None
 
+    def asked(self, output: Output) -> LoadOptions:
+        """With answers in the place of what was not given. Raises Refused."""
+        told: dict[str, Any] = dict(answers(output, [each for each in QUESTIONS if not getattr(self, each.field)]))
+        if "read_subject" in told:
+            told["read_subject"] = (told["read_subject"],)
+        if "delete_chunks" in told:
+            told["delete_chunks"] = told["delete_chunks"] == "yes"
+        return replace(self, **told)
+
     def body(self, pace: PaceOptions, from_json: str | None) -> dict[str, Any]:
         """An order of version 2; of version 1 where a file without `kind` says nothing that only version 2 knows.
 
         Raises Refused.
         """
         plain = ("name", "bucket", "prefix", "read_stream", "read_consumer", "write_subject")
+<<<<<<< HEAD
         both = (*plain, "poll_interval", "delete_chunks", "from_time", "to_time")
         given: dict[str, object] = {field: getattr(self, field) for field in both}
         newer = {
             field: getattr(self, field)
             for field in ("from_seq", "to_seq", "limit", "mode", "strict_order", "nats", "s3")
         }
+=======
+        given: dict[str, object] = {field: getattr(self, field) for field in (*plain, "poll_interval", "delete_chunks")}
+        given |= {"from_time": moment(self.from_time), "to_time": moment(self.to_time)}
+        newer = {field: getattr(self, field) for field in ("from_seq", "to_seq", "limit", "mode", "nats", "s3")}
+>>>>>>> 2ecf2f1 (The original's words of the command line: --interactive, config get and set; sizes, times ago, list --status, nodes ls)
         newer |= {"unmatched_subjects": self.unmatched, "read_headers": _headers(self.header) or None}
         newer |= {"subject_transforms": [_pair(text) for text in self.transform] or None, "pace": pace.body() or None}
         subjects = list(self.read_subject)
@@ -115,12 +150,3 @@ def _pair(text: str) -> dict[str, str]:
     if not equals:
         raise Refused(Exit.USAGE, f"--transform {text!r}: give SRC=DEST, as 'orders.>=replay.>'")
     return {"src": src.strip(), "dest": dest.strip()}
-
-
-def _bytes(option: str, text: str) -> int:
-    from nats3.config.read import Wrong, size  # noqa: PLC0415 - `--help` needs no settings
-
-    try:
-        return size(1)(text)
-    except Wrong as fault:
-        raise Refused(Exit.USAGE, f"{option} {text!r} {fault}: give bytes, as 5MB") from None

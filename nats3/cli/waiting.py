@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from nats3.cli.amounts import seconds
 from nats3.cli.exits import Exit, Refused
 from nats3.cli.session import Session
 
 BETWEEN_LOOKS_S = 0.5
-_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|sec|min|s|m|h|d|w)")
 
 ENDS = {"completed": Exit.OK, "completed_with_gaps": Exit.WITH_GAPS, "failed": Exit.FAILURE, "deleted": Exit.NOT_FOUND}
 """The states in which nothing more will happen by itself; a blocked job goes on once its cause is gone."""
@@ -33,7 +31,7 @@ class Clock:
 
 def until_ended(session: Session, job_id: str, timeout: str | None, clock: Clock) -> int:
     """Tell each new state on stderr; the exit code of the last one. Raises Refused (124) when the time is up."""
-    end = None if timeout is None else clock.now() + seconds(timeout)
+    end = None if timeout is None else clock.now() + seconds("--timeout", timeout)
     seen = ""
     while True:
         job: dict[str, Any] = session.api.get(f"/api/v2/jobs/{job_id}")
@@ -50,11 +48,3 @@ def until_ended(session: Session, job_id: str, timeout: str | None, clock: Clock
 def _because(job: dict[str, Any]) -> str:
     reason = job.get("reason")
     return f": {reason}" if reason else ""
-
-
-def seconds(text: str) -> float:
-    """A duration in Go's units, days and weeks: `90s`, `1h30m`, `5sec`."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise Refused(Exit.USAGE, f"--timeout {text} is no duration, for example 90s or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)

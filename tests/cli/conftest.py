@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -118,9 +119,12 @@ class Ran:
 
 
 @pytest.fixture
-def run(api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Run `nats3 ...` against the recorded API and give what it printed and its exit code."""
+def run(
+    api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ran]:
+    """Run `nats3 ...` against the recorded API, by somebody who told it nothing for good; what it printed and its exit code."""
     monkeypatch.setenv("NATS3_URL", api.url)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
 
     def run_now(*words: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["nats3", *words])

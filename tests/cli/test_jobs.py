@@ -284,7 +284,7 @@ def test_several_subjects_and_transforms_are_sent_as_lists(api, run):
         (["--header", "Region"], "--header 'Region': give 'Name: value', and each name once"),
         (["--header", "A: 1", "--header", "A: 2"], "--header 'A: 2': give 'Name: value', and each name once"),
         (["--transform", "a"], "--transform 'a': give SRC=DEST, as 'orders.>=replay.>'"),
-        (["--bytes-rate", "fast"], "--bytes-rate 'fast' is no size: give bytes, as 5MB"),
+        (["--bytes-rate", "fast"], "--bytes-rate 'fast' is no size: give bytes, as 64MB"),
     ],
 )
 def test_an_option_that_cannot_be_is_named_and_nothing_is_asked(api, run, words, said):

@@ -82,14 +82,14 @@ def test_nobody_listening_says_what_to_check(run):
         (("stroe", "list"), "there is no command stroe; did you mean store?"),
         (
             ("xyzzy",),
-            "there is no command xyzzy; there are store, load, job, events, chunks, streams, log, projections, archive, db, token, config, completion, serve, dev, demo",
+            "there is no command xyzzy; there are store, load, job, events, chunks, streams, nodes, log, projections, archive, db, token, config, completion, serve, dev, demo",
         ),
         (("store", "list", "--nope"), "Unknown option: --nope."),
         (("store", "get"), "name one store job: its id or name, or --job-id ID"),
         (("store", "get", "a", "--job-id", "b"), "name one store job: its id or name, or --job-id ID"),
         (
             ("store", "create", "--max-bytes", "x"),
-            'Invalid value for --max-bytes: unable to convert "x" into int.',
+            "--max-bytes 'x' is no size: give bytes, as 64MB",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_wrong_call_is_one_line_and_code_2(api, run, words, said):
 
 
 def test_an_interrupt_ends_with_130(api, run, monkeypatch):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("nats3.cli.client.Api.get", interrupt)

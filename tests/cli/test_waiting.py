@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nats3.cli import load
-from nats3.cli.exits import Refused
-from nats3.cli.waiting import Clock, seconds
+from nats3.cli.waiting import Clock
 from tests.cli.conftest import LOAD_JOB
 
 JOB_ID = LOAD_JOB["id"]
@@ -60,16 +59,3 @@ def test_when_the_time_is_up_the_code_is_124(api, run, clock):
     assert (ran.code, ran.out) == (124, "")
     assert ran.err == "load job a is running\nnats3: load job a is still running after 1m\n"
     assert clock[0] == 60
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("90s", 90), ("1h30m", 5400), ("5sec", 5), ("1.5h", 5400), ("250ms", 0.25), ("2d", 172800)]
-)
-def test_durations_are_go_s_with_days(text, value):
-    assert seconds(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1h 30m", "-1s", "1y"])
-def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(Refused):
-        seconds(text)

@@ -123,10 +123,13 @@ class Superseded(EventStoreError):
 
 
 class LogRewound(EventStoreError):
-    """The log ends below what was read from it (an older copy was restored): start again from a stored checkpoint."""
+    """The log is not the one that was read up to `read` (an older copy was restored): start from a stored checkpoint."""
 
     def __init__(self, read: int, head: int) -> None:
-        super().__init__(f"the log ends at {head}, but {read} was read before: an older copy was restored")
+        grown = (
+            f"and what stands at {read} is not what was read there" if head >= read else f"but {read} was read before"
+        )
+        super().__init__(f"the log ends at {head}, {grown}: an older copy was restored")
         self.read = read
         self.head = head
 

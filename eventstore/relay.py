@@ -133,10 +133,13 @@ class Relay(Background):
             page = page[kept:]
 
     async def _still_mine(self, mine: Checkpoint) -> None:
-        """An owner that was frozen must not repeat what its heir has sent long ago."""
-        rows = await self._link.fetch(
-            "SELECT fence = %s FROM es.projection WHERE name = %s AND version = %s",
-            (mine.fence, self._view.name, self._view.version),
+        """An owner that was frozen must not repeat what its heir has sent long ago.
+
+        Asked on the connection that the checkpoint was read on, or not at all: behind another may be an older copy.
+        """
+        rows = await self._link.call(
+            "SELECT fence = %s AND position = %s FROM es.projection WHERE name = %s AND version = %s",
+            (mine.fence, mine.position, self._view.name, self._view.version),
         )
         if not (rows and rows[0][0]):
             raise Superseded(self._view.name, self._view.version)

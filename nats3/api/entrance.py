@@ -17,7 +17,7 @@ from hmac import compare_digest
 from time import monotonic
 from typing import Protocol
 
-from eventstore import LogRewound, Position, Recorded, Version
+from eventstore import LogRewound, LogUnavailable, Position, Recorded, Version
 from nats3.access import sessions, tokens
 from nats3.access.sessions import Session
 from nats3.access.tokens import Token
@@ -28,6 +28,7 @@ from nats3.api.rates import Rate, Rates
 REFUSALS = Rate(per_second=5, burst=20)
 """How often one address may come with a token that opens nothing."""
 
+_AGAIN_S = 1.0
 _BEGIN = Version(0)
 _PAGE = 100
 _REMEMBERED = 1000
@@ -84,7 +85,7 @@ class Entrance:
     async def look(self) -> Position:
         """Learn whether tokens exist, and from where on `watch` must follow. Raises LogUnavailable."""
         head = await self._log.head()
-        self._tokens_exist = bool(await self._log.read_log(Position(0), 1, {tokens.CREATED}))
+        self._tokens_exist = bool(await self._log.read_log(Position(0), 1, {tokens.CREATED})) or self._tokens_exist
         return head
 
     async def watch(self, tail: Follower, after: Position) -> None:
@@ -95,8 +96,8 @@ class Entrance:
                     async for page in pages:
                         after = page[-1].position
                         self.hear(page)
-            except LogRewound as fault:
-                after = Position(fault.head)
+            except LogRewound:
+                after = await self._begin_anew()
 
     def exist(self) -> None:
         """A token was made: from now on everybody is asked for one."""
@@ -170,6 +171,17 @@ class Entrance:
         """A session as the log has it. Raises LogUnavailable."""
         events = await self._log.read(sessions.entity_of(session_id), _BEGIN, _PAGE)
         return reduce(sessions.evolve, events, None)
+
+    async def _begin_anew(self) -> Position:
+        """What was heard of the log is of one that is no more: whoever is inside comes in again, by what there is now."""
+        self._lately.clear()
+        for limit in {limit for limits in self._inside.values() for limit in limits}:
+            limit.reschedule(asyncio.get_running_loop().time())
+        while True:
+            try:
+                return await self.look()
+            except LogUnavailable:
+                await asyncio.sleep(_AGAIN_S)
 
     async def _by_token(self, text: str) -> Caller:
         written = tokens.parse(text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,7 +14,7 @@ from eventstore import LogRewound, Position, Recorded
 from eventstore.audit import Question
 from nats3.api.errors import BadQuery, TooManyStreams
 from nats3.api.reading import int_of
-from nats3.api.services import Follower, Services, Slots
+from nats3.api.services import Services, Slots
 from nats3.api.v2_questions import event_json, within
 from nats3.errors import Invalid
 
@@ -68,23 +67,15 @@ async def frames(services: Services, question: Question, cursor: Position) -> As
     Every other frame is an id alone: who has seen no event that he asked for knows from it where to go on.
     """
     yield f": here\nid: {cursor}\n\n".encode()
-    while True:
-        try:
-            async with asyncio.timeout(STILL_HERE_S):
-                page = await _page_after(services.tail, cursor)
-        except TimeoutError:
-            yield f": still here\nid: {cursor}\n\n".encode()
-            continue
-        except LogRewound:
-            return
-        cursor = page[-1].position
-        seen = await services.sees([event for event in page if question.fits(event)])
-        yield b"".join(services.written.of(event, frame) for event in seen)
-
-
-async def _page_after(tail: Follower, cursor: Position) -> Sequence[Recorded]:
-    async with aclosing(tail.follow(cursor)) as pages:
-        return await anext(pages)
+    with suppress(LogRewound):
+        async with aclosing(services.tail.follow(cursor, idle=STILL_HERE_S)) as pages:
+            async for page in pages:
+                if not page:
+                    yield f": still here\nid: {cursor}\n\n".encode()
+                    continue
+                cursor = page[-1].position
+                seen = await services.sees([event for event in page if question.fits(event)])
+                yield b"".join(services.written.of(event, frame) for event in seen)
 
 
 def frame(event: Recorded) -> bytes:

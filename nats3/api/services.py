@@ -88,7 +88,7 @@ class Upkeep(Protocol):
 class Follower(Protocol):
     """The end of the log."""
 
-    def follow(self, after: Position) -> AsyncGenerator[Sequence[Recorded]]: ...
+    def follow(self, after: Position, *, idle: float | None = None) -> AsyncGenerator[Sequence[Recorded]]: ...
 
 
 class Questions(Protocol):

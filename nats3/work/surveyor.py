@@ -69,6 +69,7 @@ class Surveyor(Background):
     _left: set[str] = field(default_factory=set[str])
     _read_to: Position = field(default=_START)
     _seen: Position = field(default=_START)
+    _rewinds: int = 0
 
     @override
     async def run(self) -> None:
@@ -96,8 +97,8 @@ class Surveyor(Background):
     async def _look(self) -> None:
         """What is asked and not walked to its end; a log that was restored from an older copy is read anew."""
         self._seen = await self.store.head()
-        if self._seen < self._read_to:
-            self._open, self._left, self._read_to = set(), set(), _START
+        if self._seen < self._read_to or self._rewinds != self.tail.rewinds:
+            self._open, self._left, self._read_to, self._rewinds = set(), set(), _START, self.tail.rewinds
         while page := await self.store.read_log(self._read_to, _PAGE, _TYPES):
             for event in page:
                 survey_id = event.entity_id.partition("/")[2]

@@ -172,10 +172,10 @@ class Watched:
         self._inner = inner
         self.reached = Position(0)
 
-    async def follow(self, after: Position) -> AsyncGenerator[Sequence[Recorded]]:
-        async with aclosing(self._inner.follow(after)) as pages:
+    async def follow(self, after: Position, *, idle: float | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+        async with aclosing(self._inner.follow(after, idle=idle)) as pages:
             async for page in pages:
-                self.reached = page[-1].position
+                self.reached = page[-1].position if page else self.reached
                 yield page
 
 

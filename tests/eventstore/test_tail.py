@@ -193,6 +193,36 @@ async def test_a_follower_of_a_log_that_was_put_back_is_told(until: Until) -> No
                 await anext(pages)
 
 
+async def test_who_begins_to_follow_is_given_nothing_that_was_put_back_since(until: Until) -> None:
+    """The tail has not looked since; the follower has, and knows of 2 events."""
+    store = Counting()
+    async with Tail(store, interval=NEVER) as tail, asyncio.timeout(5):
+        await until(lambda: store.reads >= 1)
+        await store.append([an_append("run/a", count=5)])
+        tail.wake.set()
+        await until(lambda: tail.position == 5)
+        store.rewind(2)
+        await store.append([an_append("run/b", count=4)])
+        async with aclosing(tail.follow(Position(2))) as pages:
+            with pytest.raises(LogRewound, match="what stands at 5 is not what was read there"):
+                await anext(pages)
+        assert [event.entity_id for event in await followed(tail, 2, 6)] == ["run/b"] * 4
+
+
+async def test_a_follower_is_told_each_time_when_nothing_came_for_a_while(until: Until) -> None:
+    store = Counting()
+    async with (
+        asyncio.timeout(5),
+        Tail(store, interval=NEVER) as tail,
+        aclosing(tail.follow(Position(0), idle=0.001)) as pages,
+    ):
+        assert [await anext(pages) for _ in range(3)] == [[], [], []]
+        await store.append([an_append("run/a")])
+        tail.wake.set()
+        await until(lambda: tail.position == 1)
+        assert [event.position for event in await anext(pages)] == [1]
+
+
 async def _rewind(store: Counting, until: Until) -> None:
     store.away = True
     reads = store.reads

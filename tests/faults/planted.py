@@ -137,6 +137,9 @@ LOG = (
         "            self._backoff.reset()\n",
     ),
     Planted("timer", "eventstore/tail.py", "asyncio.timeout(seconds)", TAIL, "asyncio.timeout(None)"),
+    Planted("a log that was put back is noticed", "eventstore/tail.py", "if self._position and not self._is_known(page):", TAIL,
+            "if False:"),
+    Planted("nothing is followed that was put back", "eventstore/tail.py", " if self._proven >= proof else ()", TAIL),
     Planted(
         "partition guard",
         "eventstore/migrations/make_partitions.sql",

@@ -60,7 +60,7 @@ class Tail(Background):
         """How often an older copy of the log took its place; who reads by himself begins anew when it has risen."""
         self._reads = 0
         self._proven = 0
-        self._doubted = False
+        self._asked = 0
 
     @property
     def position(self) -> Position:
@@ -94,7 +94,7 @@ class Tail(Background):
             if self._floor is not None and cursor < self._floor:
                 page, proof = await self._from_store(cursor), None
             else:
-                proof = self._asked_for(cursor) if proof is None else proof
+                proof = self._proof_of(cursor) if proof is None else proof
                 page = self._in_window(cursor) if self._proven >= proof else ()
             if page:
                 cursor = page[-1].position
@@ -132,16 +132,16 @@ class Tail(Background):
         self._last = self._last or page[0]
         return page[0] == self._last
 
-    def _asked_for(self, cursor: Position) -> int:
+    def _proof_of(self, cursor: Position) -> int:
         """Which read proves what the window has behind the cursor: the first that begins from now on.
 
         Whoever stands at the cursor knows it from a log that is younger than the window, which may be of one that is no more.
         """
         if cursor >= self._position:
             return 0
-        self._doubted = True
+        self._asked = self._reads + 1
         self.wake.set()
-        return self._reads + 1
+        return self._asked
 
     async def _head(self) -> Position:
         backoff = Backoff(chance=self._chance)
@@ -170,6 +170,7 @@ class Tail(Background):
             return
 
     def _keep(self, page: Sequence[Recorded]) -> None:
+        asked = self._proven < self._asked <= self._reads
         self._proven = self._reads
         if page:
             self._window.extend(page)
@@ -178,8 +179,7 @@ class Tail(Background):
         if len(self._window) > 2 * WINDOW:
             self._floor = self._window[-WINDOW - 1].position
             del self._window[:-WINDOW]
-        if page or self._doubted:
-            self._doubted = False
+        if page or asked:
             self._announce()
 
     def _announce(self) -> None:

@@ -50,12 +50,17 @@ class Counting(MemoryStore):
         super().__init__()
         self.reads = 0
         self.away = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
         self.reads += 1
         if self.away:
             raise LogUnavailable("away")
-        return await super().read_log(after, limit, types)
+        found = await super().read_log(after, limit, types)
+        await self.may_answer.wait()
+        await asyncio.sleep(0)  # as every store on a network does
+        return found
 
     async def head(self) -> Position:
         if self.away:
@@ -207,6 +212,22 @@ async def test_who_begins_to_follow_is_given_nothing_that_was_put_back_since(unt
             with pytest.raises(LogRewound, match="what stands at 5 is not what was read there"):
                 await anext(pages)
         assert [event.entity_id for event in await followed(tail, 2, 6)] == ["run/b"] * 4
+
+
+async def test_who_begins_to_follow_while_a_read_is_under_way_is_given_what_the_next_one_proves(until: Until) -> None:
+    store = Counting()
+    async with Tail(store, interval=NEVER) as tail, asyncio.TaskGroup() as tasks:
+        await until(lambda: store.reads == 1)
+        await store.append([an_append("run/a", count=5)])
+        tail.wake.set()
+        await until(lambda: tail.position == 5)
+        store.may_answer.clear()
+        tail.wake.set()
+        await until(lambda: store.reads == 3)
+        following = tasks.create_task(followed(tail, 2, 5))
+        await asyncio.sleep(0)
+        store.may_answer.set()
+        assert [event.position for event in await following] == [3, 4, 5]
 
 
 async def test_a_follower_is_told_each_time_when_nothing_came_for_a_while(until: Until) -> None:

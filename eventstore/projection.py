@@ -138,6 +138,8 @@ def tables_of(view: View) -> tuple[str, ...]:
 async def take(link: Link, view: View, node: NodeId, code: int, *, read: bool = False) -> Checkpoint | None:
     """Own the projection, unless a living node does; a raised fence shuts out the owner before.
 
+    The clock in the fence keeps it above those of a version of this number that was dropped, and of a restored copy.
+
     `read`: only while readers see this version, or none at all. Who was about to keep a version that was swapped out
     meanwhile would keep it for ever, and nobody the one in its place.
     """
@@ -147,7 +149,8 @@ async def take(link: Link, view: View, node: NodeId, code: int, *, read: bool = 
             (view.name, view.version, code),
         )
         cursor = await connection.execute(
-            "UPDATE es.projection p SET fence = fence + 1, owner = %s, updated_at = clock_timestamp()"
+            "UPDATE es.projection p SET owner = %s, updated_at = clock_timestamp(),"
+            " fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
             " WHERE name = %s AND version = %s AND (owner IS NULL OR owner = %s OR NOT EXISTS (SELECT FROM es.node n"
             " WHERE n.node_id = p.owner AND n.lease_until > clock_timestamp()))"
             " AND (NOT %s OR active OR NOT EXISTS (SELECT FROM es.projection o WHERE o.name = p.name AND o.active))"
@@ -191,17 +194,19 @@ async def alone(connection: Connection, name: str) -> None:
 
 
 async def activate(connection: Connection, view: View) -> None:
-    """Let readers see this version, inside the transaction that is open."""
+    """Let readers see this version, inside the transaction that is open. Raises Superseded where it is no more."""
     await connection.execute(
         "UPDATE es.projection SET active = false, status = 'retired', fence = fence + 1, owner = NULL"
         " WHERE name = %s AND active",
         (view.name,),
     )
-    await connection.execute(
+    cursor = await connection.execute(
         "UPDATE es.projection SET active = true, status = 'live', updated_at = clock_timestamp()"
         " WHERE name = %s AND version = %s",
         (view.name, view.version),
     )
+    if cursor.rowcount != 1:
+        raise Superseded(view.name, view.version)
     # Last: from here to the commit readers wait.
     for name in tables_of(view):
         if await exists(connection, table_of(view, name)):

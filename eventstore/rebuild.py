@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -16,8 +17,9 @@ from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
 from eventstore.decisions import entity_of
-from eventstore.errors import EventStoreError, SegmentFault, Superseded
+from eventstore.errors import EventStoreError, LogUnavailable, SegmentFault, Superseded
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
+from eventstore.leftovers import Leftover, drop, leftovers
 from eventstore.postgres import PostgresStore
 from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, table_of, tables_of
 from eventstore.segments import Segments
@@ -89,6 +91,7 @@ class Rebuild:
         segments: Segments | None = None,
     ) -> None:
         self._link = Link(url, f"eventstore rebuild {view.name}", projection.SETTINGS, deadline=None)
+        self._beside = Link(url, f"eventstore rebuild {view.name} beside", projection.SETTINGS, deadline=None)
         self._reading = Link(url, f"eventstore rebuild {view.name} reading")
         self._log = PostgresStore(url, segments=segments)
         self._store = store
@@ -102,9 +105,11 @@ class Rebuild:
         try:
             view, at = await self._catch_up()
             at = await self._swap(view, at)
-            await self._drop_older(view)
             said = {"version": view.version, "position": at.position}
             await record(self._store, view.name, NewEvent(REBUILT, said), actor)
+            # What somebody still reads of a version that nobody needs stays until the next rebuild.
+            with suppress(LogUnavailable):
+                await self._drop(await leftovers(self._link, self._code, self._node))
             return Progress(view.name, view.version, at.position, at.position)
         finally:
             await self._close()
@@ -114,17 +119,20 @@ class Rebuild:
         try:
             view, at = await self._catch_up()
             verdict = await self._compare(view, at)
-            await self._discard(view)
+            await drop(self._link, view, at.fence)
             return verdict
         finally:
             await self._close()
 
     async def discard(self) -> None:
-        """Drop what an unfinished rebuild left."""
+        """Drop what unfinished rebuilds left, those of other programs too. Raises Superseded while a living node rebuilds."""
         try:
             version = await self._unfinished()
             if version is not None:
-                await self._discard(at_version(self._code, version))
+                view, at = await self._taken(version)
+                await drop(self._link, view, at.fence)
+            found = await leftovers(self._link, self._code, self._node)
+            await self._drop([each for each in found if not each.is_finished])
         finally:
             await self._close()
 
@@ -142,19 +150,24 @@ class Rebuild:
 
     async def _catch_up(self, *, checked: bool = False) -> tuple[View, Checkpoint]:
         """New tables, folded up to (nearly) the end of the log; their indexes come after the rows, unless `checked`."""
-        view = at_version(self._code, await self._version())
-        at = await projection.take(self._link, view, self._node, self._code.version)
-        if at is None:
-            raise Superseded(view.name, view.version)
+        view, at = await self._taken(await self._version())
         await projection.prepare(self._link, view, filled=checked)
         at = await self._fill(view, at)
         try:
             await projection.index(self._link, view)
         except IntegrityError:
             # Rows that no index can hold: with the indexes there from the start the fold stops at the guilty event.
-            await self._discard(view)
+            await drop(self._link, view, at.fence)
             return await self._catch_up(checked=True)
         return view, await self._fill(view, at)
+
+    async def _taken(self, version: int) -> tuple[View, Checkpoint]:
+        """A version, as ours from now on. Raises Superseded while a living node has it."""
+        view = at_version(self._code, version)
+        at = await projection.take(self._link, view, self._node, self._code.version)
+        if at is None:
+            raise Superseded(view.name, view.version)
+        return view, at
 
     async def _fill(self, view: View, at: Checkpoint) -> Checkpoint:
         """Fold page by page, each while the next is read. After a short page nothing is left up to the head before it."""
@@ -209,35 +222,50 @@ class Rebuild:
             await projection.activate(connection, view)
         return at
 
-    async def _drop_older(self, view: View) -> None:
-        """Keep the version before, for a quick return, and none before that."""
-        rows = await self._link.fetch(
-            "SELECT version FROM es.projection WHERE name = %s AND version < %s AND status = 'retired'"
-            " ORDER BY version DESC OFFSET 1",
-            (view.name, view.version),
-        )
-        for (version,) in rows:
-            await self._discard(at_version(self._code, version))
+    async def _drop(self, found: Sequence[Leftover]) -> None:
+        for each in found:
+            with suppress(Superseded):  # somebody needs it after all
+                await drop(self._link, at_version(self._code, each.version), each.fence)
 
     async def _compare(self, view: View, at: Checkpoint) -> Verdict:
-        async with self._link.lend() as connection, connection.transaction():
-            await projection.alone(connection, view.name)
-            at = await self._level(connection, view, at)
-            old = at_version(self._code, await self._active(connection) or view.version)
+        """Compare both as they are when they are equally far; what readers see goes on meanwhile, however long it takes."""
+        async with self._beside.lend() as connection:
+            at, old = await self._both(connection, view, at)
+            await connection.execute("SET LOCAL statement_timeout = 0")
             differ = [
                 name
                 for name in tables_of(view)
                 if await checksum(connection, table_of(old, name)) != await checksum(connection, table_of(view, name))
             ]
+            await connection.execute("ROLLBACK")
         return Verdict(view.name, old.version, at.position, tuple(differ))
 
-    async def _level(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
-        """Hold the active version where it is, and fold up to there."""
-        cursor = await connection.execute(
+    async def _both(self, connection: Connection, view: View, at: Checkpoint) -> tuple[Checkpoint, View]:
+        """Begin a transaction that sees the fresh version as far as the active one, and let go of the active one."""
+        async with self._link.lend() as holding, holding.transaction():
+            await projection.alone(holding, view.name)
+            at = await self._level(holding, view, at, connection)
+            old = at_version(self._code, await self._active(holding) or view.version)
+            tables = [Identifier(table_of(each, name)) for name in tables_of(view) for each in (old, view)]
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(SQL(", ").join(tables)))
+            await connection.execute("SELECT 1")  # what it sees is what there is by now
+        return at, old
+
+    async def _level(
+        self, holding: Connection, view: View, at: Checkpoint, folding: Connection | None = None
+    ) -> Checkpoint:
+        """Hold the active version where it is until the end of a transaction, and fold up to there, in it or elsewhere.
+
+        Raises Superseded, also where nothing is left to fold.
+        """
+        cursor = await holding.execute(
             "SELECT position FROM es.projection WHERE name = %s AND active FOR UPDATE", (view.name,)
         )
         row = await cursor.fetchone()
         goal = Position(row[0]) if row else at.position
+        folding = folding or holding
+        at = await projection.advance_within(folding, view, at, (), at.position)
         skipped = await projection.skips(self._reading, self._store, view.name)
         types = view.types
         while at.position < goal:
@@ -245,7 +273,8 @@ class Rebuild:
             due = [event for event in page if event.position <= goal]
             wanted = [event for event in due if event.type in types and event.position not in skipped]
             to = due[-1].position if len(due) == self._page else goal
-            at = await projection.advance_within(connection, view, at, wanted, to)
+            async with folding.transaction():
+                at = await projection.advance_within(folding, view, at, wanted, to)
         return at
 
     async def _version(self) -> int:
@@ -285,18 +314,9 @@ class Rebuild:
         return row[0]
 
     async def _close(self) -> None:
-        await self._link.drop()
-        await self._reading.drop()
+        for link in (self._link, self._beside, self._reading):
+            await link.drop()
         await self._log.close()
-
-    async def _discard(self, view: View) -> None:
-        async with self._link.lend() as connection, connection.transaction():
-            await projection.alone(connection, view.name)
-            for name in tables_of(view):
-                await connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(table_of(view, name))))
-            await connection.execute(
-                "DELETE FROM es.projection WHERE name = %s AND version = %s AND NOT active", (view.name, view.version)
-            )
 
 
 async def checksum(connection: Connection, table: str) -> tuple[Any, ...]:

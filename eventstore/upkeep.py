@@ -219,7 +219,7 @@ class Upkeep(Background):
     async def _discarded(self, view: View) -> dict[str, Any] | None:
         try:
             await Rebuild(self._url, self._store, view, node=self._node).discard()
-        except TRANSIENT:
+        except (Superseded, *TRANSIENT):
             await self._pause()
             return None
         return {"outcome": "cancelled"}

@@ -39,6 +39,7 @@ BATCHER = "tests/eventstore/test_batcher.py"
 TAIL = "tests/eventstore/test_tail.py"
 PROJECTION = "tests/eventstore/test_projection.py"
 REBUILD = "tests/eventstore/test_rebuild.py"
+OWNERS = "tests/eventstore/test_rebuild_owners.py"
 UPKEEP = "tests/eventstore/test_upkeep.py"
 SCHEMA = "tests/eventstore/test_schema.py"
 OFFICE = "tests/work/test_office.py"
@@ -185,6 +186,21 @@ LOG = (
         """            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_WAIT_S}s'".encode())\n""",
         REBUILD,
     ),
+    Planted(
+        "a rebuild that lost its version does not swap", "eventstore/rebuild.py",
+        "        at = await projection.advance_within(folding, view, at, (), at.position)\n", OWNERS,
+    ),
+    Planted("a version that is gone is not shown", "eventstore/projection.py", "    if cursor.rowcount != 1:\n        raise Superseded"
+            "(view.name, view.version)\n    # Last:", OWNERS, "    # Last:"),
+    Planted("fences of a dropped version are not given again", "eventstore/projection.py",
+            '" fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"', OWNERS, '" fence = fence + 1"'),
+    Planted("what another has begun is not dropped", "eventstore/leftovers.py", "        if cursor.rowcount != 1:\n", OWNERS,
+            "        if False:\n"),
+    Planted("what older programs left holds nothing", "eventstore/rebuild.py",
+            "                await self._drop(await leftovers(self._link, self._code, self._node))\n",
+            "tests/eventstore/test_leftovers.py", "                pass\n"),
+    Planted("a comparison takes as long as it takes", "eventstore/rebuild.py",
+            '            await connection.execute("SET LOCAL statement_timeout = 0")\n', "tests/eventstore/test_comparing.py"),
     Planted(
         "what no index can hold is found",
         "eventstore/rebuild.py",

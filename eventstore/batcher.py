@@ -155,40 +155,42 @@ class Batcher(Background):
         live = [pending for pending in batch if not pending.done.done()]
         try:
             outcomes = await self._insist([pending.append for pending in live]) if live else []
-        except Exception as fault:  # noqa: BLE001 - the guilty one of many is found by sending each alone
-            await self._write_alone(live, fault)
+        except Exception:  # noqa: BLE001 - the guilty one of many is found by sending each alone
+            await self._write_alone(live)
         else:
             for pending, outcome in zip(live, outcomes, strict=True):
-                _settle(pending, outcome)
-            if self._wake is not None and any(isinstance(outcome, Appended) for outcome in outcomes):
-                self._wake.set()
+                self._settle(pending, outcome)
         for _ in batch:
             self._queue.task_done()
 
-    async def _write_alone(self, live: Sequence[_Pending], fault: Exception) -> None:
-        if len(live) == 1:
-            _fail(live[0], fault)
-            return
+    async def _write_alone(self, live: Sequence[_Pending]) -> None:
+        """A call is several transactions where an entity is in it twice: what failed may have written some of it."""
         for pending in live:
             try:
-                (outcome,) = await self._insist([pending.append])
+                (outcome,) = await self._insist([pending.append], doubtful=True)
             except Exception as own:  # noqa: BLE001 - it is handed to the one whose append caused it
                 _fail(pending, own)
             else:
-                _settle(pending, outcome)
+                self._settle(pending, outcome)
 
-    async def _insist(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _settle(self, pending: _Pending, outcome: Outcome) -> None:
+        _tell(pending, outcome)
+        if self._wake is not None and isinstance(outcome, Appended):
+            self._wake.set()
+
+    async def _insist(self, appends: Sequence[Append], *, doubtful: bool = False) -> list[Outcome]:
         """The outcomes, however long Postgres is away; an attempt that may have committed is recognised."""
-        doubtful = False
+        away = False
         while True:
             try:
                 outcomes = await self._timed(appends)
                 if doubtful:
                     outcomes = [await self._resolve(a, o) for a, o in zip(appends, outcomes, strict=True)]
+                if away:
                     self._signal.back()
-            except LogUnavailable as away:
-                doubtful = True
-                self._signal.away(away.reason)
+            except LogUnavailable as fault:
+                doubtful = away = True
+                self._signal.away(fault.reason)
                 await asyncio.sleep(self._backoff.next())
             else:
                 self._backoff.reset()
@@ -222,7 +224,7 @@ class Batcher(Background):
             self._queue.task_done()
 
 
-def _settle(pending: _Pending, outcome: Outcome) -> None:
+def _tell(pending: _Pending, outcome: Outcome) -> None:
     append = pending.append
     match outcome:
         case Appended():

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+from psycopg import DataError
 
 from eventstore import (
     Append,
@@ -287,6 +288,43 @@ async def test_an_outage_is_waited_out_and_nothing_is_lost(way, store: PostgresS
     await cut.close()
 
 
+async def test_what_was_written_before_a_neighbour_failed_in_the_same_call_is_not_told_a_conflict(
+    store: PostgresStore,
+) -> None:
+    """An entity twice is two transactions: the first has written when the second is refused by Postgres itself."""
+    impossible = NewEvent("counted", {"n": 2}, schema_version=1 << 15)
+    heard = Heard()
+    async with Batcher(store, signal=heard) as batcher, asyncio.TaskGroup() as tasks:
+        one = tasks.create_task(batcher.append(an_append("run/a")))
+        two = tasks.create_task(_fault_of_append(batcher, Append("run/a", Version(1), Fence(0), (impossible,))))
+        other = tasks.create_task(batcher.append(an_append("run/c")))
+    assert [(done.result().entity_id, done.result().version) for done in (one, other)] == [("run/a", 1), ("run/c", 1)]
+    assert "smallint" in str(two.result())
+    assert [(event.entity_id, event.version) for event in await store.read_log(Position(0), 10)] == [
+        ("run/a", 1),
+        ("run/c", 1),
+    ]
+    assert heard.said == []
+
+
+class Broken(MemoryStore):
+    """Writes, and then breaks in a way that is no outage."""
+
+    broken = True
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Conflict | Refused]:
+        outcomes = await super().append(batch)
+        if self.broken:
+            self.broken = False
+            raise PermissionError("no room can be made for the next partition")
+        return outcomes
+
+
+async def test_what_was_written_by_a_call_that_then_failed_is_told_so() -> None:
+    async with Batcher(Broken()) as batcher:
+        assert (await batcher.append(an_append("run/a"))).version == 1
+
+
 async def test_an_old_owner_behind_the_batcher_is_fenced(store: PostgresStore, log_url: str) -> None:
     claims = Claims(log_url)
     mine = await claims.claim("run/a")
@@ -296,6 +334,14 @@ async def test_an_old_owner_behind_the_batcher_is_fenced(store: PostgresStore, l
         with pytest.raises(Fenced):
             await batcher.append(an_append("run/a", 1, mine.fence))
     await claims.close()
+
+
+async def _fault_of_append(batcher: Batcher, append: Append) -> Exception | None:
+    try:
+        await batcher.append(append)
+    except DataError as fault:
+        return fault
+    return None
 
 
 async def _stopped(batcher: Batcher, entity_id: str) -> bool:

@@ -99,6 +99,8 @@ LOG = (
     ),
     Planted("event ids after an ambiguous commit", "eventstore/batcher.py", _EVENT_IDS, BATCHER),
     Planted("look after an ambiguous commit", "eventstore/batcher.py", "if doubtful:", LIVES, "if False:"),
+    Planted("what a failed call had written is found", "eventstore/batcher.py", "[pending.append], doubtful=True)", BATCHER,
+            "[pending.append])"),
     Planted(
         "a frozen node's lost transaction is no poison",
         "eventstore/connection.py",

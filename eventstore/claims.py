@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from eventstore.connection import Link
 from eventstore.errors import Unstorable
-from eventstore.event import Fence, NodeId, Version, must_be_plain
+from eventstore.event import Fence, NodeId, Version, must_be_entity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ NEVER_CLAIMED = "job"
 
 def category_of(entity_id: str) -> str:
     """The word before the slash. Raises Unstorable for an entity that must not be claimed."""
-    must_be_plain("entity_id", entity_id)
+    must_be_entity(entity_id)
     category = entity_id.partition("/")[0]
     if category == NEVER_CLAIMED:
         raise Unstorable("entity_id", f"{entity_id} is guarded by its version alone and is never claimed")

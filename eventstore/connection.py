@@ -11,17 +11,29 @@ from typing import Any, LiteralString, TypeAlias
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    ProgramLimitExceeded,
+    ReadOnlySqlTransaction,
+    StatementTooComplex,
+    TooManyArguments,
+    TooManyColumns,
+)
 from psycopg.pq import TransactionStatus
 from psycopg.sql import Composed
 
-from eventstore.errors import LogUnavailable
+from eventstore.errors import LogUnavailable, OverLimit
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 """What a view is handed: psycopg's connection with rows as tuples."""
 
 AWAY = (OperationalError, InterfaceError, IdleInTransactionSessionTimeout, ReadOnlySqlTransaction, OSError)
 """Faults of the way to a Postgres that takes writes: it is gone, starting, full, busy, gave us up, or was made a replica."""
+
+_OVER_LIMIT = (ProgramLimitExceeded, StatementTooComplex, TooManyArguments, TooManyColumns)
+_OF_THE_SERVER = frozenset({"varsup.c", "multixact.c", "async.c"})
+"""Where Postgres says, in the words of what is too large for it, that it has run out of transaction ids or of room for
+notifications: that passes, as other outages do."""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -52,7 +64,10 @@ async def connect(url: str, name: str, settings: Mapping[str, str] = SETTINGS) -
 
 
 class Link:
-    """One connection, lent to one user at a time. A fault of the way to Postgres comes out as LogUnavailable."""
+    """One connection, lent to one user at a time. A fault of the way to Postgres comes out as LogUnavailable.
+
+    What Postgres could never do, however often it is asked, comes out as OverLimit.
+    """
 
     def __init__(
         self, url: str, name: str, settings: Mapping[str, str] = SETTINGS, deadline: float | None = 12.0
@@ -75,6 +90,9 @@ class Link:
                 with _hanging_up(connection, self._deadline):
                     yield connection
             except AWAY as fault:
+                if _is_over_a_limit(fault):
+                    await self._drop_unless_idle()
+                    raise OverLimit(_reason(fault)) from fault
                 await self.drop()
                 raise LogUnavailable(_reason(fault)) from fault
             except BaseException:
@@ -158,6 +176,10 @@ def _hang_up(connection: Connection) -> None:
     if not connection.closed:
         with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
+
+
+def _is_over_a_limit(fault: BaseException) -> bool:
+    return isinstance(fault, _OVER_LIMIT) and fault.diag.source_file not in _OF_THE_SERVER
 
 
 def _reason(fault: BaseException) -> str:

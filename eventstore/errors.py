@@ -41,6 +41,14 @@ class LogUnavailable(EventStoreError):
         self.reason = reason
 
 
+class OverLimit(EventStoreError):
+    """Something is larger than Postgres can ever take, as a row is for an index: trying again is of no use. Nothing was written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Postgres can never do this: {reason}")
+        self.reason = reason
+
+
 class Unstorable(EventStoreError):
     """A value that the log cannot keep as it is: the caller changes `field`."""
 

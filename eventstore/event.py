@@ -26,6 +26,9 @@ NodeId = NewType("NodeId", UUID)
 
 MAX_EVENT_BYTES = 1 << 20
 
+MAX_ENTITY_BYTES = 1024
+"""Of an entity's id in UTF-8: it stands in indexes, and a row of an index of Postgres ends at some 2,700 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
@@ -80,7 +83,7 @@ class Append:
     causation_position: Position | None = None
 
     def __post_init__(self) -> None:
-        must_be_plain("entity_id", self.entity_id)
+        must_be_entity(self.entity_id)
         must_be_plain("actor", self.actor, empty=True)
         if not self.events:
             raise Unstorable("events", "an append without events says nothing")
@@ -147,6 +150,14 @@ def must_be_plain(name: str, text: str, *, empty: bool = False) -> None:
         raise Unstorable(name, "must not be empty")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise Unstorable(name, "has a character that Postgres cannot keep")
+
+
+def must_be_entity(entity_id: str) -> None:
+    """Raise Unstorable unless an entity may have this id."""
+    must_be_plain("entity_id", entity_id)
+    size = len(entity_id.encode())
+    if size > MAX_ENTITY_BYTES:
+        raise Unstorable("entity_id", f"{size} bytes are more than {MAX_ENTITY_BYTES}")
 
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")

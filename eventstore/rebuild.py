@@ -17,7 +17,7 @@ from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
 from eventstore.decisions import entity_of
-from eventstore.errors import EventStoreError, LogUnavailable, SegmentFault, Superseded
+from eventstore.errors import EventStoreError, LogUnavailable, OverLimit, SegmentFault, Superseded
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
 from eventstore.leftovers import Leftover, drop, leftovers
 from eventstore.postgres import PostgresStore
@@ -155,7 +155,7 @@ class Rebuild:
         at = await self._fill(view, at)
         try:
             await projection.index(self._link, view)
-        except IntegrityError:
+        except (IntegrityError, OverLimit):
             # Rows that no index can hold: with the indexes there from the start the fold stops at the guilty event.
             await drop(self._link, view, at.fence)
             return await self._catch_up(checked=True)

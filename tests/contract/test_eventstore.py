@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC
 from pathlib import Path
-from random import Random
+from random import Random, randbytes
 from uuid import uuid4
 
 import psycopg
@@ -295,6 +295,22 @@ class Contract:
             await claims.take(["job/a"], 1)
         with pytest.raises(Unstorable, match="never claimed"):
             await claims.claim("job/a")
+
+    async def test_the_longest_id_of_an_entity_is_kept_and_a_longer_one_is_refused(
+        self, log: MemoryLog | PostgresLog
+    ) -> None:
+        """No index could hold it: Postgres would refuse each try of each node for ever."""
+        longest = f"run/{randbytes(510).hex()}"
+        store, claims = log.store(), log.claims()
+        await claims.register("one")
+        (claim,) = await claims.take([longest], 1)
+        (outcome,) = await store.append([an_append(longest, 0, claim.fence)])
+        assert isinstance(outcome, Appended)
+        assert [event.entity_id for event in await store.read(longest, Version(0), 10)] == [longest]
+        with pytest.raises(Unstorable, match="1025 bytes are more than 1024"):
+            an_append(f"{longest}x")
+        with pytest.raises(Unstorable, match="1026 bytes are more than 1024"):
+            await claims.take([f"{longest}ä"], 1)
 
 
 async def _retake(claims: MemoryClaims | Claims) -> list[object]:

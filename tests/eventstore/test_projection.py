@@ -27,6 +27,7 @@ from eventstore import (
     UnknownProjection,
     UnknownType,
     Version,
+    View,
     projection,
     table_of,
 )
@@ -67,7 +68,7 @@ def an_append(entity_id: str, expected: int = 0, count: int = 1, type_: str = "c
 
 @asynccontextmanager
 async def projecting(
-    url: str, store: PostgresStore, *views: Sums, node: NodeId | None = None
+    url: str, store: PostgresStore, *views: View, node: NodeId | None = None
 ) -> AsyncIterator[Projector]:
     async with Tail(store, listener=Listener(url)) as tail, Projector(url, store, tail, views, node=node) as projector:
         yield projector

@@ -108,6 +108,10 @@ LOG = (
         "tests/eventstore/test_connection.py",
         "InterfaceError, ReadOnly",
     ),
+    Planted("what is too large is no outage", "eventstore/connection.py", "if _is_over_a_limit(fault):",
+            "tests/eventstore/test_over_limit.py", "if False:"),
+    Planted("a server that is at its limits is an outage", "eventstore/connection.py",
+            " and fault.diag.source_file not in _OF_THE_SERVER", "tests/eventstore/test_over_limit.py"),
     Planted("the end waits for a log that is away", "eventstore/batcher.py", "asyncio.timeout(_DRAIN_S)", BATCHER,
             "asyncio.timeout(None)"),
     Planted(

@@ -67,6 +67,12 @@ class Batch:
         return sum(map(len, self.subjects)) + headers + sum(map(len, self.payloads))
 
 
+def one(message: Message) -> Batch:
+    """A batch of this message alone."""
+    seq, time_ns, subject, header, payload = message
+    return Batch([seq], [time_ns], [subject], [header], [payload])
+
+
 def fingerprint(message: Message) -> str:
     """Hex SHA-256 that is equal for equal messages, also where the one came through the JSON of STREAM.MSG.GET.
 

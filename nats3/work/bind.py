@@ -120,7 +120,7 @@ class Binder:
             opening = first_opening(self._tools.uuid(), info.created, info.first)
             await self._run.emit(LifeOpened(opening, "first", _config(info)))
             return
-        identity = Identity(self._claimed.job_id, self._run.state, self._order, self._streams, self._archive())
+        identity = self._identity()
         seen = await identity.sight(info)
         if goes_on(self._run.state, seen):
             await self._unchanged(info)
@@ -134,8 +134,10 @@ class Binder:
         await self._run.emit(LifeOpened(opening, reason, _config(info)))
         self._tools.signals.bound(self._order.name, f"life {opening.ordinal} opened: {reason}")
 
-    def _archive(self) -> Archive:
-        return Archive(self._objects, self._tools.index, self._tools.in_thread)
+    def _identity(self) -> Identity:
+        archive = Archive(self._objects, self._tools.index, self._tools.in_thread)
+        job_id, state, sleep = self._claimed.job_id, self._run.state, self._tools.sleep
+        return Identity(job_id, state, self._order, self._streams, archive=archive, sleep=sleep)
 
     async def _unchanged(self, info: StreamInfo) -> None:
         """What was read counts only if the stream was not replaced meanwhile."""

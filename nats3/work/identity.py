@@ -7,21 +7,27 @@ from nats3.job.order import StoreOrder
 from nats3.job.storing import Match, Sighting, Storing, lineage
 from nats3.life import Opening
 from nats3.message import Message
-from nats3.work.archive import Archive
+from nats3.work.archive import Archive, Sleep
 
 _LOOKS = 100
 """How many present but never archived messages (restored into a gap) are looked past."""
 
 
 class Identity:
-    """Compares what the stream shows with what is archived, by a number of reads that grows with log(seqs)."""
+    """Compares what the stream shows with what is archived, by a number of reads that grows with log(seqs).
 
-    def __init__(self, job_id: str, state: Storing, order: StoreOrder, streams: Streams, archive: Archive) -> None:
+    Raises Blocked where what is archived cannot be read.
+    """
+
+    def __init__(
+        self, job_id: str, state: Storing, order: StoreOrder, streams: Streams, *, archive: Archive, sleep: Sleep
+    ) -> None:
         self._job_id = job_id
         self._state = state
         self._order = order
         self._streams = streams
         self._archive = archive
+        self._sleep = sleep
 
     async def sight(self, info: StreamInfo) -> Sighting:
         """What must be known to say whether the life goes on."""
@@ -71,7 +77,7 @@ class Identity:
     async def _equal(self, life: Opening, message: Message) -> bool | None:
         """Whether the life holds this very message at its seq; None when nothing was archived there."""
         holder = lineage(self._state, life, message.seq)
-        return None if holder is None else await self._archive.holds(self._job_id, holder, message)
+        return None if holder is None else await self._archive.holds(self._job_id, holder, message, self._sleep)
 
     async def _another_life_is_ahead(self) -> bool:
         above = await self._next(self._state.cursor + 1)

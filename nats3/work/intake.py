@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import groupby
 
 from nats3.buffer import Buffer, BufferLimits, Seal, Sealed
 from nats3.errors import Blocked
@@ -221,17 +222,23 @@ class Intake:
 
     async def _drop_settled(self, batch: Batch) -> None:
         """Acknowledge what is archived already and equal; leave alone what lies in a recorded gap."""
-        state = self._run.state
-        equal: list[int] = []
-        for message in batch:
-            life = lineage(state, state.lives[-1], message.seq)
-            holds = await self._reading.archive.holds(self._reading.job_id, life, message) if life is not None else None
-            if holds is False:
-                raise MustBind(Reason.STREAM_CHANGED, f"seq {message.seq} is not the message that was archived")
-            if holds:
-                equal.append(message.seq)
+        same = await self._compared(batch)
+        equal = [seq for seq, held in zip(batch.seqs, same, strict=True) if held]
         await self._source.ack_each(equal)
         self._tools.signals.redelivered(self._order.name, len(equal))
+
+    async def _compared(self, batch: Batch) -> list[bool | None]:
+        """Whether each message is archived, None in a recorded gap. Raises MustBind where another is, and Blocked."""
+        state, archive, found = self._run.state, self._reading.archive, list[bool | None]()
+        for holder, seqs in groupby(batch.seqs, lambda seq: lineage(state, state.lives[-1], seq)):
+            part = batch.slice(len(found), len(found) + len(list(seqs)))
+            unheld: list[bool | None] = [None] * len(part)
+            job_id, sleep = self._reading.job_id, self._tools.sleep
+            found += unheld if holder is None else await archive.compare(job_id, holder, part, sleep)
+        if False in found:
+            seq = batch.seqs[found.index(False)]
+            raise MustBind(Reason.STREAM_CHANGED, f"seq {seq} is not the message that was archived")
+        return found
 
     async def _acknowledge_again(self, again: Batch) -> None:
         """A redelivery of this consumer: acknowledge what is settled; the rest is under way and will be."""

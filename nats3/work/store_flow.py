@@ -145,3 +145,4 @@ class StoreFlow:
             now = await streams.info(self._order.stream)
             if (now.created, now.config) != (self._bound.info.created, self._bound.info.config):
                 raise MustBind(Reason.STREAM_CHANGED)
+            await self._progressed()

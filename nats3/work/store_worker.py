@@ -9,10 +9,11 @@ from typing_extensions import override
 
 from actors.journal import Journal
 from nats3.buffer import Seal
-from nats3.errors import Nats3Error
+from nats3.errors import Blocked, Nats3Error
+from nats3.jetstream.errors import MustBind
 from nats3.job.order import StoreOrder
 from nats3.job.storing import ConsumersForgotten, Storing, StoringEvent, evolve
-from nats3.work.bind import Binder
+from nats3.work.bind import Binder, Bound
 from nats3.work.housekeeping import Housekeeping
 from nats3.work.run import Claimed
 from nats3.work.store_flow import StoreFlow
@@ -34,6 +35,8 @@ class StoreWorker(Worker[Storing, StoringEvent]):
         self._objects = tools.objects(Trouble("s3", self.tell_myself, self.retried))
         self._binder = Binder(claimed, order, self, tools, self._objects)
         self._flow: StoreFlow | None = None
+        self._unproven = False
+        """What ended the last flow may end the next one: that the job could bind does not say that it is over."""
 
     @override
     def initial(self) -> Storing:
@@ -45,8 +48,7 @@ class StoreWorker(Worker[Storing, StoringEvent]):
 
     @override
     async def round(self) -> bool:
-        bound = await self._binder.bind()
-        await self.recovered()
+        bound = await self._bind()
         house = Housekeeping(self.claimed, self._order, bound.bind, self, self.tools, self._objects)
         self._flow = StoreFlow(
             self.claimed,
@@ -62,9 +64,27 @@ class StoreWorker(Worker[Storing, StoringEvent]):
             self.finish()
         try:
             await self._flow.run()
+        except (Blocked, MustBind):
+            self._unproven = True
+            raise
         finally:
             self._flow = None
         return False
+
+    async def _bind(self) -> Bound:
+        try:
+            bound = await self._binder.bind()
+        except Nats3Error:
+            self._unproven = False
+            raise
+        if not self._unproven:
+            await self.recovered()
+        return bound
+
+    @override
+    async def progressed(self) -> None:
+        self._unproven = False
+        await super().progressed()
 
     @override
     def finish(self) -> bool:

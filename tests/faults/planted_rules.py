@@ -69,6 +69,13 @@ RULES = (
         "",
     ),
     Planted(
+        "a chunk that cannot be compared ends the job",
+        "nats3/work/archive.py",
+        "await _confirmed(lambda: self.chunk(flushed), flushed.key, sleep)",
+        "tests/sim/test_store_binds.py",
+        "await self.chunk(flushed)",
+    ),
+    Planted(
         "an object key without activation and bind",
         "nats3/chunk/object_key.py",
         "{sha256[:16]}-{origin.activation}-{origin.bind}",

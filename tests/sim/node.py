@@ -6,6 +6,7 @@ import asyncio
 from itertools import count
 
 from actors.system import ActorSystem
+from nats3.failpoint import pass_by
 from nats3.objects.patient import Patient
 from nats3.wiring import kind_of_fault
 from nats3.work.budget import Budget
@@ -42,7 +43,7 @@ async def _exists(_):
 
 
 def tools_over(world) -> Tools:
-    """`world` has jet, objects, index and rng."""
+    """`world` has jet, objects, index, rng and habits, and may have a `reach` of its own."""
     return Tools(
         nats=world.jet,
         objects=lambda heard: Patient(world.objects, heard, chance=world.rng.random),
@@ -60,6 +61,7 @@ def tools_over(world) -> Tools:
         budget=Budget(world.rng.choice([1 << 20, 4000, 600])),
         condemned=MemoryCondemned(lambda: world.log.events(world.run), asyncio.get_running_loop().time),
         habits=world.habits,
+        reach=getattr(world, "reach", pass_by),
     )
 
 

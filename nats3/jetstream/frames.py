@@ -56,6 +56,13 @@ class Frames:
     def __len__(self) -> int:
         return len(self.subjects)
 
+    def slice(self, start: int, stop: int) -> Frames:
+        """The frames at positions start <= i < stop, as columns of their own."""
+        part, place = Frames(), slice(start, stop)
+        part.subjects, part.replies = self.subjects[place], self.replies[place]
+        part.headers, part.payloads = self.headers[place], self.payloads[place]
+        return part
+
 
 class Sink(Protocol):
     """Where the frames of one subscription go."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import lt
 from typing import Literal, assert_never
@@ -129,8 +129,9 @@ class PullSource(Source, Sink):
     @override
     def take(self, frames: Frames) -> None:
         self._heard = asyncio.get_running_loop().time()
-        if not self._take_plain(frames):
-            self._take_each(frames)
+        for alike in _apart(frames):
+            if not self._take_plain(alike):
+                self._take_each(alike)
         self._pull()
         self._arrived.set()
 
@@ -315,3 +316,19 @@ class PullSource(Source, Sink):
             raise MustBind(Reason.ACK_UNCONFIRMED, f"within {self._patience.ack_s:g} s") from fault
         if status_of(answer.header) == NO_RESPONDERS:
             raise MustBind(Reason.CONSUMER_DELETED, "nobody takes its acknowledgements")
+
+
+def _apart(frames: Frames) -> Iterator[Frames]:
+    """The same frames in their order, each that has no reply, as a status has none, by itself.
+
+    While much comes, requests end all the time: a status must not send the deliveries around it down the slow way.
+    """
+    replies, start = frames.replies, 0
+    for _ in range(replies.count(b"")):
+        at = replies.index(b"", start)
+        if at > start:
+            yield frames.slice(start, at)
+        yield frames.slice(at, at + 1)
+        start = at + 1
+    if start < len(frames):
+        yield frames.slice(start, len(frames)) if start else frames

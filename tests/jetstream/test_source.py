@@ -181,6 +181,30 @@ async def test_a_heartbeat_that_agrees_is_nothing_and_one_that_does_not_is_the_e
         assert await stage.reason() is Reason.HEARTBEAT_DISAGREES
 
 
+async def test_statuses_among_deliveries_are_heard_in_their_place() -> None:
+    async with staged() as stage:
+        stage.script.say(delivery(1, 5))
+        await stage.seqs(1)
+        agrees = [
+            delivery(n, 4 + n)
+            + status(b"100 Idle Heartbeat", b"Nats-Last-Consumer: %d\r\n" % n, inbox=stage.inbox)
+            + status(b"409 Batch Completed", inbox=stage.inbox)
+            for n in range(2, 6)
+        ]
+        stage.script.say(b"".join(agrees) + delivery(6, 10))
+        assert await stage.seqs(5) == [6, 7, 8, 9, 10]
+
+
+async def test_a_status_that_ends_the_source_does_so_between_what_came_before_and_after_it() -> None:
+    async with staged() as stage:
+        stage.script.say(delivery(1, 5))
+        await stage.seqs(1)
+        disagrees = status(b"100 Idle Heartbeat", b"Nats-Last-Consumer: 4\r\n", inbox=stage.inbox)
+        stage.script.say(delivery(2, 6) + delivery(3, 7) + disagrees + delivery(4, 8) + delivery(5, 9))
+        assert await stage.seqs(2) == [6, 7]
+        assert await stage.reason() is Reason.HEARTBEAT_DISAGREES
+
+
 async def test_silence_while_a_pull_is_open_ends_the_source() -> None:
     async with staged(Patience(silence_s=0.2)) as stage:
         assert await stage.reason() is Reason.HEARTBEATS_MISSED

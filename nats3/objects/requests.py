@@ -15,6 +15,7 @@ from typing import Any
 from nats3.errors import Unavailable
 from nats3.objects.client import S3Settings
 from nats3.objects.parts import Begun, SentPart
+from nats3.objects.shortcut import GET, HEAD, PUT, Shortcut
 from nats3.objects.store import BucketMissing, Listed, Meter, ObjectMissing
 from nats3.objects.translate import Target, translate, vendor_errors
 from nats3.place import split
@@ -75,6 +76,7 @@ class S3Requests:
 
     def __init__(self, client: Any, settings: S3Settings, meter: Meter) -> None:  # noqa: ANN401 - vendor without types
         self._client = client
+        self._shortcut = Shortcut(client)
         self._settings = settings
         self._meter = meter
         self._slots = asyncio.Semaphore(settings.in_flight)
@@ -87,7 +89,8 @@ class S3Requests:
             guards["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
         async with self._request(Target("put", upload.bucket, upload.key)) as limit:
             self._allow(limit, len(upload.body))
-            await self._client.put_object(
+            await self._shortcut.ask(
+                PUT,
                 Bucket=_plain(upload.bucket),
                 Key=upload.key,
                 Body=_sendable(upload.body),
@@ -99,14 +102,14 @@ class S3Requests:
         """The object, or the range `wanted` of it as in the HTTP header."""
         extra = {} if wanted is None else {"Range": wanted}
         async with self._request(Target("get", bucket, key)) as limit:
-            answer = await self._client.get_object(Bucket=_plain(bucket), Key=key, **extra)
+            answer = await self._shortcut.ask(GET, Bucket=_plain(bucket), Key=key, **extra)
             self._allow(limit, answer.get("ContentLength", 0))
             body = await _read(answer["Body"])
         return _part(key, body, answer)
 
     async def head(self, bucket: str, key: str) -> Seen:
         async with self._request(Target("head", bucket, key)):
-            answer = await self._client.head_object(Bucket=_plain(bucket), Key=key, ChecksumMode="ENABLED")
+            answer = await self._shortcut.ask(HEAD, Bucket=_plain(bucket), Key=key, ChecksumMode="ENABLED")
         said = answer.get("Metadata", {}).get(SAID_SHA256)
         told = answer.get("ChecksumSHA256", "")
         return Seen(

@@ -28,7 +28,7 @@ from nats3.config import Config, Misconfigured, load
 from nats3.serve.children import Children
 from nats3.serve.listening import listen, server_of, tls_of
 from nats3.serve.micro import micro_service
-from nats3.serve.process import collect_rarely, raise_limits
+from nats3.serve.process import collect_rarely, keep_memory, raise_limits
 from nats3.serve.reload import Api, Reload
 from nats3.serve.services import services
 from nats3.serve.telling import telemetry_of
@@ -61,6 +61,7 @@ def serve(
     try:
         raise_limits()
         collect_rarely()
+        keep_memory()
         listener = listen(config.server.addr)
         tls = tls_of(config.server)
         with telemetry_of(config, log) as telemetry:

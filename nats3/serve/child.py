@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from nats3.config import Config, load
-from nats3.serve.process import collect_rarely
+from nats3.serve.process import collect_rarely, keep_memory
 from nats3.serve.reload import Reload
 from nats3.serve.telling import telemetry_of
 from nats3.telemetry.logs import start_logging
@@ -32,6 +32,7 @@ def main() -> int:
     config = read()
     log = start_logging(config.log.level, config.log.format, sys.stderr, config.secrets())
     collect_rarely()
+    keep_memory()
     with telemetry_of(config, log) as telemetry:
         uvloop.run(_until_told(config, telemetry, Reload(read, config, telemetry, None)))
     return 0

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 
 _ALLOCATED = 20_000
 """Objects that refer to others, made and not yet freed, between two looks for cycles. A page of the log is some thousand of
 them, none in a cycle; Python's own 700 let the collector walk through every page several times.
+"""
+
+_MIB = 1024 * 1024
+_KEPT = ((-3, 32 * _MIB), (-1, 64 * _MIB), (-2, 4 * _MIB))
+"""By the numbers that glibc's malloc.h has for them: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD. Its own begin at 128 KiB, and
+follow the largest block: pages of chunks and frames went back to the machine and came anew, a fault each, one for every four messages.
 """
 
 
@@ -22,3 +29,11 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATED, 20, 20)
+
+
+def keep_memory() -> None:
+    """Keep what was freed for what comes next, where the C library is one that can: glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for what, size in _KEPT:
+            mallopt(what, size)

@@ -234,14 +234,17 @@ async def advance(
     link: Link, view: View, read_from: Checkpoint, events: Sequence[Recorded], to: Position
 ) -> Checkpoint:
     """Apply and move the checkpoint in one transaction. Raises Superseded unless nobody else moved it meanwhile."""
-    async with link.lend() as connection, connection.transaction():
-        return await advance_within(connection, view, read_from, events, to)
+    async with link.lend() as connection:
+        if not events:
+            return await advance_within(connection, view, read_from, events, to)  # one statement is a transaction
+        async with connection.transaction():
+            return await advance_within(connection, view, read_from, events, to)
 
 
 async def advance_within(
     connection: Connection, view: View, read_from: Checkpoint, events: Sequence[Recorded], to: Position
 ) -> Checkpoint:
-    """`advance`, inside the transaction that is open."""
+    """`advance`, inside the transaction that is open; without events, none need be."""
     cursor = await connection.execute(
         "UPDATE es.projection SET position = %s, status = CASE WHEN active THEN 'live' ELSE 'building' END,"
         " error = NULL, updated_at = clock_timestamp()"

@@ -119,7 +119,6 @@ class CoverageView:
         await connection.execute(tables.encode())
 
     async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        await make_durable(connection)
         decoded = [(event, HISTORY.decode(event)) for event in events]
         lives = [life_of(event, said) for event, said in decoded if isinstance(said, LifeOpened)]
         gaps = [gap for event, said in decoded for gap in gaps_of(event, said)]
@@ -128,6 +127,9 @@ class CoverageView:
             for event, said in decoded
             if isinstance(said, LifeContinued)
         ]
+        if not (lives or gaps or continued):
+            return  # nearly all chunks: they follow one another without a gap
+        await make_durable(connection)
         await self._insert(connection, _LIVES, "lives", lives)
         await self._insert(connection, _GAPS, "gaps", gaps)
         if continued:

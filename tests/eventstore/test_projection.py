@@ -196,6 +196,24 @@ async def test_the_effect_of_an_owner_that_was_superseded_is_rolled_back(store: 
     await link.drop()
 
 
+async def test_an_owner_that_was_superseded_does_not_pass_over_what_the_view_does_not_want(
+    store: PostgresStore, log_url: str
+) -> None:
+    await store.append([an_append("run/a", count=2, type_="other")])
+    view, link = Sums(), Link(log_url, "test")
+    old = await projection.take(link, view, store.node, 1)
+    assert old is not None
+    new = await projection.take(link, view, store.node, 1)
+    assert new is not None
+    with pytest.raises(Superseded):
+        await projection.advance(link, view, old, [], Position(2))
+    moved = await projection.advance(link, view, new, [], Position(1))
+    with pytest.raises(Superseded):
+        await projection.advance(link, view, new, [], Position(2))
+    assert (await projection.advance(link, view, moved, [], Position(2))).position == 2
+    await link.drop()
+
+
 async def test_poison_stops_it_exactly_there_and_says_why(store: PostgresStore, log_url: str) -> None:
     await store.append([an_append("run/a", count=20)])
     async with projecting(log_url, store, Sums(poison=frozenset({13}))) as projector:

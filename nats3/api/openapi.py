@@ -199,6 +199,8 @@ def _always(entry: Row) -> Iterable[int]:
     yield from _ALWAYS_2 if is_version_2(entry.path) else _ALWAYS_1
     if entry.says.takes is not None:
         yield from _WITH_BODY
+    elif is_version_2(entry.path) and entry.method != "GET":
+        yield 408  # whether a body says anything is known once it is there
     if is_version_2(entry.path) and "{" in entry.path:
         yield from (400, 404)
     if entry.role != "open":

@@ -114,18 +114,10 @@ class LoadOptions:
         Raises Refused.
         """
         plain = ("name", "bucket", "prefix", "read_stream", "read_consumer", "write_subject")
-<<<<<<< HEAD
-        both = (*plain, "poll_interval", "delete_chunks", "from_time", "to_time")
-        given: dict[str, object] = {field: getattr(self, field) for field in both}
-        newer = {
-            field: getattr(self, field)
-            for field in ("from_seq", "to_seq", "limit", "mode", "strict_order", "nats", "s3")
-        }
-=======
         given: dict[str, object] = {field: getattr(self, field) for field in (*plain, "poll_interval", "delete_chunks")}
         given |= {"from_time": moment(self.from_time), "to_time": moment(self.to_time)}
-        newer = {field: getattr(self, field) for field in ("from_seq", "to_seq", "limit", "mode", "nats", "s3")}
->>>>>>> 2ecf2f1 (The original's words of the command line: --interactive, config get and set; sizes, times ago, list --status, nodes ls)
+        known = ("from_seq", "to_seq", "limit", "mode", "strict_order", "nats", "s3")
+        newer = {field: getattr(self, field) for field in known}
         newer |= {"unmatched_subjects": self.unmatched, "read_headers": _headers(self.header) or None}
         newer |= {"subject_transforms": [_pair(text) for text in self.transform] or None, "pace": pace.body() or None}
         subjects = list(self.read_subject)

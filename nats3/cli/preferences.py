@@ -42,11 +42,7 @@ def write(environ: Mapping[str, str], key: Key, value: str) -> Path:
     """Keep one for good; the file that it stands in. Raises Refused."""
     file = file_of(environ)
     told = read(environ) | {key: _judged(key, value, None)}
-    # The original writes the words of its enum with a capital.
-    words: dict[Key, str] = {
-        each: text.capitalize() if each == "output-format" else text for each, text in told.items()
-    }
-    lines = [f"{_named(each)} = {json.dumps(text, ensure_ascii=False)}\n" for each, text in sorted(words.items())]
+    lines = [_line(each, told[each]) for each in KEYS if each in told]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(lines), encoding="utf-8")
@@ -58,6 +54,12 @@ def write(environ: Mapping[str, str], key: Key, value: str) -> Path:
 def _named(key: Key) -> str:
     """As the file has it."""
     return key.replace("-", "_")
+
+
+def _line(key: Key, value: str) -> str:
+    """As the original writes it: the words of its forms have a capital."""
+    word = value.capitalize() if key == "output-format" else value
+    return f"{_named(key)} = {json.dumps(word, ensure_ascii=False)}\n"
 
 
 def _judged(key: Key, value: Any, file: Path | None) -> str:  # noqa: ANN401 - any value of TOML

@@ -44,6 +44,18 @@ def test_every_route_stands_in_it_under_an_id_of_its_own_with_its_role() -> None
     assert told == {operation_id(entry.method, entry.path): entry.role for entry in ROUTES}
 
 
+def test_a_command_without_a_body_may_be_refused_for_one_that_does_not_arrive() -> None:
+    """It is looked at, since one that says something is refused."""
+    commands = [
+        methods[method]
+        for path, methods in DOCUMENT["paths"].items()
+        for method in methods.keys() - {"get"}
+        if path.startswith("/api/v2/")
+    ]
+    assert len(commands) > 10
+    assert all("408" in each["responses"] for each in commands)
+
+
 def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
     used = set(re.findall(r'"#/components/(\w+)/(\w+)"', json.dumps(DOCUMENT).replace("X-Request-Id", "XRequestId")))
     there = {(room, name.replace("-", "")) for room, parts in DOCUMENT["components"].items() for name in parts}

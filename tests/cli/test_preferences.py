@@ -45,7 +45,7 @@ def test_the_file_of_the_original_is_read_and_written_in_its_words(api, run, fil
     file.write_text('server_url = "http://localhost:8080"\noutput_format = "Json"\n', "utf-8")
     assert run("config", "get", "output-format").out == "json\n"
     assert run("config", "set", "output-format", "table").code == 0
-    assert file.read_text("utf-8") == 'output_format = "Table"\nserver_url = "http://localhost:8080"\n'
+    assert file.read_text("utf-8") == 'server_url = "http://localhost:8080"\noutput_format = "Table"\n'
 
 
 @pytest.mark.parametrize(

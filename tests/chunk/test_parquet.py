@@ -39,6 +39,7 @@ def test_a_parquet_file_of_a_stranger_is_refused(tmp_path: Path) -> None:
         decode(path.read_bytes())
 
 
+@pytest.mark.timeout(60)
 def test_a_dictionary_that_unfolds_to_a_gigabyte_is_refused_before_it_does(origin: Origin, tmp_path: Path) -> None:
     """One value of 1 MiB, a thousand times: small in the file, and pyarrow would write out each."""
     path = tmp_path / "bomb.parquet"

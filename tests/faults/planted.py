@@ -93,9 +93,9 @@ LOG = (
     Planted(
         "effect and checkpoint are one transaction",
         "eventstore/projection.py",
-        "    async with link.lend() as connection, connection.transaction():\n        return await advance_within",
+        "        async with connection.transaction():\n            return await advance_within",
         f"{PROJECTION}::test_a_kill_between_checkpoint_effect_and_commit_leaves_neither",
-        "    async with link.lend() as connection:\n        return await advance_within",
+        "        if True:\n            return await advance_within",
     ),
     Planted("event ids after an ambiguous commit", "eventstore/batcher.py", _EVENT_IDS, BATCHER),
     Planted("look after an ambiguous commit", "eventstore/batcher.py", "if doubtful:", LIVES, "if False:"),

@@ -146,7 +146,7 @@ RULES = (
         "        if False:\n",
     ),
     Planted("control headers act on the target", "nats3/headers.py", 'moved = block.replace(b"\\r\\nNats-", b"\\r\\nNats3-Orig-")', HEADERS, "moved = block"),
-    Planted("a message that is too large is sent", OUTGOING, "    if sizes[largest] > most:\n", "row:a_target_that_takes_less_than_the_source", "    if False:\n"),
+    Planted("a message that is too large is sent", OUTGOING, "    if sizes[largest] + limits.added > most:\n", "row:a_target_that_takes_less_than_the_source", "    if False:\n"),
     Planted(
         "any archived subject is published to",
         "nats3/subject.py",

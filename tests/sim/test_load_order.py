@@ -14,6 +14,8 @@ from tests.sim.test_load_ends import archive, attempt, completed, end, said, tar
 
 BUSY = 10023
 
+pytestmark = pytest.mark.timeout(120)
+
 
 def lived(seed, *, rolls_back=False, **order):
     """A load whose target changes its leader, refuses and is lost at random, and whose node dies."""

@@ -213,6 +213,13 @@ async def activate(connection: Connection, view: View) -> None:
             await _show(connection, name, table_of(view, name))
 
 
+async def vacate(connection: Connection, view: View) -> None:
+    """Leave this version to whoever comes first, inside the transaction that is open."""
+    await connection.execute(
+        "UPDATE es.projection SET owner = NULL WHERE name = %s AND version = %s", (view.name, view.version)
+    )
+
+
 async def exists(connection: Connection, table: str) -> bool:
     cursor = await connection.execute("SELECT to_regclass(quote_ident(%s)) IS NOT NULL", (table,))
     row = await cursor.fetchone()

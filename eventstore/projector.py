@@ -21,11 +21,12 @@ from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, mus
 from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
 from eventstore.rebuild import Rebuild, record
 from eventstore.segments import Segments
+from eventstore.standby import Standby
 from eventstore.store import EventStore
 from eventstore.tail import Tail
 
-STANDBY = 5.0
-"""Seconds between looks at a projection that another node owns."""
+STALLED = 5.0
+"""Seconds between tries to make a view that stopped, or whose past cannot be read now."""
 
 Stalled: TypeAlias = Callable[[str, int, str], None]
 """Hears the name of a view, the position of the event at which it stopped, and why. Quick, and does not raise."""
@@ -47,6 +48,7 @@ class Keeper:
         node: NodeId,
         chance: Random,
         *,
+        standby: Standby,
         segments: Segments | None,
         stalled: Stalled = _untold,
     ) -> None:
@@ -58,6 +60,7 @@ class Keeper:
         self._code = view
         self._node = node
         self._chance = chance
+        self._standby = standby
         self._backoff = Backoff(chance=chance)
         self._skipped: set[int] = set()
         self._stalled = stalled
@@ -88,7 +91,7 @@ class Keeper:
         except (Poisoned, SegmentFault):
             # Of a newer program, or met by the rebuild that one began: whoever can read it may have the view meanwhile.
             # It is told in the status, and goes on after a skip or once the segment is back.
-            await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
+            await asyncio.sleep(STALLED * self._chance.uniform(0.8, 1.2))
 
     async def _own_for_a_while(self) -> None:
         """Whoever waits for the view is told at once that it is no longer kept here."""
@@ -105,7 +108,7 @@ class Keeper:
         if view is None or mine is None:
             if view is not None:
                 await self._must_own(view)
-            await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
+            await self._standby.until_free(self._code.name, self._code.version)
             return
         await projection.prepare(self._link, view)
         self._skipped = await projection.skips(self._link, self._store, view.name)
@@ -201,8 +204,9 @@ class Projector(Background):
         self._store = store
         self._tail = tail
         self._link = Link(url, "eventstore projections")
+        standby = Standby(self._link, node, chance)
         self._keepers = {
-            view.name: Keeper(url, store, tail, view, node, chance, segments=segments, stalled=stalled)
+            view.name: Keeper(url, store, tail, view, node, chance, standby=standby, segments=segments, stalled=stalled)
             for view in views
         }
 

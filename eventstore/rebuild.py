@@ -19,9 +19,9 @@ from eventstore.connection import Connection, Link
 from eventstore.decisions import entity_of
 from eventstore.errors import EventStoreError, LogUnavailable, OverLimit, SegmentFault, Superseded
 from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
-from eventstore.leftovers import Leftover, drop, leftovers
 from eventstore.postgres import PostgresStore
 from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, table_of, tables_of
+from eventstore.remains import Remains, drop, remains
 from eventstore.segments import Segments
 from eventstore.store import EventStore
 from eventstore.together import together
@@ -109,7 +109,7 @@ class Rebuild:
             await record(self._store, view.name, NewEvent(REBUILT, said), actor)
             # What somebody still reads of a version that nobody needs stays until the next rebuild.
             with suppress(LogUnavailable):
-                await self._drop(await leftovers(self._link, self._code, self._node))
+                await self._drop(await remains(self._link, self._code, self._node))
             return Progress(view.name, view.version, at.position, at.position)
         finally:
             await self._close()
@@ -131,7 +131,7 @@ class Rebuild:
             if version is not None:
                 view, at = await self._taken(version)
                 await drop(self._link, view, at.fence)
-            found = await leftovers(self._link, self._code, self._node)
+            found = await remains(self._link, self._code, self._node)
             await self._drop([each for each in found if not each.is_finished])
         finally:
             await self._close()
@@ -218,11 +218,12 @@ class Rebuild:
             await connection.execute("SET LOCAL synchronous_commit = on")
             await projection.alone(connection, view.name)
             at = await self._level(connection, view, at)
+            await projection.vacate(connection, view)
             await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_WAIT_S}s'".encode())
             await projection.activate(connection, view)
         return at
 
-    async def _drop(self, found: Sequence[Leftover]) -> None:
+    async def _drop(self, found: Sequence[Remains]) -> None:
         for each in found:
             with suppress(Superseded):  # somebody needs it after all
                 await drop(self._link, at_version(self._code, each.version), each.fence)

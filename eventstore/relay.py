@@ -18,10 +18,8 @@ from eventstore.connection import Connection, Link
 from eventstore.errors import EventStoreError, LogRewound, SegmentFault, Superseded
 from eventstore.event import NodeId, Position, Recorded
 from eventstore.projection import TRANSIENT, Checkpoint
+from eventstore.standby import Standby
 from eventstore.tail import Tail
-
-STANDBY = 5.0
-"""Seconds between looks at a checkpoint that another node has."""
 
 
 class NotKept(EventStoreError):
@@ -82,8 +80,9 @@ class Relay(Background):
         self._sink = sink
         self._heard = heard
         self._node = node or NodeId(uuid4())
-        self._chance = chance or Random()  # noqa: S311 - jitter is no secret
-        self._backoff = Backoff(ceiling=5.0, chance=self._chance)
+        chance = chance or Random()  # noqa: S311 - jitter is no secret
+        self._standby = Standby(self._link, self._node, chance)
+        self._backoff = Backoff(ceiling=5.0, chance=chance)
         self._at: Checkpoint | None = None
 
     @override
@@ -114,7 +113,7 @@ class Relay(Background):
         """Take the checkpoint and relay to the end of time; return when another node has it."""
         mine = await projection.take(self._link, self._view, self._node, self._view.version)
         if mine is None:
-            await asyncio.sleep(STANDBY * self._chance.uniform(0.8, 1.2))
+            await self._standby.until_free(self._view.name, self._view.version)
             return
         await projection.prepare(self._link, self._view)
         held = await self._sink.holds()

@@ -33,8 +33,10 @@ from eventstore import (
     copy_in,
     table_of,
 )
+from eventstore.connection import Link
 from eventstore.projection import Checkpoint
 from eventstore.projector import Keeper
+from eventstore.standby import Standby
 
 
 @dataclass
@@ -302,7 +304,8 @@ async def test_who_is_about_to_keep_a_view_keeps_the_version_that_was_swapped_in
         assert await projector.wait_for("sums", Position(5), 10)
     async with Tail(store, listener=Listener(log_url)) as tail, asyncio.TaskGroup() as tasks:
         node = uuid4()
-        keeper = Slow(log_url, store, tail, Sums(), NodeId(node), Random(1), segments=None)
+        standby = Standby(Link(log_url, "test"), NodeId(node), Random(1))
+        keeper = Slow(log_url, store, tail, Sums(), NodeId(node), Random(1), standby=standby, segments=None)
         keeper.meanwhile = Rebuild(log_url, store, Sums()).run
         keeping = tasks.create_task(keeper.run())
         async with asyncio.timeout(10):

@@ -40,6 +40,7 @@ TAIL = "tests/eventstore/test_tail.py"
 PROJECTION = "tests/eventstore/test_projection.py"
 REBUILD = "tests/eventstore/test_rebuild.py"
 OWNERS = "tests/eventstore/test_rebuild_owners.py"
+STANDBY = "tests/eventstore/test_standby.py"
 UPKEEP = "tests/eventstore/test_upkeep.py"
 SCHEMA = "tests/eventstore/test_schema.py"
 OFFICE = "tests/work/test_office.py"
@@ -200,11 +201,11 @@ LOG = (
             "(view.name, view.version)\n    # Last:", OWNERS, "    # Last:"),
     Planted("fences of a dropped version are not given again", "eventstore/projection.py",
             '" fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"', OWNERS, '" fence = fence + 1"'),
-    Planted("what another has begun is not dropped", "eventstore/leftovers.py", "        if cursor.rowcount != 1:\n", OWNERS,
+    Planted("what another has begun is not dropped", "eventstore/remains.py", "        if cursor.rowcount != 1:\n", OWNERS,
             "        if False:\n"),
     Planted("what older programs left holds nothing", "eventstore/rebuild.py",
-            "                await self._drop(await leftovers(self._link, self._code, self._node))\n",
-            "tests/eventstore/test_leftovers.py", "                pass\n"),
+            "                await self._drop(await remains(self._link, self._code, self._node))\n",
+            "tests/eventstore/test_remains.py", "                pass\n"),
     Planted("a comparison takes as long as it takes", "eventstore/rebuild.py",
             '            await connection.execute("SET LOCAL statement_timeout = 0")\n', "tests/eventstore/test_comparing.py"),
     Planted(
@@ -220,6 +221,10 @@ LOG = (
         "        if unfinished is not None:\n            return unfinished\n",
         REBUILD,
     ),
+    Planted("who stands by asks nothing by himself", "eventstore/projector.py",
+            "await self._standby.until_free(self._code.name, self._code.version)", STANDBY, "await asyncio.sleep(0.01)"),
+    Planted("one answer for all who stand by", "eventstore/standby.py", "if self._asked == asked:", STANDBY, "if True:"),
+    Planted("a lease that ends is noticed", "eventstore/standby.py", "min(MOST, soonest)", STANDBY, "MOST"),
     Planted("one operation at a time", "eventstore/upkeep.py", "        raise Occupied(operation)", UPKEEP, "        return"),
     Planted("an operation is left to who was asked", "eventstore/upkeep.py", "return not rows", UPKEEP, "return True"),
     Planted(

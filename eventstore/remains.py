@@ -14,7 +14,7 @@ from eventstore.projection import View, table_of, tables_of
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class Remains:
     """A version that can go: nobody reads it, no living node is at work on it, and it is not the one to return to."""
 
     version: int
@@ -22,7 +22,7 @@ class Leftover:
     is_finished: bool
 
 
-async def leftovers(link: Link, view: View, node: NodeId) -> list[Leftover]:
+async def remains(link: Link, view: View, node: NodeId) -> list[Remains]:
     """What can go of a view as this program knows it: a version that another one made is none that it returns to."""
     rows = await link.fetch(
         "SELECT p.version, p.fence, p.status = 'retired' FROM es.projection p WHERE p.name = %s AND NOT p.active"
@@ -32,7 +32,7 @@ async def leftovers(link: Link, view: View, node: NodeId) -> list[Leftover]:
         " WHERE o.name = p.name AND o.code = %s AND o.status = 'retired') ORDER BY p.version",
         (view.name, node, view.version),
     )
-    return [Leftover(*row) for row in rows]
+    return [Remains(*row) for row in rows]
 
 
 async def drop(link: Link, view: View, fence: int) -> None:

@@ -60,7 +60,11 @@ async def connect(url: str, name: str, settings: Mapping[str, str] = SETTINGS) -
     options = " ".join(f"-c {key}={value}" for key, value in settings.items())
     asked["options"] = f"{options} {asked.get('options') or ''}".strip()
     conninfo = make_conninfo("", **{**_NETWORK, "application_name": name, **asked})
-    return await AsyncConnection.connect(conninfo, autocommit=True)
+    try:
+        return await AsyncConnection.connect(conninfo, autocommit=True)
+    except OperationalError:
+        socket.socket().close()  # libpq keeps it to itself where none can be made: then this says why
+        raise
 
 
 class Link:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import psycopg
 import pytest
@@ -20,6 +21,30 @@ async def test_a_transaction_that_postgres_gave_up_is_begun_anew_and_is_no_fault
         await _freeze_within_a_transaction(link, log_url)
     assert await link.fetch("SELECT 3") == [(3,)]
     await link.drop()
+
+
+_NO_DESCRIPTOR_LEFT = """
+import asyncio, resource
+from eventstore import LogUnavailable
+from eventstore.connection import Link
+
+async def ask():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    try:
+        await Link("postgresql://a@127.0.0.1:1/a", "no descriptor left").fetch("SELECT 1")
+    except LogUnavailable as away:
+        print(away.reason)
+
+asyncio.run(ask())
+"""
+
+
+async def test_a_process_without_a_descriptor_for_a_connection_is_told_so() -> None:
+    """The vendor keeps that to itself. In a process of its own: this one needs its descriptors."""
+    command = (sys.executable, "-c", _NO_DESCRIPTOR_LEFT)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert said.decode().strip() == "[Errno 24] Too many open files"
 
 
 async def _freeze_within_a_transaction(link: Link, url: str) -> None:

@@ -61,6 +61,10 @@ class Transport(TcpTransport):
         if self._io_writer is not None:
             self._io_writer.transport.abort()
 
+    @override
+    async def wait_closed(self) -> None:
+        """It is. After a handshake that failed asyncio tells nobody so, and nats-py would wait for ever."""
+
 
 async def _opened(uri: ParseResult) -> tuple[Arrivals, asyncio.StreamWriter]:
     """As asyncio.open_connection, with a reader that copies nothing."""

@@ -81,3 +81,29 @@ async def test_a_client_without_a_certificate_is_refused(secured: tuple[str, Nat
     with pytest.raises(Unavailable):
         async with Connection.open(replace(settings, tls_cert=None, tls_key=None), patience_s=1):
             pass
+
+
+async def test_a_certificate_that_was_wrong_at_first_is_looked_at_again(server_directory: Path) -> None:
+    """The node was started before the server's certificate was put right, and needs no restart."""
+    shown = []
+    for name in ("strange", "right"):
+        (server_directory / name).mkdir()
+        shown.append(await make_certificate(server_directory / name))
+    servers = [
+        NatsServer(
+            server_directory / "nats",
+            extra=f'allow_non_tls: true\ntls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}" }}',
+        )
+        for pair in shown
+    ]
+    await servers[0].start()
+    settings = NatsSettings(servers[0].url.replace("nats://", "tls://"), tls_ca=str(shown[1][0]))
+    async with Connection.open(settings) as connection, asyncio.timeout(15):
+        while "certificate verify failed" not in connection.fault:  # noqa: ASYNC110 - tries are not told one by one
+            await asyncio.sleep(0.05)
+        await servers[0].kill()
+        servers[1].port = servers[0].port
+        await servers[1].start()
+        await connection.wait_connected()
+        assert connection._client.transport.encrypted
+    await servers[1].kill()

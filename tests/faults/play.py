@@ -21,6 +21,7 @@ from tests.faults.rows import (
     faces,
     forged,
     frames,
+    hosts,
     keys,
     outages,
     plain,
@@ -50,6 +51,7 @@ ROOMS = (
     faces,
     swarm,
     versions,
+    hosts,
 )
 
 

@@ -52,7 +52,7 @@ def _written(descriptor: int, size: int) -> bool:
 
 
 @asynccontextmanager
-async def _small_disk(world: World, mebibytes: int) -> AsyncIterator[Disk]:
+async def small_disk(world: World, mebibytes: int) -> AsyncIterator[Disk]:
     """Raises Skipped where nothing may be mounted."""
     at = world.directory / "small"
     at.mkdir()
@@ -124,7 +124,7 @@ async def _archived(world: World, job: str) -> int:
 
 @row("F45", within=180)
 async def the_disk_of_s3_is_full_for_a_while(world: World) -> None:
-    async with _small_disk(world, 200) as disk, _on(world, S3Server(disk.at / "s3"), "s3"):
+    async with small_disk(world, 200) as disk, _on(world, S3Server(disk.at / "s3"), "s3"):
 
         async def heal() -> None:
             disk.free()
@@ -135,7 +135,7 @@ async def the_disk_of_s3_is_full_for_a_while(world: World) -> None:
 @row("F34", within=180)
 async def the_disk_of_postgres_is_full_for_a_while(world: World) -> None:
     """Postgres may end itself when its log of writes finds no room; somebody starts it again."""
-    async with _small_disk(world, 256) as disk, _on(world, PostgresServer(disk.at / "postgres"), "postgres"):
+    async with small_disk(world, 256) as disk, _on(world, PostgresServer(disk.at / "postgres"), "postgres"):
 
         async def heal() -> None:
             disk.free()
@@ -148,7 +148,7 @@ async def the_disk_of_postgres_is_full_for_a_while(world: World) -> None:
 @row("F23", within=180)
 async def the_disk_of_nats_is_full_during_a_load(world: World) -> None:
     """nats-server puts JetStream off when it finds no room, until somebody starts it again."""
-    async with _small_disk(world, 64) as disk, _on(world, NatsServer(disk.at / "nats"), "nats"):
+    async with small_disk(world, 64) as disk, _on(world, NatsServer(disk.at / "nats"), "nats"):
         await world.make_stream()
         await world.make_target()
         await world.publish(12_000)

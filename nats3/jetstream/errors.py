@@ -21,6 +21,7 @@ class Reason(Enum):
     HEARTBEAT_DISAGREES = "a heartbeat names another last delivery than the one that arrived"
     HEARTBEATS_MISSED = "the server went silent while a pull request was open"
     CONSUMER_DELETED = "the consumer is gone"
+    CONSUMER_EDITED = "the consumer is not as it was made: somebody has edited or paused it"
     LEADERSHIP_CHANGED = "the consumer has a new leader"
     PULL_REFUSED = "the server refuses a pull request"
     ACK_UNCONFIRMED = "the server did not confirm an acknowledgement"

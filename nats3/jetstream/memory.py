@@ -211,6 +211,11 @@ class MemoryJetStream(JetStream):
         self.all[name].remove_consumer(consumer)
         self._end_sources(name, consumer)
 
+    def edit_consumer(self, name: str, consumer: str, **changes: Any) -> None:  # noqa: ANN401 - raw JSON
+        """What a stranger does to a consumer: another filter_subject, headers_only, pause_until."""
+        self.all[name].consumers[consumer].config |= changes
+        self.feed()
+
     def find(self, stream: str) -> MemoryStream:
         """Raises Unavailable, StreamMissing."""
         self.need_up()
@@ -270,8 +275,9 @@ class MemoryStreams(Streams):
         return None if known is None else found.consumer_info(known, self._server.now_ns)
 
     @override
-    async def make_consumer(self, spec: ConsumerSpec) -> None:
-        self._server.find(spec.stream).add_consumer(spec)
+    async def make_consumer(self, spec: ConsumerSpec) -> ConsumerInfo:
+        found, now_ns = self._server.find(spec.stream), self._server.now_ns
+        return found.consumer_info(found.add_consumer(spec, now_ns), now_ns)
 
     @override
     async def delete_consumer(self, stream: str, name: str) -> None:

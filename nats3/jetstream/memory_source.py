@@ -10,7 +10,7 @@ from typing_extensions import override
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.memory_stream import MemoryConsumer, MemoryStream
 from nats3.jetstream.source import Delivered, Source
-from nats3.message import Batch, Message
+from nats3.message import Batch, Message, one
 
 
 class MemorySource(Source):
@@ -123,8 +123,7 @@ class MemorySource(Source):
         self._room -= 1
         self._room_bytes -= _size(message)
         self._arrived_bytes += _size(message)
-        seq, time_ns, subject, header, payload = message
-        batch.extend(Batch([seq], [time_ns], [subject], [header], [payload]))
+        batch.extend(one(_without_payload(message) if consumer.config.get("headers_only") else message))
         self._arrived.set()
 
     def _acknowledge(self, seqs: Sequence[int]) -> None:
@@ -133,6 +132,7 @@ class MemorySource(Source):
         for seq in seqs:
             self._consumer.acknowledge(seq)
         self._stream.drop_unwanted()
+        self.feed()
 
     def _check(self) -> None:
         if self._fault is not None:
@@ -141,3 +141,9 @@ class MemorySource(Source):
 
 def _size(message: Message) -> int:
     return len(message.subject) + len(message.header or b"") + len(message.payload)
+
+
+def _without_payload(message: Message) -> Message:
+    """As a consumer of headers only gives it."""
+    block = (message.header or b"NATS/1.0\r\n\r\n")[:-2] + b"Nats-Msg-Size: %d\r\n\r\n" % len(message.payload)
+    return message._replace(header=block, payload=b"")

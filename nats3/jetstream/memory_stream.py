@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nats3.jetstream.streams import ConsumerInfo, ConsumerRefused, ConsumerSpec, StreamInfo
+from nats3.jetstream.streams import ConsumerInfo, ConsumerRefused, ConsumerSpec, StreamInfo, consumer_config
 from nats3.jetstream.tail import message_id
 from nats3.message import Message, Seq, TimeNs
 from nats3.subject import matches
@@ -18,7 +18,8 @@ _EXPECTED_ID = re.compile(rb"\r\nnats-expected-last-msg-id:[ \t]*([^\r\n]*)", re
 ACK_ALL_REFUSED = 10098
 NOT_UNIQUE = 10100
 WRONG_START = 10101
-CONSUMER_LIMIT = 10026
+_NS = 1_000_000_000
+THRESHOLD_TOO_LONG = 10153
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class MemoryConsumer:
 
     spec: ConsumerSpec
     next_seq: int
+    created: int
+    config: dict[str, Any]
     dseq: int = 0
     pending: dict[int, int] = field(default_factory=dict[int, int])
     acked: set[int] = field(default_factory=set[int])
@@ -37,7 +40,17 @@ class MemoryConsumer:
         seq = message.seq
         if seq < max(self.spec.start_seq, 1) or seq <= self.floor or seq in self.acked:
             return False
-        return not self.spec.filter_subject or matches(self.spec.filter_subject, message.subject)
+        return matches(self.filter_subject or ">", message.subject)
+
+    @property
+    def filter_subject(self) -> str:
+        return self.config.get("filter_subject", "")
+
+    @property
+    def waits(self) -> bool:
+        """Whether it gives nothing now, whatever there is."""
+        most = self.config["max_ack_pending"]
+        return "pause_until" in self.config or 0 < most <= len(self.pending)
 
     def acknowledge(self, seq: int) -> None:
         if self.spec.ack == "all":
@@ -149,7 +162,7 @@ class MemoryStream:
         for consumer in self.consumers.values():
             consumer.next_seq = min(consumer.next_seq, last + 1)
 
-    def add_consumer(self, spec: ConsumerSpec) -> MemoryConsumer:
+    def add_consumer(self, spec: ConsumerSpec, now_ns: int) -> MemoryConsumer:
         """Make a consumer, or find the same one there. Raises ConsumerRefused."""
         old = self.consumers.get(spec.name)
         if old is not None:
@@ -157,7 +170,8 @@ class MemoryStream:
         code = self._refusal(spec)
         if code:
             raise ConsumerRefused(self.name, spec.name, code, "not with this stream")
-        consumer = self.consumers[spec.name] = MemoryConsumer(spec, max(spec.start_seq, 1))
+        consumer = MemoryConsumer(spec, max(spec.start_seq, 1), now_ns, consumer_config(spec))
+        self.consumers[spec.name] = consumer
         return consumer
 
     def remove_consumer(self, name: str) -> MemoryConsumer | None:
@@ -168,12 +182,12 @@ class MemoryStream:
 
     def consumer_info(self, consumer: MemoryConsumer, now_ns: int) -> ConsumerInfo:
         waiting = [one for one in self.messages.values() if one.seq >= consumer.next_seq and consumer.wants(one)]
-        spec = consumer.spec
-        return ConsumerInfo(spec.name, spec.metadata, len(waiting), len(consumer.pending), now_ns)
+        name, unacknowledged, config = consumer.spec.name, len(consumer.pending), dict(consumer.config)
+        return ConsumerInfo(name, len(waiting), unacknowledged, now_ns, consumer.created, config)
 
     def next_for(self, consumer: MemoryConsumer) -> Message | None:
         """The next message it was never given, None when there is none."""
-        while consumer.next_seq <= self.last:
+        while not consumer.waits and consumer.next_seq <= self.last:
             message = self.messages.get(consumer.next_seq)
             if message is not None and consumer.wants(message):
                 return message
@@ -184,19 +198,22 @@ class MemoryStream:
         """The code of the server's refusal, 0 when it agrees."""
         most = self.config.get("max_consumers", -1)
         if 0 < most <= len(self.consumers):
-            return CONSUMER_LIMIT
+            return ConsumerRefused.NO_ROOM
+        longest = self.info().consumer_limits.get("inactive_threshold", 0) / _NS
+        if 0 < longest < (spec.inactive_threshold_s or 0):
+            return THRESHOLD_TOO_LONG
         if self.config["retention"] != "workqueue":
             return 0
         if spec.ack != "explicit":
             return ACK_ALL_REFUSED
         if spec.start_seq > 1:
             return WRONG_START
-        return NOT_UNIQUE if any(_overlap(spec, one.spec) for one in self.consumers.values()) else 0
+        overlaps = (_overlap(spec.filter_subject, one.filter_subject) for one in self.consumers.values())
+        return NOT_UNIQUE if any(overlaps) else 0
 
     def _keep(self, wanted: Callable[[Message], bool]) -> None:
         self.messages = {seq: message for seq, message in self.messages.items() if wanted(message)}
 
 
-def _overlap(one: ConsumerSpec, other: ConsumerSpec) -> bool:
-    first, second = one.filter_subject, other.filter_subject
+def _overlap(first: str, second: str) -> bool:
     return not first or not second or matches(first, second.encode()) or matches(second, first.encode())

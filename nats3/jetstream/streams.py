@@ -17,6 +17,9 @@ from nats3.jetstream.tail import tail
 from nats3.jetstream.times import nanoseconds
 from nats3.message import Message, Seq
 
+_SERVERS_OWN = "_nats."
+"""The server notes its version and level in a consumer's metadata, and others when another server leads."""
+
 Retention = Literal["limits", "interest", "workqueue"]
 
 
@@ -34,6 +37,11 @@ class StreamInfo:
     config: Mapping[str, Any]
 
     @property
+    def consumer_limits(self) -> Mapping[str, int]:
+        """What every consumer of it must keep to, in the server's words; a limit of 0 is none."""
+        return self.config.get("consumer_limits") or {}
+
+    @property
     def subjects(self) -> tuple[str, ...]:
         """What it takes by itself; a mirror takes nothing."""
         return tuple(self.config.get("subjects") or ())
@@ -41,7 +49,10 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """A durable pull consumer to make. `filter_subject` empty: everything. `ack` is "all" or "explicit"."""
+    """A durable pull consumer to make. `filter_subject` empty: everything. `ack` is "all" or "explicit".
+
+    `max_ack_pending` messages may be unacknowledged, -1: any number.
+    """
 
     stream: str
     name: str
@@ -51,17 +62,25 @@ class ConsumerSpec:
     ack_wait_s: float
     inactive_threshold_s: float | None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    max_ack_pending: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerInfo:
-    """`pending` messages were never delivered, `unacknowledged` were and wait; `now` is the server's clock, in ns."""
+    """`pending` messages were never delivered, `unacknowledged` were and wait; `now` is the server's clock, `created` when
+    it was made, both in ns. `config` is the raw JSON without what the server notes in its metadata for itself.
+    """
 
     name: str
-    metadata: Mapping[str, str]
     pending: int
     unacknowledged: int
     now: int
+    created: int
+    config: Mapping[str, Any]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.config.get("metadata") or {}
 
 
 class StreamMissing(Nats3Error):
@@ -73,7 +92,10 @@ class StreamMissing(Nats3Error):
 
 
 class ConsumerRefused(Nats3Error):
-    """The server will not make the consumer; `code` is its error code (10100 overlapping filter, 10026 limit, ...)."""
+    """The server will not make the consumer; `code` is its error code (10100 overlapping filter, ...)."""
+
+    NO_ROOM = 10026
+    """The stream has as many consumers as it may have."""
 
     def __init__(self, stream: str, name: str, code: int, reason: str) -> None:
         super().__init__(f"stream {stream} refuses consumer {name}: {reason} ({code})")
@@ -123,8 +145,8 @@ class Streams(Protocol):
         """None where there is no such consumer. Raises StreamMissing."""
         ...
 
-    async def make_consumer(self, spec: ConsumerSpec) -> None:
-        """Raises ConsumerRefused, StreamMissing."""
+    async def make_consumer(self, spec: ConsumerSpec) -> ConsumerInfo:
+        """The consumer as it is made; the same one once more is as it was. Raises ConsumerRefused, StreamMissing."""
         ...
 
     async def delete_consumer(self, stream: str, name: str) -> None:
@@ -202,13 +224,13 @@ class JetStreams(Streams):
             raise
 
     @override
-    async def make_consumer(self, spec: ConsumerSpec) -> None:
+    async def make_consumer(self, spec: ConsumerSpec) -> ConsumerInfo:
         action = f"CONSUMER.CREATE.{spec.stream}.{spec.name}"
         if spec.filter_subject:
             action += f".{spec.filter_subject}"
         body = {"stream_name": spec.stream, "config": consumer_config(spec), "action": "create"}
         try:
-            await self._ask_stream(spec.stream, action, body)
+            return consumer_info(await self._ask_stream(spec.stream, action, body))
         except api.ApiRefused as fault:
             raise ConsumerRefused(spec.stream, spec.name, fault.code, fault.reason) from fault
 
@@ -266,13 +288,16 @@ def stream_info(answer: Mapping[str, Any]) -> StreamInfo:
 
 
 def consumer_info(answer: Mapping[str, Any]) -> ConsumerInfo:
-    """CONSUMER.INFO's answer, or one of CONSUMER.LIST, as a value."""
+    """The answer of CONSUMER.INFO or CONSUMER.CREATE, or one of CONSUMER.LIST, as a value."""
+    config: dict[str, Any] = answer["config"]
+    told: dict[str, str] = config.get("metadata") or {}
     return ConsumerInfo(
         name=answer["name"],
-        metadata=answer["config"].get("metadata") or {},
         pending=answer["num_pending"],
         unacknowledged=answer["num_ack_pending"],
         now=nanoseconds(answer["ts"]),
+        created=nanoseconds(answer["created"]),
+        config={**config, "metadata": {key: value for key, value in told.items() if not key.startswith(_SERVERS_OWN)}},
     )
 
 
@@ -289,14 +314,14 @@ def stored_message(fields: Mapping[str, Any]) -> Message:
 
 
 def consumer_config(spec: ConsumerSpec) -> dict[str, Any]:
-    """The JSON of a consumer that never gives up on a message and never stalls on unacknowledged ones."""
+    """The JSON of a consumer that never gives up on a message."""
     config: dict[str, Any] = {
         "name": spec.name,
         "durable_name": spec.name,
         "ack_policy": spec.ack,
         "ack_wait": round(spec.ack_wait_s * 1_000_000_000),
         "max_deliver": -1,
-        "max_ack_pending": -1,
+        "max_ack_pending": spec.max_ack_pending,
         "replay_policy": "instant",
         "deliver_policy": "all",
         "metadata": dict(spec.metadata),

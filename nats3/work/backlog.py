@@ -19,7 +19,7 @@ class Backlog:
 
     def __init__(self, order: StoreOrder, bound: Bound, run: StoringRun, streams: Streams, signals: Signals) -> None:
         self._order = order
-        self._consumer = bound.consumer
+        self._consumer = bound.consumer.name
         self._run = run
         self._streams = streams
         self._signals = signals

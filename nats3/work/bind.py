@@ -16,7 +16,7 @@ from nats3.errors import Blocked, Unavailable
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.source import Source
-from nats3.jetstream.streams import ConsumerSpec, StreamInfo, Streams
+from nats3.jetstream.streams import ConsumerRefused, ConsumerSpec, StreamInfo
 from nats3.job.order import StoreOrder
 from nats3.job.storing import (
     GapObserved,
@@ -33,11 +33,13 @@ from nats3.subject import matches
 from nats3.work.adopt import Adoption
 from nats3.work.archive import Archive
 from nats3.work.identity import Identity
+from nats3.work.own_consumer import OwnConsumer, forget_consumers, marks
 from nats3.work.run import Claimed, StoringRun
 from nats3.work.tools import Tools
 
 _INACTIVE_S = 24 * 3600.0
 _CONNECT_S = 2.0
+_NS = 1_000_000_000
 
 _MAY_NEED_PARTS = 32 << 20
 """An order with chunks this large may make objects that are sent in parts."""
@@ -51,7 +53,7 @@ class Bound:
     """
 
     info: StreamInfo
-    consumer: str
+    consumer: OwnConsumer
     source: Source
     bind: int
     filtered: bool
@@ -140,9 +142,9 @@ class Binder:
         return Identity(job_id, state, self._order, self._streams, archive=archive, sleep=sleep)
 
     async def _unchanged(self, info: StreamInfo) -> None:
-        """What was read counts only if the stream was not replaced meanwhile."""
+        """What was read counts only if the stream was not replaced meanwhile, and keeps what it kept."""
         now = await self._streams.info(self._order.stream)
-        if now.created != info.created:
+        if (now.created, now.retention) != (info.created, info.retention):
             raise MustBind(Reason.STREAM_CHANGED)
 
     async def _record_gap(self, info: StreamInfo) -> None:
@@ -159,20 +161,36 @@ class Binder:
         """A consumer of its own. On limits and interest the new one is made before older ones go, so that an interest
         stream never stands without; a work queue takes one consumer alone, so there the older one goes first.
         """
-        spec = self._spec(info)
+        consumer = OwnConsumer(self._streams, self._spec(info))
         drains = info.retention == "workqueue"
         if drains:
             self._require_drain()
-            await self._delete_older(spec.name)
-        await self._streams.make_consumer(spec)
+            await consumer.delete_older()
+        await self._make(consumer, info)
+        for consequence in what_limits_cost(info):
+            self._tools.signals.bound(self._order.name, consequence)
         await self._tools.reach("bind.after_consumer")
         await self._unchanged(info)
         if not drains:
-            await self._delete_older(spec.name)
+            await consumer.delete_older()
         await self._tools.reach("bind.after_delete")
         require_unbroken(self._tools.nats, epoch)
-        source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
-        return Bound(info, spec.name, source, self._bind, _filtered(self._order, info), drains)
+        source = self._tools.nats.source(self._order.stream, consumer.name, "explicit" if drains else "all")
+        return Bound(info, consumer, source, self._bind, _filtered(self._order, info), drains)
+
+    async def _make(self, consumer: OwnConsumer, info: StreamInfo) -> None:
+        """Where the stream has no room for one more, limits lose nothing if older ones of ours go before."""
+        try:
+            await consumer.make()
+        except ConsumerRefused as refused:
+            if refused.code != ConsumerRefused.NO_ROOM:
+                raise
+            if info.retention == "interest":
+                raise _no_room(info) from refused
+            await self._unchanged(info)
+            if not await consumer.delete_older():
+                raise
+            await consumer.make()
 
     def _spec(self, info: StreamInfo) -> ConsumerSpec:
         state = self._run.state
@@ -186,8 +204,9 @@ class Binder:
             start_seq=0 if drains else state.cursor + 1,
             ack="explicit" if drains else "all",
             ack_wait_s=2 * self._order.limits.max_age_s + 600,
-            inactive_threshold_s=None if info.retention == "interest" else _INACTIVE_S,
-            metadata={"nats3.job": self._claimed.job_id, "nats3.bind": f"{self._claimed.fence}-{self._bind}"},
+            inactive_threshold_s=_inactive_s(info),
+            max_ack_pending=info.consumer_limits.get("max_ack_pending") or -1,
+            metadata=marks(self._claimed.job_id, self._claimed.fence, self._bind),
         )
 
     def _require_drain(self) -> None:
@@ -197,17 +216,6 @@ class Binder:
                 " order the job with drain: true, or archive a mirror of the stream"
             )
             raise Blocked("drain_not_ordered", reason)
-
-    async def _delete_older(self, name: str) -> None:
-        """Consumers of this job that an earlier activation or bind left behind."""
-        for consumer in await self._streams.consumers(self._order.stream):
-            mine = consumer.metadata.get("nats3.job") == self._claimed.job_id
-            if mine and consumer.name != name and self._is_older(consumer.metadata.get("nats3.bind", "")):
-                await self._streams.delete_consumer(self._order.stream, consumer.name)
-
-    def _is_older(self, written: str) -> bool:
-        activation, _, bind = written.partition("-")
-        return (int(activation or 0), int(bind or 0)) < (self._claimed.fence, self._bind)
 
     async def forget(self) -> None:
         """The job is deleted: nothing may pin the stream's messages for it."""
@@ -233,11 +241,42 @@ def require_unbroken(nats: JetStream, epoch: int) -> None:
         raise MustBind(Reason.CONNECTION_LOST, "while the stream was being recognised")
 
 
-async def forget_consumers(streams: Streams, stream: str, job_id: str) -> None:
-    """Delete every consumer that any activation of the job made."""
-    for consumer in await streams.consumers(stream):
-        if consumer.metadata.get("nats3.job") == job_id:
-            await streams.delete_consumer(stream, consumer.name)
+def _inactive_s(info: StreamInfo) -> float | None:
+    """How long the server keeps a consumer that nobody uses. On interest for ever, if the stream lets it: without one
+    the stream forgets what nobody has read.
+    """
+    allowed = info.consumer_limits.get("inactive_threshold", 0) / _NS or None
+    if info.retention == "interest":
+        return allowed
+    return min(_INACTIVE_S, allowed or _INACTIVE_S)
+
+
+def what_limits_cost(info: StreamInfo) -> list[str]:
+    """What follows for a job from what the stream allows its consumers; nothing where it allows what nats3 wants."""
+    found, kept_s, pending = list[str](), _inactive_s(info), info.consumer_limits.get("max_ack_pending", 0)
+    if info.retention == "interest" and kept_s is not None:
+        lost = "what is published later is lost until nats3 is back"
+        found.append(f"stream {info.name} deletes a consumer that nobody uses for {kept_s:g} s: {lost}")
+    if pending > 0:
+        most = f"a chunk holds at most {most_unsettled(info)}"
+        found.append(f"stream {info.name} lets {pending} messages be unacknowledged: {most}")
+    return found
+
+
+def most_unsettled(info: StreamInfo) -> int | None:
+    """Messages that a chunk may hold where only so many may be unacknowledged: half of them, so that the next one fills
+    while it is on its way. None: any number.
+    """
+    allowed = info.consumer_limits.get("max_ack_pending", 0)
+    return max(1, allowed // 2) if allowed > 0 else None
+
+
+def _no_room(info: StreamInfo) -> Blocked:
+    reason = (
+        f"the interest stream {info.name} has as many consumers as it may have. It keeps its messages only while it has"
+        " one of ours, so the next is made before the last one goes: raise max_consumers by one"
+    )
+    return Blocked("consumer_refused", reason)
 
 
 def _filtered(order: StoreOrder, info: StreamInfo) -> bool:

@@ -14,7 +14,7 @@ from nats3.job.order import StoreOrder
 from nats3.job.storing import lineage
 from nats3.message import Batch
 from nats3.work.archive import Archive
-from nats3.work.bind import Bound
+from nats3.work.bind import Bound, most_unsettled
 from nats3.work.budget import OVERHEAD, Account
 from nats3.work.run import StoringRun
 from nats3.work.tools import Tools
@@ -76,11 +76,13 @@ class Intake:
         self._settled = reading.run.state.cursor
 
     def _limits(self) -> BufferLimits:
-        """The order's limits, under what this job may have of the memory: max_bytes is a ceiling, not a promise."""
+        """The order's limits, under what this job may have of the memory and what the stream lets be unacknowledged:
+        they are ceilings, not promises.
+        """
         ordered = self._order.limits
-        return BufferLimits(
-            min(ordered.max_bytes, self._tools.budget.most // _CHUNKS), ordered.max_count, ordered.max_age_s
-        )
+        max_bytes = min(ordered.max_bytes, self._tools.budget.most // _CHUNKS)
+        max_count = min(ordered.max_count, most_unsettled(self._reading.bound.info) or ordered.max_count)
+        return BufferLimits(max_bytes, max_count, ordered.max_age_s)
 
     async def run(self) -> None:
         """Until `finish` was asked for."""

@@ -129,6 +129,8 @@ class Shipping:
         return chunk
 
     async def _put(self, chunk: Encoded) -> tuple[float, float]:
+        """Only what the consumer gave as we made it is sent: any later bind may adopt what lies in the bucket."""
+        await self._bound.consumer.require_unchanged()
         began = self._tools.monotonic()
         await self._tools.reach("store.before_put")
         await self._objects.put_new(self._order.bucket, chunk.key, chunk.body, chunk.sha256)

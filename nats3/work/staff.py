@@ -19,12 +19,12 @@ from nats3.jetstream.streams import StreamMissing
 from nats3.job.order import StoreOrder
 from nats3.job.running import RUN_EVENTS, Condition, RunBlocked, RunFailed, condition_after, fault_in
 from nats3.job.storing import ConsumersForgotten
-from nats3.work.bind import forget_consumers
 from nats3.work.endure import NEWER_EVENT
 from nats3.work.journal import FoldedState, Log, RunJournal, Unreadable
 from nats3.work.kept import LOADING, STORING, job_of
 from nats3.work.load_worker import LoadWorker
 from nats3.work.office import Runnable, Staff
+from nats3.work.own_consumer import forget_consumers
 from nats3.work.run import Claimed
 from nats3.work.store_worker import StoreWorker
 from nats3.work.tidy import Forgetter

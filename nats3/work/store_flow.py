@@ -136,7 +136,9 @@ class StoreFlow:
         await self._keep_house_for()
 
     async def _watch(self) -> None:
-        """Look at the stream again and again: deleted and made anew, or configured otherwise, means bind."""
+        """Look again and again at what may change under us: another stream or another configuration of it or of our
+        consumer means bind, and a consumer that an owner before us made late would pin an interest stream.
+        """
         streams, now = self._tools.nats.streams, self._bound.info
         backlog = Backlog(self._order, self._bound, self._run, streams, self._tools.signals)
         while True:
@@ -145,4 +147,6 @@ class StoreFlow:
             now = await streams.info(self._order.stream)
             if (now.created, now.config) != (self._bound.info.created, self._bound.info.config):
                 raise MustBind(Reason.STREAM_CHANGED)
+            await self._bound.consumer.require_unchanged()
+            await self._bound.consumer.delete_older()
             await self._progressed()

@@ -45,6 +45,10 @@ class World(ABC):
     @abstractmethod
     async def delete_message(self, seq: int) -> None: ...
 
+    @abstractmethod
+    async def edit_consumer(self, name: str, **changes: Any) -> None:
+        """As a stranger does, also with `pause_until`."""
+
     async def fill(self, count: int) -> None:
         for number in range(1, count + 1):
             await self.publish(f"{self.name}.{number % 3}", b"%d" % number)
@@ -71,6 +75,10 @@ class World(ABC):
         info = await self.js.streams.info(self.name)
         found = [await self.js.streams.message(self.name, seq) for seq in range(info.first, info.last + 1)]
         return [message.seq for message in found if message is not None]
+
+
+def _named(value: object, name: str) -> object:
+    return value.format(name) if isinstance(value, str) else value
 
 
 async def until_told(world: World, *, unacknowledged: int) -> ConsumerInfo:
@@ -210,6 +218,32 @@ class JetStreamContract:
         await source.close()
         with pytest.raises(StreamMissing):
             await streams.consumer(f"{world.name}-missing", "c")
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            {"filter_subject": "{}.1"},
+            {"headers_only": True},
+            {"max_ack_pending": 7},
+            {"pause_until": "2099-01-01T00:00:00Z"},
+        ],
+        ids=str,
+    )
+    async def test_a_consumer_is_told_as_it_was_made_until_somebody_edits_it(
+        self, world: World, edit: dict[str, Any]
+    ) -> None:
+        await world.make_stream()
+        streams, metadata = world.js.streams, {"nats3.job": "7"}
+        made = await streams.make_consumer(world.spec(filter_subject=f"{world.name}.>", metadata=metadata))
+        found = await streams.consumer(world.name, "c")
+        assert found is not None
+        assert (made.config, made.created) == (found.config, found.created)
+        assert (made.config["filter_subject"], made.metadata) == (f"{world.name}.>", metadata)
+        await world.edit_consumer("c", **{key: _named(value, world.name) for key, value in edit.items()})
+        edited = await streams.consumer(world.name, "c")
+        assert edited is not None
+        assert {key for key, value in edited.config.items() if value != made.config.get(key)} == set(edit)
+        assert edited.created == made.created
 
     async def test_a_source_gives_what_the_stream_holds_byte_for_byte_and_in_order(self, world: World) -> None:
         await world.make_stream()
@@ -361,6 +395,27 @@ class JetStreamContract:
         with pytest.raises(ConsumerRefused) as refused:
             await world.js.streams.make_consumer(world.spec("two"))
         assert refused.value.code == 10026
+
+    async def test_what_a_stream_allows_its_consumers_holds_for_each(self, world: World) -> None:
+        await world.make_stream(consumer_limits={"inactive_threshold": 3_600_000_000_000, "max_ack_pending": 10})
+        assert (await world.js.streams.info(world.name)).consumer_limits["max_ack_pending"] == 10
+        with pytest.raises(ConsumerRefused) as refused:
+            await world.js.streams.make_consumer(world.spec(inactive_threshold_s=3601.0))
+        assert refused.value.code == 10153
+        await world.js.streams.make_consumer(world.spec(inactive_threshold_s=3600.0, max_ack_pending=10))
+
+    async def test_no_more_is_given_than_may_be_unacknowledged(self, world: World) -> None:
+        await world.make_stream()
+        await world.fill(7)
+        source = await world.consume(max_ack_pending=4)
+        assert [message.seq for message in await read(source, 4)] == [1, 2, 3, 4]
+        source.ask(9, ROOM)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await source.receive()
+        await source.ack_up_to(2)
+        assert [message.seq for message in await read(source, 2)] == [5, 6]
+        await source.close()
 
     async def test_a_deleted_consumer_ends_its_source(self, world: World) -> None:
         await world.make_stream()

@@ -160,6 +160,7 @@ async def test_who_has_these_permissions_stores_loads_and_tidies_up(server_direc
 
 LESS = {
     "a stream's consumer": ("nats", '"$JS.API.CONSUMER.CREATE.ORDERS.>"', "CONSUMER.CREATE.ORDERS"),
+    "a look at that consumer": ("nats", '"$JS.API.CONSUMER.INFO.ORDERS.*"', "CONSUMER.INFO.ORDERS"),
     "the subject of a load": ("nats", '"orders.>"', "orders.again"),
     "an object to write": ("s3", '"s3:PutObject", ', "put on bucket archive is denied"),
 }

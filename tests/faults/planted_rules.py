@@ -62,6 +62,25 @@ RULES = (
         "name=base",
     ),
     Planted(
+        "whatever the consumer gives is believed",
+        "nats3/work/shipping.py",
+        "        await self._bound.consumer.require_unchanged()\n",
+        "tests/sim/test_store_binds.py",
+    ),
+    Planted(
+        "a late consumer stays",
+        FLOW,
+        "            await self._bound.consumer.delete_older()\n",
+        "tests/sim/test_store_binds.py",
+    ),
+    Planted(
+        "a stream has room for one more consumer",
+        BIND,
+        "            if refused.code != ConsumerRefused.NO_ROOM:\n",
+        "tests/sim/test_store_binds.py",
+        "            if True:\n",
+    ),
+    Planted(
         "what is settled is not looked for in a redelivery",
         "nats3/work/intake.py",
         "        await self._drop_settled(known)\n",

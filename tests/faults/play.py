@@ -15,6 +15,7 @@ from tests.faults.registry import Row
 from tests.faults.rows import (
     clocks,
     clusters,
+    consumers,
     deaths,
     disasters,
     disks,
@@ -40,6 +41,7 @@ ROOMS = (
     outages,
     tampering,
     strange,
+    consumers,
     wires,
     frames,
     disasters,

@@ -58,6 +58,17 @@ class RealWorld(World):
     async def delete_message(self, seq: int) -> None:
         await api(self.connection, f"STREAM.MSG.DELETE.{self.name}", {"seq": seq})
 
+    @override
+    async def edit_consumer(self, name: str, **changes: Any) -> None:
+        if "pause_until" in changes:
+            await api(self.connection, f"CONSUMER.PAUSE.{self.name}.{name}", changes)
+            return
+        config = {**(await api(self.connection, f"CONSUMER.INFO.{self.name}.{name}"))["config"], **changes}
+        action = f"CONSUMER.CREATE.{self.name}.{name}" + (
+            f".{config['filter_subject']}" if "filter_subject" in config else ""
+        )
+        await api(self.connection, action, {"stream_name": self.name, "config": config, "action": "update"})
+
 
 class MemoryWorld(World):
     def __init__(self, server: MemoryJetStream) -> None:
@@ -83,3 +94,7 @@ class MemoryWorld(World):
     @override
     async def delete_message(self, seq: int) -> None:
         self.server.delete_message(self.name, seq)
+
+    @override
+    async def edit_consumer(self, name: str, **changes: Any) -> None:
+        self.server.edit_consumer(self.name, name, **changes)

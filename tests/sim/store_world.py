@@ -63,6 +63,8 @@ class World:
         keeping = random.Random(
             f"habits {self.retention}/{self.seed}"
         )  # of its own: the same seed is the same history as before
+        self.meddling = random.Random(f"meddling {self.retention}/{self.seed}")
+        self.meddles = self.meddling.choice([0, 0, 0.02])
         self.habits = Habits(
             keeping.choice([0.1, 3.0]), keeping.choice([2.0, 6.0]), 0.01, keeping.choice([None, 0.0, 1.0, 10.0])
         )
@@ -134,6 +136,13 @@ class World:
         if names and self.retention != "interest":
             self.jet.drop_consumer(STREAM, self.rng.choice(names))
 
+    def edit_consumer(self):
+        """A stranger's edit, which stays. On an interest stream it is the stranger who drops messages, not we."""
+        names = list(self.stream.consumers)
+        if names and self.retention != "interest":
+            edit = self.meddling.choice([{"filter_subject": "s.1"}, {"headers_only": True}, {"pause_until": "later"}])
+            self.jet.edit_consumer(STREAM, self.meddling.choice(names), **edit)
+
     def hurt_objects(self):
         self.objects.order(self.rng.choice([Fault.REFUSED, Fault.REPLY_LOST, Fault.LATE]))
 
@@ -201,6 +210,9 @@ async def live(world: World, rates: Mapping[str, float], steps: int = 120) -> li
                 done = getattr(world, name)()
                 if done is not None:
                     await done
+        if world.meddling.random() < world.meddles:
+            world.faults["edit_consumer"] += 1
+            world.edit_consumer()
         if world.rng.random() < 0.05:
             world.objects.land()
         await asyncio.sleep(world.rng.choice([0, 0, 0.01, 0.1, 1.0]))
@@ -212,9 +224,10 @@ async def live(world: World, rates: Mapping[str, float], steps: int = 120) -> li
     world.publish()  # what only now arrived follows the log's end no more: it is late, whoever stored it
     drained = await _drained(world, 1) and drained
     await _swept(world)
+    pinned = world.retention == "interest" and not await _let_go(world)
     for node in world.nodes:
         await node.end()
-    return check(world, drained=drained)
+    return check(world, drained=drained) + ["PINNED"] * pinned
 
 
 async def _swept(world: World) -> None:
@@ -223,6 +236,15 @@ async def _swept(world: World) -> None:
         await asyncio.sleep(5)
         if not _check_bucket(world, fold(world)):
             return
+
+
+async def _let_go(world: World) -> bool:
+    """Whether an interest stream keeps nothing that is archived, once every late consumer was looked for."""
+    for _ in range(10):
+        if not world.stream.messages:
+            return True
+        await asyncio.sleep(5)
+    return False
 
 
 async def _drained(world: World, rest_s: float) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from actors.testing import run_seeded
 from nats3.job.order import ChunkLimits
 from nats3.job.running import RunBlocked, RunFailed, RunRecovered
 from nats3.job.storing import ChunkFlushed
-from tests.sim.store_world import BUCKET, RUN, World, check
+from tests.sim.store_world import BUCKET, RUN, STREAM, World, check, fold
 
 
 def world_of(retention="limits", max_count=10, **config) -> World:
@@ -128,3 +130,145 @@ def test_what_comes_again_of_a_work_queue_is_looked_up_once_a_chunk():
     chunks, asked = run_seeded(1, live)
     assert chunks < 10
     assert asked < 100, "once for each chunk that a delivery touches"
+
+
+EDITS = {
+    "another filter": {"filter_subject": "s.1"},
+    "no payloads": {"headers_only": True},
+    "a pause": {"pause_until": "2031-01-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_whatever_a_stranger_makes_of_the_consumer_nothing_is_lost_or_altered(edit, retention):
+    async def live():
+        world = world_of(retention)
+        await world.start()
+        for _ in range(10):
+            world.publish()
+        await until(stored(world, 10))
+        (consumer,) = world.stream.consumers
+        world.jet.edit_consumer(STREAM, consumer, **EDITS[edit])
+        for _ in range(50):
+            world.publish()
+        began = asyncio.get_running_loop().time()
+        await until(lambda: fold(world).cursor == 60)
+        await ended(world)
+        return world, asyncio.get_running_loop().time() - began
+
+    world, took = run_seeded(1, live)
+    assert check(world, drained=True) == []
+    assert not any(chunk.gaps for chunk in said(world, ChunkFlushed))
+    assert took < 40
+
+
+def test_nothing_that_an_edited_consumer_gave_lies_in_the_bucket_to_be_adopted():
+    async def live():
+        world = world_of()
+        await world.start()
+        await asyncio.sleep(1)
+        (consumer,) = world.stream.consumers
+        world.jet.edit_consumer(STREAM, consumer, headers_only=True)
+        for _ in range(50):
+            world.publish()
+        await until(lambda: fold(world).cursor == 50)
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert set(world.objects.buckets[BUCKET]) == {chunk.key for chunk in said(world, ChunkFlushed)}
+    assert check(world, drained=True) == []
+
+
+async def _after_a_crash(world, count):
+    """So many messages are stored, the node died, and another took its place."""
+    await world.start()
+    await asyncio.sleep(1)
+    for _ in range(count):
+        world.publish()
+    await until(stored(world, count))
+    await world.crash()
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_a_stream_with_room_for_one_consumer_is_archived_after_a_crash(retention):
+    async def live():
+        world = world_of(retention, max_consumers=1)
+        await _after_a_crash(world, 10)
+        world.publish()
+        await until(stored(world, 11))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert not said(world, RunBlocked)
+    assert check(world, drained=True) == []
+
+
+def test_an_interest_stream_with_room_for_one_consumer_keeps_it_and_says_what_to_change():
+    async def live():
+        world = world_of("interest", max_consumers=1)
+        await _after_a_crash(world, 10)
+        world.publish()
+        await until(lambda: said(world, RunBlocked))
+        assert len(world.stream.messages) == 1
+        world.stream.config["max_consumers"] = 2
+        await until(stored(world, 11))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    (blocked,) = said(world, RunBlocked)
+    assert blocked.code == "consumer_refused"
+    assert "max_consumers" in blocked.reason
+    assert check(world, drained=True) == []
+
+
+def test_what_a_stream_allows_its_consumers_is_kept_to_and_a_chunk_fits_in():
+    async def live():
+        world = world_of(max_count=100, consumer_limits={"inactive_threshold": 3_600_000_000_000, "max_ack_pending": 8})
+        await world.start()
+        for _ in range(100):
+            world.publish()
+        began = asyncio.get_running_loop().time()
+        await until(stored(world, 100))
+        took = asyncio.get_running_loop().time() - began
+        (consumer,) = world.stream.consumers.values()
+        await ended(world)
+        return world, consumer.config, took
+
+    world, config, took = run_seeded(1, live)
+    assert (config["inactive_threshold"], config["max_ack_pending"]) == (3_600_000_000_000, 8)
+    assert {chunk.count for chunk in said(world, ChunkFlushed)} == {4}
+    assert took < 2
+    assert not said(world, RunBlocked)
+
+
+def test_a_consumer_that_a_frozen_owner_makes_late_pins_nothing():
+    async def live():
+        world, thaw = world_of("interest"), asyncio.Event()
+
+        async def freeze(name):
+            if name == "bind.after_gap":
+                await thaw.wait()
+
+        world.reach = freeze
+        await world.start()
+        await asyncio.sleep(1)
+        del world.reach
+        await world.start()
+        await asyncio.sleep(1)
+        world.publish()
+        await until(stored(world, 1))
+        thaw.set()
+        await until(lambda: len(world.stream.consumers) == 2)
+        world.publish()
+        await until(stored(world, 2))
+        await asyncio.sleep(40)
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert len(world.stream.consumers) == 1
+    assert not world.stream.messages, "all is archived and acknowledged"

@@ -13,7 +13,7 @@ import pytest
 
 from actors.testing import MemoryJournal
 from nats3.job import storing
-from nats3.work import adopt, bind, identity, shipping, store_flow, stragglers, sweeper
+from nats3.work import adopt, bind, identity, own_consumer, shipping, store_flow, stragglers, sweeper
 from tests.sim.store_world import history
 
 RETENTIONS = ("limits", "interest", "workqueue")
@@ -63,10 +63,11 @@ def _write_without_fence(self, expected, events):
 
 async def _older_first(self, info):
     spec = self._spec(info)
-    await self._delete_older(spec.name)
-    await self._streams.make_consumer(spec)
+    consumer = bind.OwnConsumer(self._streams, spec)
+    await consumer.delete_older()
+    await consumer.make()
     source = self._tools.nats.source(self._order.stream, spec.name, spec.ack)
-    return bind.Bound(info, spec.name, source, self._bind, bind._filtered(self._order, info), spec.ack == "explicit")
+    return bind.Bound(info, consumer, source, self._bind, bind._filtered(self._order, info), spec.ack == "explicit")
 
 
 MORE = {
@@ -107,6 +108,7 @@ PLANTED = {
     "record no gap at a bind": (bind, "gap_before_first", lambda *_: None),
     "record no gap while running": (shipping, "gaps_within", lambda *_: ()),
     "delete the older consumer of an interest stream first": (bind.Binder, "_consume", _older_first),
+    "believe whatever the consumer gives": (own_consumer.OwnConsumer, "require_unchanged", _nothing),
     "write without fence and version": (MemoryJournal, "_write", _write_without_fence),
     "take a present message in a gap for a restored one": (identity.Identity, "_newest_archived", None),
 }

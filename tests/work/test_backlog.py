@@ -39,7 +39,7 @@ class World:
     async def backlog(self, streams: MemoryStreams | None = None) -> Backlog:
         spec = ConsumerSpec("S", "c", self.subject, 0, "all", 30, None)
         await self.server.streams.make_consumer(spec)
-        bound, run = SimpleNamespace(consumer="c"), SimpleNamespace(state=self.state)
+        bound, run = SimpleNamespace(consumer=SimpleNamespace(name="c")), SimpleNamespace(state=self.state)
         order = StoreOrder("j", "S", self.subject, "b")
         told = streams or self.server.streams
         return Backlog(order, cast("Any", bound), cast("Any", run), told, cast("Any", self.heard))

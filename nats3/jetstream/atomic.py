@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from nats3.jetstream.errors import MustBind, PublishRefused, Reason, refused
-from nats3.jetstream.frames import publish_frames
+from nats3.jetstream.frames import batch_frames
 from nats3.jetstream.link import NO_RESPONDERS, Link, Reply, status_of
 from nats3.jetstream.pub_acks import Displaced
 from nats3.jetstream.publisher import DEFAULT_WINDOW, EMPTY_BLOCK, Publisher, Window
@@ -199,10 +199,11 @@ class AtomicPublisher(Publisher):
         count = len(held.payloads)
         # An inbox is random: two publishers that shared a batch id would both be refused.
         batch = self._link.new_inbox().rpartition(b".")[2]
-        in_batch = [numbered(block, batch, number) for number, block in enumerate(held.blocks, 1)]
-        frames = publish_frames(held.subjects, [b""] * count, in_batch, held.payloads)
+        blocks = [block or EMPTY_BLOCK for block in held.blocks]
         for start in range(0, count, self._window.write_messages):
-            self._link.write(b"".join(frames[start : start + self._window.write_messages]))
+            part = slice(start, start + self._window.write_messages)
+            columns = (held.subjects[part], blocks[part], held.payloads[part])
+            self._link.write(batch_frames(*columns, batch, start + 1))
             await self._drain_socket()
         self._settle(await self._mark(batch, count), batch, count)
 

@@ -272,10 +272,30 @@ def publish_frame(subject: bytes, payload: bytes, reply: bytes = b"", block: byt
 
 
 def publish_frames(
-    subjects: Iterable[bytes],
-    replies: Iterable[bytes],
-    blocks: Iterable[bytes | None],
-    payloads: Iterable[bytes],
-) -> list[bytes]:
-    """One frame for each message, in order; see publish_frame."""
-    return list(map(publish_frame, subjects, payloads, replies, blocks))
+    subjects: Iterable[bytes], blocks: Iterable[bytes | None], payloads: Iterable[bytes], inbox: bytes, first: int
+) -> bytes:
+    """One frame for each message, in order, as publish_frame makes it; the answers come on `inbox` with `first` behind it,
+    and so on. In one loop, because it is run for every message of a load.
+    """
+    parts: list[bytes] = []
+    for number, (subject, block, payload) in enumerate(zip(subjects, blocks, payloads, strict=True), first):
+        if block is None:
+            parts += (b"PUB %b %b%d %d\r\n" % (subject, inbox, number, len(payload)), payload, _CRLF)
+        else:
+            size = len(block)
+            line = b"HPUB %b %b%d %d %d\r\n" % (subject, inbox, number, size, size + len(payload))
+            parts += (line, block, payload, _CRLF)
+    return b"".join(parts)
+
+
+def batch_frames(
+    subjects: Iterable[bytes], blocks: Iterable[bytes], payloads: Iterable[bytes], batch: bytes, first: int
+) -> bytes:
+    """The same for messages of an atomic batch, which are not answered; each block says its number, from `first` on."""
+    parts: list[bytes] = []
+    opening = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: " % batch
+    for number, (subject, block, payload) in enumerate(zip(subjects, blocks, payloads, strict=True), first):
+        ending = b"%b%d\r\n\r\n" % (opening, number)
+        size = len(block) - 2 + len(ending)
+        parts += (b"HPUB %b %d %d\r\n" % (subject, size, size + len(payload)), block[:-2], ending, payload, _CRLF)
+    return b"".join(parts)

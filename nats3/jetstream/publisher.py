@@ -182,17 +182,23 @@ class WindowPublisher(Publisher, Sink):
     def take(self, frames: Frames) -> None:
         if self._fault is not None:
             return
-        skip = len(self._inbox)
-        take = self._acks.take
+        inbox, first = self._inbox, self.acked
+        following = inbox + inbox.join([b"%d" % index for index in range(first, first + len(frames))])
         try:
-            for subject, header, payload in zip(frames.subjects, frames.headers, frames.payloads, strict=True):
-                index = subject[skip:]
-                if index.isdigit():  # all others are a stranger's
-                    take(int(index), header, payload)
+            if b"".join(frames.subjects) != following or not self._acks.take_next(frames.payloads):
+                self._take_each(frames)
         except PublishRefused as fault:
             self._end(fault)
         self._release()
         self._progress.set()
+
+    def _take_each(self, frames: Frames) -> None:
+        skip = len(self._inbox)
+        take = self._acks.take
+        for subject, header, payload in zip(frames.subjects, frames.headers, frames.payloads, strict=True):
+            index = subject[skip:]
+            if index.isdigit():  # all others are a stranger's
+                take(int(index), header, payload)
 
     @override
     def lost(self) -> None:
@@ -250,16 +256,12 @@ class WindowPublisher(Publisher, Sink):
     def _write(
         self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes], size: int
     ) -> None:
-        start = self._sent
-        stop = start + len(payloads)
-        inbox = self._inbox
-        replies = [b"%b%d" % (inbox, index) for index in range(start, stop)]
         if self._chain is not None:
             blocks = self._chain.link(blocks)
-        self._link.write(b"".join(publish_frames(subjects, replies, blocks, payloads)))
-        self._sent = stop
+        self._link.write(publish_frames(subjects, blocks, payloads, self._inbox, self._sent))
+        self._sent += len(payloads)
         self._latest = subjects
-        self._sizes.append((stop, size))
+        self._sizes.append((self._sent, size))
         self._bytes += size
 
     async def _drain_socket(self) -> None:
@@ -296,11 +298,14 @@ class Chain:
     def link(self, blocks: Sequence[bytes | None]) -> list[bytes | None]:
         """The header blocks with the demands added before their empty line."""
         linked: list[bytes | None] = []
-        for block in blocks:
-            demand = b"Nats-Expected-Last-Sequence: %d\r\n" % self._last
-            if self._id is not None:
-                demand += b"Nats-Expected-Last-Msg-Id: %b\r\n" % self._id
-            linked.append(b"%b%b\r\n" % ((block or EMPTY_BLOCK)[:-2], demand))
-            self._id = message_id(block)
-            self._last += 1
+        last, its_id = self._last, self._id
+        for each in blocks:
+            block = (each or EMPTY_BLOCK)[:-2]
+            linked.append(_AFTER % (block, last) if its_id is None else _AFTER_ID % (block, last, its_id))
+            last, its_id = last + 1, message_id(each)
+        self._last, self._id = last, its_id
         return linked
+
+
+_AFTER = b"%bNats-Expected-Last-Sequence: %d\r\n\r\n"
+_AFTER_ID = b"%bNats-Expected-Last-Sequence: %d\r\nNats-Expected-Last-Msg-Id: %b\r\n\r\n"

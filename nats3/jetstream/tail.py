@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,14 +14,18 @@ from nats3.jetstream.source import PullSource
 
 _QUIET_S = 1.0
 _AT_ONCE = 20_000
-_ID = re.compile(rb"\r\nNats-Msg-Id:[ \t]*([^\r\n]*)")
+_ID = b"\r\nNats-Msg-Id:"
 """As the server looks for it: a header that is spelt otherwise is somebody's own."""
 
 
 def message_id(block: bytes | None) -> bytes | None:
     """The first `Nats-Msg-Id` in a raw header block, None where there is none."""
-    found = None if block is None else _ID.search(block)
-    return None if found is None else found[1].rstrip()
+    at = -1 if block is None else block.find(_ID)
+    if block is None or at < 0:
+        return None
+    start = at + len(_ID)
+    end = block.find(b"\r\n", start)
+    return (block[start:end] if end >= 0 else block[start:]).strip()
 
 
 async def tail(

@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nats3.jetstream.atomic import numbered
 from nats3.jetstream.errors import BadFrame
-from nats3.jetstream.frames import HEADROOM, MAX_LINE, FrameParser, Frames, publish_frame, publish_frames
+from nats3.jetstream.frames import (
+    HEADROOM,
+    MAX_LINE,
+    FrameParser,
+    Frames,
+    batch_frames,
+    publish_frame,
+    publish_frames,
+)
 
 MAX_PAYLOAD = 4096
 
@@ -204,7 +213,27 @@ async def test_what_follows_the_loss_in_the_same_read_is_dropped() -> None:
 
 def test_built_frames_say_their_sizes() -> None:
     assert publish_frame(b"a", b"hi") == b"PUB a  2\r\nhi\r\n"
-    assert publish_frames([b"a", b"b"], [b"r", b""], [b"NATS/1.0\r\n\r\n", None], [b"hi", b""]) == [
-        b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
-        b"PUB b  0\r\n\r\n",
+    assert publish_frame(b"a", b"hi", b"r", b"NATS/1.0\r\n\r\n") == b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+
+
+COLUMNS = st.lists(
+    st.tuples(st.just(b"a.b"), st.none() | st.binary(min_size=4).map(b"NATS/1.0\r\n".__add__), st.binary())
+)
+
+
+@given(COLUMNS, st.integers(0, 20_000))
+def test_frames_that_are_built_together_are_those_that_are_built_one_by_one(
+    messages: list[tuple[bytes, bytes | None, bytes]], first: int
+) -> None:
+    subjects, blocks, payloads = zip(*messages, strict=True) if messages else ((), (), ())
+    one_by_one = [
+        publish_frame(subject, payload, b"inbox.%d" % number, block)
+        for number, (subject, block, payload) in enumerate(messages, first)
     ]
+    assert publish_frames(subjects, blocks, payloads, b"inbox.", first) == b"".join(one_by_one)
+    filled = [block or b"NATS/1.0\r\n\r\n" for block in blocks]
+    in_batch = [
+        publish_frame(subject, payload, b"", numbered(block, b"id", number)).replace(b"a.b  ", b"a.b ", 1)
+        for number, (subject, block, payload) in enumerate(zip(subjects, filled, payloads, strict=True), first)
+    ]
+    assert batch_frames(subjects, filled, payloads, b"id", first) == b"".join(in_batch)

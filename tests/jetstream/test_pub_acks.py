@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nats3.jetstream.errors import PublishRefused, TargetBusy, TargetMoved
@@ -25,6 +27,67 @@ def test_acks_in_any_order_count_as_the_unbroken_prefix(order: list[int]) -> Non
         prefix = next(number for number in range(len(order) + 1) if number not in seen)
         assert (acks.acked, acks.target_seq) == (prefix, 99 + prefix if prefix else 0)
     assert acks.displaced == []
+
+
+def plain(seq: int) -> bytes:
+    return b'{"stream":"S", "seq":%d}' % seq
+
+
+STRANGE = (
+    plain(3),
+    plain(60),
+    b"",
+    b'{"stream":"S", "seq":}',
+    b'{"stream":"S", "seq":5',
+    plain(5) + plain(6),
+    b'{"stream":"S", "seq":-5}',
+    b'{"stream":"S", "seq":5, "duplicate": true}',
+    b'{"stream":"T", "seq":5}',
+    b'{"stream":"S","domain":"hub","seq":70}',
+    b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 4"}}',
+)
+
+
+def state(acks: PubAcks) -> tuple[object, ...]:
+    told = (acks.acked, acks.target_seq, acks.duplicates, acks.farthest, acks.beyond, acks.displaced_count)
+    return (*told, list(acks.displaced))
+
+
+@settings(max_examples=400)
+@given(st.data(), st.integers(0, 20))
+def test_acks_that_are_taken_together_count_as_those_that_are_taken_one_by_one(
+    data: st.DataObject, behind: int
+) -> None:
+    together, alone = PubAcks("S", behind), PubAcks("S", behind)
+    sent = 0
+    for _ in range(data.draw(st.integers(1, 5))):
+        count = data.draw(st.integers(1, 6))
+        payloads = [plain(1 + behind + at) for at in range(sent, sent + count)]
+        headers: list[bytes | None] = [None] * count
+        for at in data.draw(st.lists(st.integers(0, count - 1), max_size=2)):
+            payloads[at] = data.draw(st.sampled_from(STRANGE))
+            headers[at] = data.draw(st.sampled_from([None, None, b"NATS/1.0 503\r\n\r\n"]))
+        for acks in (together, alone):
+            with suppress(PublishRefused):
+                if acks is alone or sent != acks.acked or not acks.take_next(payloads):
+                    for index, header, payload in zip(itertools.count(sent), headers, payloads, strict=False):
+                        acks.take(index, header, payload)
+        assert state(together) == state(alone)
+        sent += count
+
+
+def test_what_is_not_whole_by_itself_or_has_others_before_it_is_not_taken_together() -> None:
+    acks = PubAcks("S")
+    assert not acks.take_next([plain(1)]), "how a plain one begins is learned from the first"
+    acks.take(0, None, plain(1))
+    assert not acks.take_next([plain(2) + plain(3), b""])
+    assert acks.take_next([plain(2), plain(3)])
+    acks.take(4, None, plain(5))
+    assert not acks.take_next([plain(4)])
+    acks.take(3, None, plain(4))
+    acks.take(6, None, b'{"error":{"err_code":10071}}')
+    assert not acks.take_next([plain(6)])
+    assert (acks.acked, acks.target_seq) == (5, 5)
 
 
 def test_an_ack_that_comes_twice_counts_once() -> None:

@@ -78,6 +78,7 @@ def test_unreadable_tls_files_are_refused() -> None:
         (b"NATS/1.0\r\nA: 1\r\nnats-msg-id:x \r\nNats-Msg-Id:y \r\nNats-Msg-Id: z\r\n\r\n", b"y"),
         (b"NATS/1.0\r\nX-Nats-Msg-Id: a\r\n\r\n", None),
         (b"garbage", None),
+        (b"NATS/1.0\r\nNats-Msg-Id: cut", b"cut"),
     ],
 )
 def test_the_first_message_id_of_a_block(block: bytes | None, expected: bytes | None) -> None:

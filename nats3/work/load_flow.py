@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from nats3.errors import Blocked, Unavailable
@@ -45,6 +46,15 @@ _SLICE = 999
 """Messages handed to the publisher between two looks at the lease."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A piece as it is sent, or why nothing of it may be; it takes `size` bytes."""
+
+    piece: Piece
+    outgoing: Outgoing | Blocked
+    size: int
+
+
 class LoadFlow:
     """One link's worth of publishing."""
 
@@ -69,7 +79,7 @@ class LoadFlow:
         self._tools = tools
         self._limits = limits
         self._progressed = progressed
-        self._read: asyncio.Queue[Piece | None] = asyncio.Queue(_AHEAD)
+        self._read: asyncio.Queue[Ready | None] = asyncio.Queue(_AHEAD)
         self._line = line
         self._base = (run.state.published, run.state.duplicates)
         self._recorded = 0
@@ -96,17 +106,26 @@ class LoadFlow:
             await self._publisher.close()
 
     async def _publish_what_is_read(self, prefetch: Prefetch) -> None:
+        """Raises Blocked once all is recorded that comes before a piece which may not be sent."""
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(self._fill(prefetch))
             tasks.create_task(self._checkpoints())
-            while (piece := await self._next_piece()) is not None:
-                await self._publish(piece)
-                prefetch.give()
+            blocked = await self._publish_until_blocked(prefetch)
             reading.cancel()
             await self._publisher.drain()
             await self._tools.reach("load.after_drain")
             self._finished = True
             self._wake.set()
+        if blocked is not None:
+            raise blocked
+
+    async def _publish_until_blocked(self, prefetch: Prefetch) -> Blocked | None:
+        while (ready := await self._next_piece()) is not None:
+            if isinstance(ready.outgoing, Blocked):
+                return ready.outgoing
+            await self._publish(ready.piece, ready.outgoing)
+            prefetch.give()
+        return None
 
     def finish(self) -> None:
         """Publish nothing more."""
@@ -116,18 +135,26 @@ class LoadFlow:
             self._patience.reschedule(0)
 
     async def _fill(self, prefetch: Prefetch) -> None:
-        """Read ahead what there is memory for; the next piece will be as large as the last, as far as anybody knows."""
+        """Read and dress ahead what there is memory for; the next piece will be as large as the last, as far as anybody knows."""
         pieces = self._reader.pieces(self._run.state)
         async with aclosing(pieces):
             async for piece in pieces:
                 await self._tools.reach("load.after_verify")
-                size = size_of(piece.batch)
-                prefetch.hold(size)
-                await self._read.put(piece)
-                await prefetch.room_for(size)
+                ready = await self._dress(piece)
+                prefetch.hold(ready.size)
+                await self._read.put(ready)
+                await prefetch.room_for(ready.size)
         await self._read.put(None)
 
-    async def _next_piece(self) -> Piece | None:
+    async def _dress(self, piece: Piece) -> Ready:
+        """While others are published, which is idle time where batches are waited for. What may not be sent blocks in its turn."""
+        try:
+            outgoing = await self._tools.in_thread(lambda: self._dresser.dress(piece, self._limits))
+        except Blocked as blocked:
+            return Ready(piece, blocked, size_of(piece.batch))
+        return Ready(piece, outgoing, size_of(piece.batch) + outgoing.added_bytes)
+
+    async def _next_piece(self) -> Ready | None:
         """None at the end, and when told to end: the bucket may be away for long.
 
         A piece that waits already is not taken then: the one before it may have been held back, and progress would jump
@@ -145,9 +172,8 @@ class LoadFlow:
         finally:
             self._patience = None
 
-    async def _publish(self, piece: Piece) -> None:
+    async def _publish(self, piece: Piece, outgoing: Outgoing) -> None:
         """Hand the whole piece to the publisher, unless told to end in between."""
-        outgoing = await self._tools.in_thread(lambda: self._dresser.dress(piece, self._limits))
         start = 0
         while start < len(outgoing.payloads):
             part = await self._due(piece, outgoing, start)

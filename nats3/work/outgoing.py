@@ -19,6 +19,9 @@ from nats3.work.pieces import Piece
 _LARGEST_BLOCK = 65_535
 """Bytes: a server refuses a longer header block."""
 
+_OBJECTS = 100
+"""Bytes of a message's block and size as objects, and of their places in lists."""
+
 _SECOND = 1_000_000_000
 
 
@@ -35,6 +38,11 @@ class Outgoing:
     @property
     def message_bytes(self) -> int:
         return sum(self.sizes)
+
+    @property
+    def added_bytes(self) -> int:
+        """What it takes in memory beside the piece: the blocks, and their objects."""
+        return sum(map(len, filter(None, self.blocks))) + _OBJECTS * len(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from actors.testing import run_seeded
-from nats3.job.loading import LoadCompleted
+from nats3.job.loading import LoadCompleted, LoadProgressed
+from nats3.job.order import SubjectTransform
 from nats3.job.running import RunBlocked, RunDegraded
 from tests.sim.load_world import SOURCES
 from tests.sim.test_load_ends import archive, end, said, world_of
@@ -62,3 +63,26 @@ def test_a_target_that_must_be_changed_is_named(make):
     assert not said(world, LoadCompleted)
     assert said(world, RunBlocked)[0].code == "target_refuses"
     assert "change the target stream" in said(world, RunBlocked)[0].reason
+
+
+@pytest.mark.parametrize("make", [world_of, atomic_world])
+def test_what_comes_before_a_chunk_that_may_not_be_sent_is_sent_and_nothing_of_it(make):
+    """Chunks are looked at ahead, and each is refused in its turn."""
+    world = make(write_subject=None, subject_transforms=(SubjectTransform("s.0", "t.x"),))
+    world.jet.batch_messages = 5
+    world.messages = [(seq, time, b"s.0" if seq != 15 else b"$JS.API.x", None) for seq, time, *_ in world.messages]
+    sent: list[int] = []
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        while not said(world, RunBlocked):  # noqa: ASYNC110 - the seeded loop has no clock to wait for
+            await asyncio.sleep(0)
+        sent.extend(payloads(world))
+        await asyncio.sleep(60)
+        await end(world)
+
+    run_seeded(1, live)
+    assert said(world, RunBlocked)[0].code == "subject_refused"
+    assert sent == payloads(world) == list(range(1, 13))
+    assert said(world, LoadProgressed)[-1].seq == 12

@@ -14,6 +14,8 @@ MAX_SUBJECT = 4096
 """Bytes. The server's control line is that long by default, so no longer subject arrives."""
 
 _FORBIDDEN_IN_NAME = re.compile(r"[.*>/\\\x00-\x20\x7f-\xa0\u2028\u2029]")
+_HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
+_MOST_SHOWN = 255
 _FORBIDDEN_IN_SUBJECT = re.compile(rb"[\x00-\x20\x7f]")
 
 
@@ -34,7 +36,9 @@ def check_filter(field: str, subject: str) -> str:
     """A subject that may hold wildcards (`*` a token, `>` the rest), unchanged. Raises Invalid."""
     fault = _fault(subject.encode(errors="surrogatepass"), wildcards=True) if _encodable(subject) else "is no UTF-8"
     if fault:
-        raise Invalid(field, f"{subject!r} {fault}", "use tokens with a '.' between, such as orders.*.new or orders.>")
+        raise Invalid(
+            field, f"{_shown(subject)} {fault}", "use tokens with a '.' between, such as orders.*.new or orders.>"
+        )
     return subject
 
 
@@ -42,12 +46,17 @@ def check_literal(field: str, subject: str) -> str:
     """A subject without wildcards, unchanged. Raises Invalid."""
     fault = _fault(subject.encode(errors="surrogatepass"), wildcards=False) if _encodable(subject) else "is no UTF-8"
     if fault:
-        raise Invalid(field, f"{subject!r} {fault}", "use a subject such as orders.new, without wildcards")
+        raise Invalid(field, f"{_shown(subject)} {fault}", "use a subject such as orders.new, without wildcards")
     return subject
 
 
 def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return _HALF_A_PAIR.search(text) is None
+
+
+def _shown(text: str) -> str:
+    """As it is told to who sent it: of a long one the beginning."""
+    return repr(text) if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]!r}..."
 
 
 def _fault(subject: bytes, *, wildcards: bool) -> str | None:
@@ -153,7 +162,7 @@ def check_target(field: str, subject: str, rule: TargetRule = TargetRule()) -> s
         remedy = (
             "begin it neither with '$' nor with _INBOX; what was archived from $KV. goes back there when none is given"
         )
-        raise Invalid(field, f"{subject!r} {why}", remedy)
+        raise Invalid(field, f"{_shown(subject)} {why}", remedy)
     return subject
 
 
@@ -207,7 +216,7 @@ class Transform:
             piece([b"x"] * len(self._stars))
         except (ValueError, LookupError):
             remedy = "use a function of NATS, such as {{wildcard(1)}}, with a '*' of the source for each number"
-            raise Invalid(field, f"{part!r} is no mapping", remedy) from None
+            raise Invalid(field, f"{_shown(part)} is no mapping", remedy) from None
         return piece
 
     def _check_shape(self, field: str, destination: str) -> None:

@@ -13,6 +13,9 @@ from typing_extensions import override
 from nats3.errors import Invalid, Nats3Error
 from nats3.job.states import RULES, Command, State
 
+MOST_FAULTS = 20
+"""So many faults of one request are named; of the others only their number is told."""
+
 
 class RequestError(Nats3Error):
     """A fault of the request: nothing was recorded. `shape` says that the body could not be read at all."""
@@ -151,8 +154,9 @@ class Unfit(RequestError):
     code = "invalid"
 
     def __init__(self, faults: Sequence[Invalid]) -> None:
-        super().__init__("; ".join(str(fault) for fault in faults))
-        self._faults = tuple(faults)
+        self._faults = tuple(faults[:MOST_FAULTS])
+        more = len(faults) - len(self._faults)
+        super().__init__("; ".join([*map(str, self._faults), *([f"and {more} faults more"] if more else [])]))
 
     @property
     @override

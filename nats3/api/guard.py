@@ -17,6 +17,9 @@ from nats3.api.services import Services
 MAX_BODY = 1 << 20
 MAX_HEAD = 16 * 1024
 BODY_SECONDS = 10.0
+APART_SECONDS = 0.001
+"""Between the deadlines of two bodies, as long as none is put off by more than a second for it."""
+
 _POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -40,6 +43,8 @@ class Guard:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._deadlines = _Deadlines()
+        self._large = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +53,10 @@ class Guard:
         headers = _headers(scope)
         request_id = request_id_of(headers, self._services.new_id())
         scope["nats3.request_id"] = request_id
-        reply = _Reply(send, request_id, _Body(receive, headers), secure=scope.get("scheme") == "https")
+        scope["nats3.large"] = self._large
+        reply = _Reply(
+            send, request_id, _Body(receive, headers, self._deadlines), secure=scope.get("scheme") == "https"
+        )
         began = monotonic()
         try:
             self._check(scope, headers)
@@ -108,11 +116,24 @@ class _Reply:
         await self._send(message)
 
 
+class _Deadlines:
+    """When bodies must be there: those that were begun together are not given up together, for others want to be answered meanwhile."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def next(self, now: float) -> float:
+        soonest = now + BODY_SECONDS
+        self._last = min(max(soonest, self._last + APART_SECONDS), soonest + 1.0)
+        return self._last
+
+
 class _Body:
     """The way in: counts and clocks the body, and leaves alone what comes after it."""
 
-    def __init__(self, receive: Receive, headers: dict[str, str]) -> None:
+    def __init__(self, receive: Receive, headers: dict[str, str], deadlines: _Deadlines) -> None:
         self._receive = receive
+        self._deadlines = deadlines
         self._expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._size = 0
         self._deadline: float | None = None
@@ -125,8 +146,7 @@ class _Body:
     async def receive(self) -> Message:
         if self._whole:
             return await self._receive()
-        loop = asyncio.get_running_loop()
-        self._deadline = self._deadline or loop.time() + BODY_SECONDS
+        self._deadline = self._deadline or self._deadlines.next(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()

@@ -6,10 +6,12 @@ do what, and an endpoint above the role that is offered does not exist.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import quote, unquote, urlencode
 
@@ -17,8 +19,9 @@ from nats3.access.roles import Role, at_least
 from nats3.api.callers import Caller
 from nats3.api.door import VOUCHED
 from nats3.api.errors import BadParameter, BadQuery, NotJson, RequestError
+from nats3.api.guard import MAX_BODY
 from nats3.api.problems import Problem, answer
-from nats3.api.strict_json import parse
+from nats3.api.reading import judged
 from nats3.errors import Invalid
 
 PRINCIPAL = "nats"
@@ -97,15 +100,19 @@ class Inside:
     """Asks the application in this process. The permissions of NATS have decided already: the caller has the role."""
 
     app: App
+    _large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(self, offer: Offer, payload: bytes) -> Answered:
+        if len(payload) > MAX_BODY:
+            too_large = f"the request is larger than {MAX_BODY} bytes; send less"
+            return _refusal(offer, Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", too_large))
         try:
-            wanted = _object(payload)
+            wanted = await judged(payload.strip() or b"{}", _object, self._large)
             path = _PARAMETER.sub(lambda found: quote(_taken(wanted, found[1]), safe=""), offer.path)
             query = "" if offer.method == "POST" else urlencode(_query(wanted), doseq=True)
         except RequestError as error:
             return _refusal(offer, Problem(error.status, error.code, str(error), tuple(error.faults)))
-        body = json.dumps(wanted).encode() if offer.method == "POST" and wanted else b""
+        body = _body(wanted) if offer.method == "POST" and wanted else b""
         return await self._request(offer, path, query.encode(), body)
 
     async def _request(self, offer: Offer, path: str, query: bytes, body: bytes) -> Answered:
@@ -154,9 +161,8 @@ def _scope(offer: Offer, path: str, query: bytes, body: bytes) -> dict[str, Any]
     }
 
 
-def _object(payload: bytes) -> dict[str, Any]:
+def _object(found: object) -> dict[str, Any]:
     """Raises NotJson."""
-    found: Any = parse(payload) if payload.strip() else {}
     if not isinstance(found, dict):
         raise NotJson("the request is no JSON object: send {} or one with the fields of the route")
     return cast("dict[str, Any]", found)
@@ -192,3 +198,8 @@ def refused(offer: Offer, status: int, detail: str) -> bytes:
 def _refusal(offer: Offer, problem: Problem) -> Answered:
     """As over HTTP; `instance` is the route, since there may be no path yet."""
     return Answered(problem.status, bytes(answer(problem, offer.path).body))
+
+
+def _body(wanted: Mapping[str, Any]) -> bytes:
+    """No longer than what came, so that what was not too large does not become so."""
+    return json.dumps(wanted, separators=(",", ":"), ensure_ascii=False).encode()

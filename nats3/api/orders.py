@@ -92,9 +92,9 @@ def _selection(order: LoadOrder) -> Iterator[Invalid | None]:
         yield Invalid("read_subjects", "are given beside read_subject", "give either of them")
     yield _few("read_subjects", order.read_subjects)
     yield _few("read_headers", order.read_headers)
-    for at, wanted in enumerate(order.read_subjects):
+    for at, wanted in enumerate(order.read_subjects[:MAX_LISTED]):
         yield _said_of(subject.check_filter, f"read_subjects.{at}", wanted)
-    for name, value in order.read_headers:
+    for name, value in order.read_headers[:MAX_LISTED]:
         yield _header(name, value)
 
 
@@ -122,6 +122,8 @@ def _transforms(order: LoadOrder) -> Iterator[Invalid | None]:
 
 def _reach(field: str, src: str, dest: str) -> None:
     """Raises Invalid for what is no transform of NATS, and for one that leads where nothing may be published."""
+    if len(dest) > MAX_TEXT:
+        raise Invalid(field, f"has {len(dest)} characters", f"use at most {MAX_TEXT}")
     reach = subject.Transform(src, dest, field).reach
     subject.check_target(field, reach.replace("*", "x").replace(">", "x"))
 
@@ -215,10 +217,9 @@ def _prefix(prefix: str | None) -> Invalid | None:
     if prefix is None:
         return None
     remedy = f"use at most {MAX_PREFIX} printable characters, '/' between names, neither '.' nor '..' alone"
-    parts = prefix.split("/")
     if not prefix or len(prefix.encode()) > MAX_PREFIX or not prefix.isprintable():
         return Invalid("prefix", "is empty, too long or holds control characters", remedy)
-    if any(part in ("", ".", "..") for part in parts):
+    if any(part in ("", ".", "..") for part in prefix.split("/")):
         return Invalid("prefix", f"{prefix[:60]!r} has an empty part, '.' or '..' in it", remedy)
     return None
 

@@ -6,8 +6,9 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -19,8 +20,16 @@ from nats3.api import strict_json
 from nats3.api.errors import BadParameter, BadQuery, Misshapen, WrongMediaType
 from nats3.errors import Invalid
 
+T = TypeVar("T")
+
 _AT_ONCE = 16_384
 """Bytes that are read within one turn of the loop."""
+
+_MOST_FAULTS = 1000
+"""Faults that are looked at: a body can be made to have hundreds of thousands."""
+
+_MOST_NAME = 100
+"""Characters of a field's name that are told."""
 
 MAX_INT = (1 << 63) - 1
 
@@ -66,18 +75,32 @@ M = TypeVar("M", bound=_Body)
 
 async def read_body(request: Request, model: type[M]) -> M:
     """The body as a model. Raises WrongMediaType, NotJson, Misshapen."""
-    return as_model(model, await read_json(request))
+    return await read_as(request, lambda value: as_model(model, value))
 
 
 async def read_json(request: Request) -> Any:  # noqa: ANN401 - any JSON value
     """The body as JSON. Raises WrongMediaType, NotJson."""
+    return await read_as(request, lambda value: value)
+
+
+async def read_as(request: Request, made: Callable[[Any], T]) -> T:
+    """What `made` makes of the body as JSON; it must touch nothing else. Raises WrongMediaType, NotJson, and what it raises."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
         raise WrongMediaType
-    body = await request.body()
+    return await judged(await request.body(), made, request.scope["nats3.large"])
+
+
+async def judged(body: bytes, made: Callable[[Any], T], one_by_one: asyncio.Lock) -> T:
+    """As read_as. Large bodies are judged one by one and off the loop, which has others to answer meanwhile."""
+
+    def judge() -> T:
+        return made(strict_json.parse(body))
+
     if len(body) <= _AT_ONCE:
-        return strict_json.parse(body)
-    return await asyncio.to_thread(strict_json.parse, body)  # the loop has others to answer meanwhile
+        return judge()
+    async with one_by_one:
+        return await asyncio.to_thread(judge)
 
 
 def as_model(model: type[M], value: Any) -> M:  # noqa: ANN401 - any JSON value
@@ -90,12 +113,14 @@ def as_model(model: type[M], value: Any) -> M:  # noqa: ANN401 - any JSON value
 
 def _faults(model: type[_Body], fault: ValidationError) -> Iterable[Invalid]:
     """One per field, and none of one that has a fault inside."""
-    errors: dict[str, ErrorDetails] = {}
-    for error in fault.errors(include_url=False):
-        path = [str(part) for part in error["loc"] if not _names_an_alternative(part)]
-        errors.setdefault(".".join(path) or "body", error)
-    for field, error in errors.items():
-        if not any(other.startswith(f"{field}.") for other in errors):
+    errors: dict[tuple[str, ...], ErrorDetails] = {}
+    for error in islice(fault.errors(include_url=False), _MOST_FAULTS):
+        path = tuple(str(part)[:_MOST_NAME] for part in error["loc"] if not _names_an_alternative(part))
+        errors.setdefault(path, error)
+    outer = {path[:depth] for path in errors for depth in range(len(path))}
+    for path, error in errors.items():
+        if path not in outer:
+            field = ".".join(path) or "body"
             yield Invalid(field, *_said_of(model, field, error))
 
 
@@ -106,6 +131,8 @@ def _said_of(model: type[_Body], field: str, error: ErrorDetails) -> tuple[str, 
             return _EXPECTED["missing"]
         case "extra_forbidden":
             return model.STRANGERS.get(field) or _stranger(model, field)
+        case "too_long":
+            return "lists too many", f"list at most {error.get('ctx', {}).get('max_length')}"
         case _ if field in model.FORMS:
             return f"{_shown(error['input'])} does not fit", model.FORMS[field]
         case "literal_error":

@@ -12,7 +12,9 @@ MAX_DEPTH = 32
 MAX_DIGITS = 40
 MAX_MEMBERS = 1000
 
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_UNKEPT = re.compile(r"[\x00\ud800-\udfff]")
+_MARKS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+"""A text, or a bracket. One that never ends is a text up to the end: else each quote in it would be tried as a beginning."""
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
@@ -68,10 +70,12 @@ def _check_texts(value: Any) -> None:  # noqa: ANN401 - any JSON value; objects 
 
 def check_text(text: str) -> None:
     """Raise NotJson for characters that no store keeps as they are."""
-    if "\0" in text:
+    found = _UNKEPT.search(text)
+    if found is None:
+        return
+    if found[0] == "\0":
         raise NotJson("a text holds a NUL character; leave it out")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise NotJson("a text holds half of a surrogate pair; send whole characters")
+    raise NotJson("a text holds half of a surrogate pair; send whole characters")
 
 
 def _constant(name: str) -> Any:  # noqa: ANN401 - never returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from nats3.api.commands import Commands, Target
 from nats3.api.errors import BadParameter, BadQuery, JobMissing
 from nats3.api.orders import require_connections
-from nats3.api.reading import read_body, text_of, uuid_of
+from nats3.api.reading import as_model, read_as, text_of, uuid_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.v1_orders import LoadV1, StoreV1, job_body, load_order, store_order
@@ -35,15 +36,18 @@ def kind_of_path(request: Request) -> Kind:
 
 async def create(services: Services, request: Request) -> Response:
     job_id = services.new_id()
-    order: Order
-    if kind_of_path(request) == "store":
-        order = store_order(await read_body(request, StoreV1), job_id)
-    else:
-        order = load_order(await read_body(request, LoadV1), job_id)
+    order = await read_as(request, partial(_ordered, kind_of_path(request), job_id))
     require_connections(order, services.world.nats_names, services.world.s3_names)
     warnings = await warnings_of(services, order)
     row = replace(await Commands(services).create(job_id, order, 1, who_of(request)), state=State.CREATED.value)
     return JSONResponse(job_body(row, warnings))
+
+
+def _ordered(kind: Kind, job_id: UUID, value: object) -> Order:
+    """The order that a body asks for. Raises Misshapen, Unfit, Invalid."""
+    if kind == "store":
+        return store_order(as_model(StoreV1, value), job_id)
+    return load_order(as_model(LoadV1, value), job_id)
 
 
 async def get(services: Services, request: Request) -> Response:

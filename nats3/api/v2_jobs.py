@@ -12,7 +12,7 @@ from nats3.api.commands import Commands, Target
 from nats3.api.errors import BadQuery, JobMissing
 from nats3.api.orders import require_connections
 from nats3.api.pages import shown, written_listing
-from nats3.api.reading import Exact, as_model, flag_of, int_of, job_id_of, only, read_json, text_of
+from nats3.api.reading import Exact, flag_of, int_of, job_id_of, only, read_as, read_body, read_json, text_of
 from nats3.api.requests import who_of
 from nats3.api.services import Services
 from nats3.api.v2_changes import changed
@@ -40,7 +40,7 @@ async def create(services: Services, request: Request) -> Response:
     only(request, "dry_run")
     who = who_of(request)
     job_id = who.turn or services.new_id()
-    order = order_of(await read_json(request), job_id)
+    order = await read_as(request, lambda value: order_of(value, job_id))
     services.require_within(job_id, order)
     require_connections(order, services.world.nats_names, services.world.s3_names)
     warnings = await warnings_of(services, order)
@@ -91,7 +91,7 @@ async def change(services: Services, request: Request) -> Response:
 async def cancel(services: Services, request: Request) -> Response:
     """End the job for good, as DELETE does, with a reason that stands in the log."""
     only(request)
-    body = as_model(CancelV2, await read_json(request)) if await request.body() else CancelV2()
+    body = await read_body(request, CancelV2) if await request.body() else CancelV2()
     event = JobDeleted(body.reason)
     await Commands(services).give(_target(request), "delete", who_of(request), event=event)
     return Response(status_code=204)
@@ -114,7 +114,7 @@ async def resume(services: Services, request: Request) -> Response:
 async def retry(services: Services, request: Request) -> Response:
     """Begin the next run of a load that has ended; `{"restart": true}` publishes everything again under new ids."""
     only(request)
-    body = as_model(RetryV2, await read_json(request)) if await request.body() else RetryV2()
+    body = await read_body(request, RetryV2) if await request.body() else RetryV2()
     event = JobRetried(restart=body.restart)
     return answer(await Commands(services).give(_target(request), "retry", who_of(request), event=event))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, assert_never
+from typing import Annotated, Any, ClassVar, Literal, assert_never
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from nats3.api.errors import Misshapen, Unfit
-from nats3.api.orders import Where, checked
+from nats3.api.orders import MAX_LISTED, Where, checked
 from nats3.api.reading import Exact, as_model
 from nats3.api.v1_orders import made_up_name, trimmed
 from nats3.api.v2_shaping import PaceV2, TransformV2, pace_body, pace_of, transforms_of
@@ -86,10 +86,10 @@ class LoadV2(Exact):
     bucket: Bucket
     read_stream: NatsName
     read_subject: Filter = ">"
-    read_subjects: list[Filter] = Field(default_factory=list)
-    read_headers: dict[str, HeaderValue] = Field(default_factory=dict)
+    read_subjects: list[Filter] = Field(default_factory=list, max_length=MAX_LISTED)
+    read_headers: dict[str, HeaderValue] = Field(default_factory=dict, max_length=MAX_LISTED)
     write_subject: Subject | None = None
-    subject_transforms: list[TransformV2] = Field(default_factory=list)
+    subject_transforms: Annotated[list[TransformV2], FailFast()] = Field(default_factory=list, max_length=MAX_LISTED)
     unmatched_subjects: Unmatched = "pass"
     pace: PaceV2 = PaceV2()
     name: JobName | None = None

@@ -13,7 +13,7 @@ from eventstore.audit import Question
 from nats3.api.errors import JobMissing, NotFound, Stale, Unfit
 from nats3.api.orders import require_connections
 from nats3.api.pages import PATIENCE, shown
-from nats3.api.reading import int_of, job_id_of, only, read_json
+from nats3.api.reading import int_of, job_id_of, only, read_as
 from nats3.api.services import Services
 from nats3.api.v2_orders import order_of
 from nats3.api.warnings import warnings_of
@@ -52,7 +52,7 @@ async def count(services: Services, request: Request) -> Response:
     only(request, "most_read")
     most_read = int_of(request, "most_read", MOST_READ, 0, LARGEST_READ)
     job_id = services.new_id()
-    order = order_of(await read_json(request), job_id)
+    order = await read_as(request, lambda value: order_of(value, job_id))
     services.require_within(job_id, order)
     require_connections(order, services.world.nats_names, services.world.s3_names)
     if not isinstance(order, LoadOrder):

@@ -32,10 +32,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class ScopeV2(Exact):
     """Patterns; an empty list allows all."""
 
-    jobs: list[str] = Field(default_factory=list)
-    streams: list[str] = Field(default_factory=list)
-    buckets: list[str] = Field(default_factory=list)
-    subjects: list[str] = Field(default_factory=list)
+    jobs: list[str] = Field(default_factory=list, max_length=scopes.MAX_PATTERNS)
+    streams: list[str] = Field(default_factory=list, max_length=scopes.MAX_PATTERNS)
+    buckets: list[str] = Field(default_factory=list, max_length=scopes.MAX_PATTERNS)
+    subjects: list[str] = Field(default_factory=list, max_length=scopes.MAX_PATTERNS)
 
 
 class TokenV2(Exact):

@@ -32,6 +32,7 @@ _UNITS = {
     **dict.fromkeys(("day", "days"), _DAY),
     **dict.fromkeys(("week", "weeks"), 7 * _DAY),
 }
+_LONGEST_DURATION = 255
 TIME_REMEDY = "give a time with its zone, such as 2026-11-23T12:00:00Z"
 DURATION_REMEDY = "give a duration such as 500ms, 10s, 5m, 1h30m or 2d"
 
@@ -69,7 +70,7 @@ def format_time(moment: datetime) -> str:
 def parse_duration(field: str, text: str) -> float:
     """Seconds. `M` is 30 days, `m` a minute. Raises Invalid."""
     total, at = 0.0, 0
-    while at < len(text):
+    while at < len(text) <= _LONGEST_DURATION:
         found = _DURATION.match(text, at)
         unit = found and (_UNITS.get(found[2]) or _UNITS.get(found[2].lower()))
         if not found or unit is None:

@@ -205,7 +205,7 @@ async def test_a_route_without_a_role_keeps_the_program_from_starting(
         ({"name": "x", "role": "root"}, "role"),
         ({"name": "x", "role": "admin", "scope": {"streams": ["a"]}}, "scope"),
         ({"name": "x", "role": "read", "scope": {"streams": [""]}}, "streams"),
-        ({"name": "x", "role": "read", "scope": {"jobs": ["a"] * 33}}, "jobs"),
+        ({"name": "x", "role": "read", "scope": {"jobs": ["a"] * 33}}, "scope.jobs"),
         ({"name": "x", "role": "read", "expires_in": "soon"}, "expires_in"),
         ({"name": "x", "role": "read", "expires_in": "0s"}, "expires_at"),
         ({"name": "x", "role": "read", "expires_in": "9999999999y"}, "expires_in"),

@@ -165,13 +165,13 @@ def _once(entry: Entry) -> Entry:
 
 
 @cache
-def _document() -> str:
-    return openapi.text_of(ROUTES)
+def _document() -> bytes:
+    return openapi.text_of(ROUTES).encode()
 
 
 @cache
-def _page() -> str:
-    return docs_page.page(openapi.document(ROUTES))
+def _page() -> bytes:
+    return docs_page.page(openapi.document(ROUTES)).encode()
 
 
 async def described(_services: Services, _request: Request) -> Response:

@@ -6,6 +6,8 @@ uvicorn waits for both without an end; bodies are clocked by `nats3.api.guard`.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,6 +20,10 @@ READ_SECONDS = 10.0
 
 LEAST_READ = 4096
 """Bytes that he must take in that time to count as one who reads."""
+
+_LOOK_SECONDS = 1.0
+_DROP = struct.pack("ii", 1, 0)
+"""A close that throws away what was not sent yet."""
 
 
 class Line(H11Protocol):
@@ -47,7 +53,7 @@ class Line(H11Protocol):
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._await_reader(self.transport.get_write_buffer_size())
+        self._await_reader(self.transport.get_write_buffer_size(), self.loop.time())
 
     @override
     def resume_writing(self) -> None:
@@ -61,19 +67,25 @@ class Line(H11Protocol):
     def _await_head(self) -> None:
         self._head = self.loop.call_later(HEAD_SECONDS, self._hang_up)
 
-    def _await_reader(self, waiting: int) -> None:
-        self._reader = self.loop.call_later(READ_SECONDS, self._look_at_reader, waiting)
+    def _await_reader(self, waiting: int, since: float) -> None:
+        """`waiting` bytes are to be written; he has taken none of them, or too few, `since` then."""
+        self._reader = self.loop.call_later(_LOOK_SECONDS, self._look_at_reader, waiting, since)
 
-    def _look_at_reader(self, waiting: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left > waiting - LEAST_READ:
-            self._hang_up()
+    def _look_at_reader(self, waiting: int, since: float) -> None:
+        left, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if left <= waiting - LEAST_READ:
+            self._await_reader(left, now)
+        elif now < since + READ_SECONDS:
+            self._await_reader(waiting, since)
         else:
-            self._await_reader(left)
+            self._hang_up()
 
     def _hang_up(self) -> None:
-        """At once, since what waits to be written would wait for ever."""
+        """At once, since what waits to be written would wait for ever: here, and after a plain close in the kernel."""
         self._head, self._reader = _cancelled(self._head), _cancelled(self._reader)
+        line: socket.socket | None = self.transport.get_extra_info("socket")
+        if line is not None:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
         self.transport.abort()
 
 

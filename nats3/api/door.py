@@ -6,6 +6,7 @@ a route, and each has its role.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -37,6 +38,9 @@ METRICS = frozenset({"/metrics", "/api/v1/metrics"})
 
 READY = frozenset({"/ready", "/api/v1/ready"})
 """Open to all, but says reasons only to those who may read."""
+
+ADMISSION_S = 1.0
+"""How long Postgres may take to say who asks where an answer must come soon, whatever hangs: /ready within 5 s, its own check included."""
 
 _SAFE = frozenset({"GET", "HEAD"})
 _OWN = frozenset({"same-origin", "none"})
@@ -113,19 +117,29 @@ class Door:
         return caller
 
     async def _identified(self, entry: Entry, request: Request) -> Caller:
-        try:
+        if entry.path not in METRICS:
             return await identify(self.services, request)
+        try:
+            return await self._soon(request)
         except LogUnavailable:
-            caller = self.services.entrance.remembered(bearer_of(request)) if entry.path in METRICS else None
+            caller = self.services.entrance.remembered(bearer_of(request))
             if caller is None:
                 raise
             return caller
 
     async def _perhaps(self, request: Request) -> Caller:
         try:
-            return await identify(self.services, request)
+            return await self._soon(request)
         except (Unauthenticated, LogUnavailable):
             return self.services.entrance.remembered(bearer_of(request)) or NOBODY
+
+    async def _soon(self, request: Request) -> Caller:
+        """As identify; a Postgres that hangs is away."""
+        try:
+            async with asyncio.timeout(ADMISSION_S):
+                return await identify(self.services, request)
+        except TimeoutError:
+            raise LogUnavailable(f"no answer within {ADMISSION_S:g} s") from None
 
 
 async def identify(services: Services, request: Request) -> Caller:

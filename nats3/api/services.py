@@ -129,7 +129,7 @@ class Past(Protocol):
 
 class Readiness(Protocol):
     async def check(self) -> Mapping[str, str | None]:
-        """For nats, postgres and s3 what is wrong with it, None when it answers. Answers within 5 s."""
+        """For nats, postgres and s3 what is wrong with it, None when it answers. Answers within 3 s."""
         ...
 
 

@@ -67,6 +67,8 @@ def start_logging(level: Level, form: LogFormat, stream: TextIO, secrets: Iterab
         )
     )
     logging.basicConfig(handlers=[handler], level=_VENDORS.get(level, logging.ERROR), force=True)
+    # It warns of each statement that was given up on a Postgres that hangs: our own signals tell of that, ever more rarely.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     return make_log(level, form, stream, secrets)
 
 

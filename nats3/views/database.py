@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from eventstore.connection import parameters
+from eventstore.connection import Line, parameters
 from nats3.errors import Unavailable
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
@@ -23,6 +24,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DIALECT = PGDialect_psycopg()
 _NOT_MADE_YET = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column."""
+DEADLINE_S = 12.0
+"""Within which a read is answered or given up: a frozen Postgres, whose statement_timeout is frozen with it, answers nothing."""
+
 _NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000, "application_name": "nats3 views"}
 
 
@@ -65,6 +69,13 @@ class Database:
         await self._engine.dispose()
 
     async def _fetch(self, query: Executable | Statement, values: Mapping[str, Any]) -> Rows:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await self._asked(query, values)
+        except TimeoutError:
+            raise Unavailable("postgres", f"no answer within {DEADLINE_S:g} s") from None
+
+    async def _asked(self, query: Executable | Statement, values: Mapping[str, Any]) -> Rows:
         async with self._engine.connect() as connection:
             if isinstance(query, Statement):
                 found = await connection.exec_driver_sql(query.text, {**query.values, **values})
@@ -80,7 +91,7 @@ def _engine(url: str, connections: int) -> AsyncEngine:
     asked["options"] = f"{options} {asked.get('options') or ''}".strip()
     return create_async_engine(
         "postgresql+psycopg://",
-        connect_args={**_NETWORK, **asked},
+        connect_args={**_NETWORK, **asked, "async_creator_fn": Line.connect},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=5,

@@ -14,6 +14,9 @@ from nats3.objects.store import AccessDenied
 from nats3.place import MAIN, place_of
 
 _PATIENCE_S = 3.0
+_CHECK_S = 2.0
+"""For each that is asked whether it answers: `check` has 3 s, and what hangs needs some time to be let go of."""
+
 _ANY_BUCKET = "nats3-ready"
 """Whether it exists does not matter: any answer says that the store is there."""
 
@@ -115,10 +118,10 @@ def _called(kind: str, name: str) -> str:
 
 async def _fault(ask: Callable[[], Awaitable[None]]) -> str | None:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_CHECK_S):
             await ask()
     except TimeoutError:
-        return f"no answer within {_PATIENCE_S:g} s"
+        return f"no answer within {_CHECK_S:g} s"
     except LogUnavailable as away:
         return away.reason
     except Unavailable as away:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
 from eventstore import LogUnavailable
 from eventstore.connection import SETTINGS, Link
+from nats3.dev.postgres_server import PostgresServer
 
 
 async def test_a_transaction_that_postgres_gave_up_is_begun_anew_and_is_no_fault_of_its_statements(
@@ -59,3 +61,45 @@ async def _freeze_within_a_transaction(link: Link, url: str) -> None:
 async def _is_there(connection: psycopg.AsyncConnection) -> bool:
     cursor = await connection.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'frozen'")
     return await cursor.fetchone() is not None
+
+
+@pytest.fixture
+async def frozen(fresh_postgres: PostgresServer) -> AsyncIterator[PostgresServer]:
+    """A Postgres that runs, and may be frozen."""
+    yield fresh_postgres
+    fresh_postgres.resume()
+
+
+async def test_who_waits_in_line_while_postgres_hangs_is_told_with_the_first_and_does_not_try_in_turn(
+    frozen: PostgresServer,
+) -> None:
+    link = Link(frozen.url, "in line", deadline=0.5)
+    await link.fetch("SELECT 1")
+    frozen.pause()
+    async with asyncio.timeout(4), asyncio.TaskGroup() as tasks:  # to connect takes 5 s, for each
+        waiting = [tasks.create_task(_outcome(link)) for _ in range(8)]
+    assert {task.result() for task in waiting} == {"away"}
+    frozen.resume()
+    assert await link.fetch("SELECT 3") == [(3,)], "the next one tries anew"
+    await link.drop()
+
+
+async def test_a_statement_that_is_cancelled_on_a_frozen_postgres_is_let_go_of_at_once(frozen: PostgresServer) -> None:
+    link = Link(frozen.url, "cancelled")
+    await link.fetch("SELECT 1")
+    frozen.pause()
+    async with asyncio.timeout(4):  # a polite cancel and the end of the statement would be waited for 5 s each
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await link.fetch("SELECT 2")
+    frozen.resume()
+    assert await link.fetch("SELECT 3") == [(3,)]
+    await link.drop()
+
+
+async def _outcome(link: Link) -> str:
+    try:
+        await link.fetch("SELECT 2")
+    except LogUnavailable:
+        return "away"
+    return "answered"

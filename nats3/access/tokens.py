@@ -16,6 +16,7 @@ from eventstore.event import Recorded
 from eventstore.types import Registry
 from nats3.access.roles import Role
 from nats3.access.scope import Scope
+from nats3.errors import Invalid
 
 CHANCE = 40
 """Random bytes that a new token is made of: 8 for its id, 32 for its secret."""
@@ -94,6 +95,20 @@ class Token:
             return "revoked"
         expires = self.created.expires
         return "expired" if expires is not None and expires <= now else None
+
+
+def fault_of_first(role: str, ends: str | None = None) -> Invalid | None:
+    """What speaks against a token as the first one. Until there is one nobody is asked; from then on only an admin makes others.
+
+    `ends` names what gives it an end, None: it has none.
+    """
+    if role != "admin":
+        fault = f"is {role[:40]}, and this is the first token: nobody could make another"
+        return Invalid("role", fault, "make one for an admin first: nats3 token create NAME --role admin")
+    if ends is not None:
+        fault = "is given, and this is the first token: when it has ended nobody can make another"
+        return Invalid(ends, fault, "leave it out for the first one")
+    return None
 
 
 def mint(chance: bytes) -> Written:

@@ -15,6 +15,7 @@ from nats3.access import tokens
 from nats3.access.roles import ROLES, Role
 from nats3.access.scope import Scope
 from nats3.access.tokens import Token, TokenCreated, TokenRevoked, Written
+from nats3.api.callers import caller_of
 from nats3.api.commands import Who, recorded
 from nats3.api.errors import BadParameter, Contended, NotFound, Unfit
 from nats3.api.pages import listing
@@ -54,7 +55,8 @@ async def create(services: Services, request: Request) -> Response:
     said = await read_body(request, TokenV2)
     now = services.entrance.now()
     written = tokens.mint(services.chance(tokens.CHANCE))
-    await say(services, written.token_id, Version(0), created_of(said, written, now), who_of(request))
+    made = created_of(said, written, now, first=caller_of(request).token_id is None)
+    await say(services, written.token_id, Version(0), made, who_of(request))
     services.entrance.exist()
     token = await _known(services, written.token_id)
     headers = {"Location": f"/api/v2/tokens/{written.token_id}", "Cache-Control": "no-store"}
@@ -85,8 +87,8 @@ async def revoke(services: Services, request: Request) -> Response:
     return Response(status_code=204)
 
 
-def created_of(said: TokenV2, written: Written, now: datetime) -> TokenCreated:
-    """What is recorded of the token. Raises Unfit with all its faults."""
+def created_of(said: TokenV2, written: Written, now: datetime, *, first: bool) -> TokenCreated:
+    """What is recorded of the token. Raises Unfit with all its faults. `first`: nobody had to show one to make it."""
     scope = Scope(*(tuple(getattr(said.scope, part)) for part in ("jobs", "streams", "buckets", "subjects")))
     faults = [*scopes.check(scope)]
     if not (said.name.strip() and len(said.name) <= MAX_NAME and said.name.isprintable()):
@@ -96,6 +98,9 @@ def created_of(said: TokenV2, written: Written, now: datetime) -> TokenCreated:
     if said.role == "admin" and not scope.is_everything:
         faults.append(Invalid("scope", "does not go with the role admin", "leave it out, or use read or operate"))
     expires = _expiry(said, now, faults)
+    if first and not faults:
+        ends = next((name for name in ("expires_in", "expires_at") if getattr(said, name) is not None), None)
+        faults += filter(None, [tokens.fault_of_first(said.role, ends)])
     if faults:
         raise Unfit(faults)
     role: Role = next(role for role in ROLES if role == said.role)

@@ -103,7 +103,8 @@ async def _create_in_database(said: dict[str, Any], expires: str | None, config:
         raise Refused(Exit.USAGE, "; ".join(faults))
     written = access.mint(os.urandom(access.CHANCE))
     event = access.TokenCreated(said["name"], said["role"], written.digest, scope, _expiry(expires))
-    await _append(access.entity_of(written.token_id), 0, access.TOKENS.encode(event), config)
+    append = (access.entity_of(written.token_id), 0, access.TOKENS.encode(event))
+    await _append(*append, config, first=access.fault_of_first(said["role"]))
     return str(written.text)
 
 
@@ -126,13 +127,17 @@ def _expiry(text: str | None) -> datetime | None:
     return now + timedelta(days=int(number) * _DAYS[unit])
 
 
-async def _append(entity: str, expected: int, event: object, config: Path | None) -> None:
-    """Append to the log as the server would. Raises Refused."""
+async def _append(
+    entity: str, expected: int, event: object, config: Path | None, first: Exception | None = None
+) -> None:
+    """Append to the log as the server would. Raises Refused; `first` is what speaks against it where there is no token yet."""
     log = import_module("eventstore")
     load: Any = import_module("nats3.config").load
     store = log.PostgresStore(load(os.environ, file=config).postgres.url.reveal())
     try:
         await store.check_schema()
+        if first is not None and not await store.read_log(0, 1, {"token_created"}):
+            raise Refused(Exit.USAGE, f"{first} --database")
         (outcome,) = await store.append([log.Append(entity, expected, 0, (event,), "cli")])
     except log.EventStoreError as fault:
         raise Refused(

@@ -42,6 +42,28 @@ async def test_until_the_first_token_nobody_is_asked_and_from_then_on_everybody_
     assert (await api.client.get("/store/jobs")).json() == {"error": answer.json()["detail"]}
 
 
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"role": "read"}, "role"),
+        ({"role": "operate"}, "role"),
+        ({"role": "admin", "expires_in": "30d"}, "expires_in"),
+        ({"role": "admin", "expires_at": "2030-01-01T00:00:00Z"}, "expires_at"),
+        ({"role": "admin", "scope": {"streams": ["a"]}}, "scope"),
+    ],
+)
+async def test_a_first_token_that_would_leave_nobody_who_can_make_another_is_refused(
+    api: Api, said: dict[str, Any], field: str
+) -> None:
+    answer = await api.client.post("/api/v2/tokens", json={"name": "x", **said})
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["field"]) == (422, field)
+    assert (await api.client.get("/api/v2/jobs")).status_code == 200, "nobody is locked out"
+    admin = await admin_of(api)
+    answer = await api.client.post("/api/v2/tokens", json={"name": "x", **said}, headers=bearer(admin))
+    assert answer.status_code == (422 if field == "scope" else 201), "any later one may be so"
+
+
 async def test_where_tokens_are_required_even_the_first_request_needs_one(postgres_url: str) -> None:
     await asyncio.to_thread(migrate.migrate, postgres_url)
     async with running(postgres_url, required=True) as api:

@@ -46,6 +46,15 @@ def test_the_first_token_is_made_and_revoked_with_access_to_the_database(databas
     assert [kind for kind, _, _ in events(database)] == ["token_created", "token_revoked"]
 
 
+def test_the_first_token_is_one_of_an_admin_who_can_make_others(database, run):
+    refused = run("token", "create", "x", "--database")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--role admin" in refused.err
+    assert events(database) == []
+    assert run("token", "create", "boss", "--role", "admin", "--database").code == 0
+    assert run("token", "create", "x", "--database").code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

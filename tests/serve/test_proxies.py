@@ -41,7 +41,7 @@ def coming_from(address: str, server: Nats3Server) -> httpx2.AsyncClient:
 
 async def made(server: Nats3Server, name: str) -> dict[str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nats3", "token", "create", name, "--role", "read", "--database"),
+        *(sys.executable, "-m", "nats3", "token", "create", name, "--role", "admin", "--database"),
         env={**os.environ, **server.settings},
         stdout=asyncio.subprocess.PIPE,
     )

@@ -13,7 +13,7 @@ SOURCE = "nats3/jetstream/source.py"
 S3 = "nats3/objects/s3.py"
 OUTGOING = "nats3/work/outgoing.py"
 HEADERS = "tests/pure/test_headers.py"
-OFFICE = "tests/work/test_office.py"
+OLDER = "tests/work/test_older_nodes.py"
 NEWER = "tests/work/test_newer_events.py"
 
 _STORED = """\
@@ -189,16 +189,16 @@ RULES = (
         "tests/sim/test_lease_lives.py -k publishes",
         "        if False:\n",
     ),
-    Planted("a run goes on under an order of a newer program", "nats3/work/office.py", ' if HISTORY.reads(event) else "handed_over"', OFFICE),
-    Planted("what a node cannot read it takes again and again", "nats3/work/office.py", " and job_id not in self._left", OFFICE),
+    Planted("a run goes on under an order of a newer program", "nats3/work/office.py", ' if HISTORY.reads(event) else "handed_over"', OLDER),
+    Planted("what a node cannot read it takes again and again", "nats3/work/office.py", " and job_id not in self._left", OLDER),
     Planted(
         "what others cannot read waits for their end",
         "nats3/work/office.py",
         "stranded = self._share.stranded(self.monotonic())",
-        OFFICE,
+        OLDER,
         "stranded: list[str] = []",
     ),
-    Planted("what others cannot read is handed over to them", "nats3/work/share.py", " if run not in self._beyond", OFFICE),
+    Planted("what others cannot read is handed over to them", "nats3/work/share.py", " if run not in self._beyond", OLDER),
     Planted("an order is run as the view has it", "nats3/work/staff.py", "        await job_of(self.log, self.job_id)\n", NEWER),
     Planted(
         "an event that cannot be read is passed over",

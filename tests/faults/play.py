@@ -25,6 +25,7 @@ from tests.faults.rows import (
     frames,
     hosts,
     keys,
+    names,
     outages,
     plain,
     strange,
@@ -58,6 +59,7 @@ ROOMS = (
     swarm,
     versions,
     hosts,
+    names,
 )
 
 

@@ -1,10 +1,9 @@
-"""The machine of a node: nowhere to write, a full disk, too little memory, no descriptor left, names that lead nowhere, certificates."""
+"""The machine of a node: nowhere to write, a full disk, too little memory, no descriptor left."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ import httpx2
 import psycopg
 
 from nats3.dev.nats3_server import Nats3Server
-from nats3.dev.nats_server import NatsServer
 from nats3.dev.process import Command
 from tests.faults import checker
 from tests.faults.registry import Skipped, row
@@ -27,7 +25,7 @@ AWAY_S = 8.0
 MIB = 1 << 20
 
 
-class _Wrapped(Nats3Server):
+class Wrapped(Nats3Server):
     """Started through other words, perhaps in another directory; `alive` is what it is asked until it answers 200."""
 
     words: Sequence[str] = ()
@@ -51,11 +49,11 @@ class _Wrapped(Nats3Server):
                 raise OSError(str(error)) from error
 
 
-async def _instead(world: World, *words: str, alive: str = "/ready", **settings: str) -> _Wrapped:
+async def instead(world: World, *words: str, alive: str = "/ready", **settings: str) -> Wrapped:
     """The world's only node from here on, not started yet."""
     await world.node.kill()
     usual = world.node_over(**settings)
-    node = _Wrapped(usual.directory, usual.settings)
+    node = Wrapped(usual.directory, usual.settings)
     node.port, node.words, node.alive = usual.port, words, alive
     world.nodes[:] = [node]
     return node
@@ -88,7 +86,7 @@ async def _stores_and_loads(world: World) -> None:
 # --- F71: nowhere to write
 
 _READ_ONLY = """
-mount -t tmpfs -o size=64k none /tmp || exit 99
+mount --bind /tmp /tmp || exit 99
 while read -r _ at _; do mount -o remount,bind,ro "$at" 2>/dev/null; done < /proc/mounts
 exec "$@"
 """
@@ -101,7 +99,7 @@ _PROBE = (
 async def a_node_that_may_write_nowhere(world: World) -> None:
     """In a mount namespace of its own every file system is read-only, /tmp and its own directory too; a probe proves it."""
     words = (str(UNSHARE), "-m", str(SHELL), "-c", _READ_ONLY, "sh")
-    node = await _instead(world, *words, HOME=str(world.directory))
+    node = await instead(world, *words, HOME=str(world.directory))
     probe = (*words, str(SHELL), "-c", _PROBE)
     done = await asyncio.to_thread(
         subprocess.run, probe, cwd=world.directory, env={"HOME": str(world.directory)}, capture_output=True, text=True,
@@ -118,7 +116,7 @@ async def a_node_that_may_write_nowhere(world: World) -> None:
 async def a_node_whose_disk_is_full(world: World) -> None:
     """Its directory, home and temporary files lie on a file system without a free byte."""
     async with small_disk(world, 1) as disk:
-        node = await _instead(world, HOME=str(disk.at), TMPDIR=str(disk.at))
+        node = await instead(world, HOME=str(disk.at), TMPDIR=str(disk.at))
         node.at = disk.at
         await disk.fill()
         await node.start()
@@ -175,7 +173,7 @@ async def the_kernel_kills_a_node_for_its_memory(world: World) -> None:
     """A memory cgroup leaves the node 12 MiB above what it needs idle; chunks of 64 MiB are more. Killed twice, then let live."""
     group = await asyncio.to_thread(_memory_group, world)
     try:
-        node = await _instead(world, str(SHELL), "-c", f'echo $$ > {group.at}/cgroup.procs && exec "$@"', "sh")
+        node = await instead(world, str(SHELL), "-c", f'echo $$ > {group.at}/cgroup.procs && exec "$@"', "sh")
         await node.start()
         await world.make_stream(max_msg_size=100_000)
         await world.publish(2000, size=50_000)
@@ -201,10 +199,10 @@ async def the_kernel_kills_a_node_for_its_memory(world: World) -> None:
         await asyncio.to_thread(group.remove)
 
 
-# --- F70: descriptors, names, certificates
+# --- F70: no descriptor left
 
 
-async def _says(world: World, text: str) -> None:
+async def says(world: World, text: str) -> None:
     """The node's log names the fault."""
 
     async def said() -> bool:
@@ -224,9 +222,9 @@ async def descriptors_run_out_for_a_while(world: World) -> None:
     resource.prlimit(world.node.pid, resource.RLIMIT_NOFILE, (3, before[1]))
     await world.servers.nats.kill()
     await world.servers.nats.start()
-    await _end_connections(world)
+    await end_connections(world)
     await world.publish(500)
-    await _says(world, "Too many open files")
+    await says(world, "Too many open files")
     await asyncio.sleep(AWAY_S)
     world.verdict.need(world.node.running, "it ended for want of descriptors")
     resource.prlimit(world.node.pid, resource.RLIMIT_NOFILE, before)
@@ -235,190 +233,9 @@ async def descriptors_run_out_for_a_while(world: World) -> None:
     await world.check_store(job)
 
 
-async def _end_connections(world: World) -> None:
+async def end_connections(world: World) -> None:
     async with await psycopg.AsyncConnection.connect(world.postgres_url, autocommit=True) as connection:
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-
-
-_NAMES = ("nats.nats3.test", "postgres.nats3.test", "s3.nats3.test")
-_OWN_NAMES = 'mount --bind "$HOSTS" /etc/hosts && mount --bind "$RESOLVER" /etc/resolv.conf && exec "$@"'
-
-
-@row("F70", within=240)
-async def names_lead_nowhere_for_a_while(world: World) -> None:
-    """A node in a mount namespace with a hosts file of its own, and nobody else to ask: first no name is known to it, then that of
-    Postgres, then all, then none again while its connections to NATS and Postgres are cut, then all.
-    """
-    hosts, resolver = world.directory / "hosts", world.directory / "resolver"
-    resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", "ascii")
-    _know(hosts)
-    nats, postgres, s3 = _NAMES
-    node = await _instead(
-        world,
-        *(str(UNSHARE), "-m", str(SHELL), "-c", _OWN_NAMES, "sh"),
-        alive="/ping",
-        HOSTS=str(hosts),
-        RESOLVER=str(resolver),
-        NATS3_NATS_URL=world.servers.nats.url.replace("127.0.0.1", nats),
-        NATS3_POSTGRES_URL=world.postgres_url.replace("127.0.0.1", postgres),
-        NATS3_S3_ENDPOINT=world.s3.endpoint.replace("127.0.0.1", s3),
-    )
-    async with asyncio.TaskGroup() as tasks:
-        starting = tasks.create_task(node.start())
-        await _says(world, postgres)
-        world.verdict.need(not starting.done(), "it was there without Postgres")
-        _know(hosts, postgres)
-    await _not_ready(world, "nats", "name resolution")
-    await _not_ready(world, "s3", s3)
-    _know(hosts, *_NAMES)
-    await world.make_stream()
-    await world.publish(500)
-    job = await world.store(max_count=50)
-    await world.until_stored(job, within=60)
-    _know(hosts)
-    await world.servers.nats.kill()
-    await world.servers.nats.start()
-    await _end_connections(world)
-    await world.publish(500)
-    await asyncio.sleep(AWAY_S)
-    world.verdict.need(node.running, "it ended for want of a name")
-    _know(hosts, *_NAMES)
-    took = await world.until_stored(job, within=60)
-    world.note(f"all stored {took:.1f} s after the names were known again")
-    await world.check_store(job)
-
-
-def _know(hosts: Path, *names: str) -> None:
-    """The file is mounted where it is, so it is written in place."""
-    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {name}\n" for name in names), "ascii")
-
-
-async def _not_ready(world: World, name: str, *words: str) -> None:
-    """/ready names the dependency, and says why in these words."""
-
-    async def told() -> str:
-        async with httpx2.AsyncClient(base_url=world.node.url, timeout=10) as client:
-            answer = await client.get("/ready")
-        return "" if answer.status_code == 200 else answer.json()["faults"].get(name, "")
-
-    async def fits() -> bool:
-        said = await told()
-        if not all(word in said for word in words):
-            raise Failed(f"/ready says of {name}: {said!r}")
-        return True
-
-    await world.until(f"/ready says {words} of {name}", fits)
-
-
-@dataclass(frozen=True)
-class _Signer:
-    """Signs certificates for 127.0.0.1."""
-
-    at: Path
-
-    @property
-    def certificate(self) -> Path:
-        return self.at / "ca.pem"
-
-    def begin(self) -> None:
-        self.at.mkdir()
-        (self.at / "index").touch()
-        (self.at / "config").write_text(
-            f"[ca]\ndefault_ca = all\n[all]\nnew_certs_dir = {self.at}\ndatabase = {self.at}/index\nunique_subject = no\nrand_serial = yes\n"
-            "default_md = sha256\npolicy = any\ncopy_extensions = copy\n[any]\ncommonName = supplied\n",
-            "ascii",
-        )
-        _openssl(
-            "req", "-x509", *_KEY, self.at / "ca.key", "-out", self.certificate, "-days", "2", "-subj", "/CN=signer"
-        )
-
-    def sign(self, name: str, begins: str, ends: str) -> tuple[Path, Path]:
-        """Certificate and key that count from the one moment to the other."""
-        made, key, asked = (self.at / f"{name}.{suffix}" for suffix in ("pem", "key", "csr"))
-        _openssl("req", *_KEY, key, "-out", asked, "-subj", "/CN=nats", "-addext", "subjectAltName=IP:127.0.0.1")
-        signer = ("-config", self.at / "config", "-keyfile", self.at / "ca.key", "-cert", self.certificate)
-        _openssl("ca", "-batch", "-notext", *signer, "-startdate", begins, "-enddate", ends, "-in", asked, "-out", made)
-        return made, key
-
-
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout")
-_NOW, _EVER, _PAST = "20200101000000Z", "20491231000000Z", "20200102000000Z"
-
-
-def _openssl(*words: object) -> None:
-    if shutil.which("openssl") is None:
-        raise Skipped("no openssl is here to make certificates")
-    done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"openssl {words[0]}: {done.stderr[-300:]}")
-
-
-def _certificates(world: World) -> tuple[Path, dict[str, tuple[Path, Path]]]:
-    """Who signs for us, and what a server may show: one that is right, one too old, and one of a stranger."""
-    ours, strange = _Signer(world.directory / "ours"), _Signer(world.directory / "strange")
-    for signer in (ours, strange):
-        signer.begin()
-    return ours.certificate, {
-        "strange": strange.sign("strange", _NOW, _EVER),
-        "old": ours.sign("old", _NOW, _PAST),
-        "right": ours.sign("right", _NOW, _EVER),
-    }
-
-
-@row("F70", within=240)
-async def certificates_of_nats_are_wrong_for_a_while(world: World) -> None:
-    """A nats-server with TLS, restarted with other certificates: of a stranger, expired, right, expired, right."""
-    ca, shown = await asyncio.to_thread(_certificates, world)
-    servers = {name: _with_certificate(world, *pair) for name, pair in shown.items()}
-    before, node = world.servers, None
-    try:
-        await _show(world, servers["strange"])
-        node = await _instead(
-            world,
-            alive="/ping",
-            NATS3_NATS_URL=servers["strange"].url.replace("nats:", "tls:"),
-            NATS3_NATS_TLS_CA=str(ca),
-        )
-        await node.start()
-        await _not_ready(world, "nats", "certificate verify failed", "issuer")
-        await _show(world, servers["old"])
-        await _not_ready(world, "nats", "certificate verify failed", "certificate has expired")
-        await _show(world, servers["right"])
-        await world.make_stream()
-        await world.publish(500)
-        job = await world.store(max_count=50)
-        await world.until_stored(job, within=60)
-        await _show(world, servers["old"])
-        await world.publish(500)
-        await _not_ready(world, "nats", "certificate has expired")
-        await world.stays_running(job, "store", AWAY_S)
-        await _show(world, servers["right"])
-        took = await world.until_stored(job, within=60)
-        world.note(f"all stored {took:.1f} s after the certificate was right again")
-        await world.check_store(job)
-        await node.kill()
-    finally:
-        await world.forget()
-        world.servers = before
-        for server in servers.values():
-            await server.kill()
-
-
-def _with_certificate(world: World, certificate: Path, key: Path) -> NatsServer:
-    """Of one place and one port, so that each is the other restarted; we ourselves come in clear."""
-    extra = f'allow_non_tls: true\ntls {{ cert_file: "{certificate}", key_file: "{key}" }}'
-    return NatsServer(world.directory / "nats", extra=extra)
-
-
-async def _show(world: World, server: NatsServer) -> None:
-    """This one is the NATS of the world from now on."""
-    was = world.servers.nats
-    if was.directory == server.directory:
-        server.port = was.port
-        await was.kill()
-    await world.forget()
-    await server.start()
-    world.servers = replace(world.servers, nats=server)

@@ -105,6 +105,11 @@ class AtomicPublisher(Publisher):
 
     @property
     @override
+    def beyond(self) -> int:
+        return 0
+
+    @property
+    @override
     def duplicates(self) -> int:
         """Always 0: a batch with a known id is refused."""
         return 0

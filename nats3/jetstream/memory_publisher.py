@@ -84,6 +84,11 @@ class MemoryPublisher(Publisher):
 
     @property
     @override
+    def beyond(self) -> int:
+        return self._acks.beyond
+
+    @property
+    @override
     def duplicates(self) -> int:
         return self._acks.duplicates
 

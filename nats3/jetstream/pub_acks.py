@@ -25,7 +25,8 @@ class Displaced:
 class PubAcks:
     """What the target said to the messages 0, 1, 2, ... of one publisher. Answers may come in any order.
 
-    `behind` is the seq up to which the messages before them stand in the target, `farthest` up to which these do.
+    `behind` is the seq up to which the messages before them stand in the target, `farthest` up to which these do, and `beyond`
+    the index of the first of these that stands behind it; that of the next one while there is none.
     """
 
     def __init__(self, stream: str, behind: int = 0) -> None:
@@ -39,6 +40,8 @@ class PubAcks:
         """What a plain PubAck begins with, up to its number; learned from the first."""
         self._early: dict[int, tuple[int, bool]] = {}
         self.farthest = behind
+        self.beyond = 0
+        self._behind = behind
         self._refusal: PublishRefused | None = None
 
     def take(self, index: int, header: bytes | None, payload: bytes) -> None:
@@ -117,6 +120,8 @@ class PubAcks:
         else:
             self._displace(self.acked)
         self.acked += 1
+        if self.farthest == self._behind:
+            self.beyond = self.acked
         self.target_seq = seq
 
     def _displace(self, index: int) -> None:

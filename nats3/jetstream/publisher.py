@@ -55,6 +55,11 @@ class Publisher(Protocol):
         ...
 
     @property
+    def beyond(self) -> int:
+        """Index of the first of the prefix that stands behind all that stood there before; `acked` while there is none."""
+        ...
+
+    @property
     def duplicates(self) -> int:
         """How many of the prefix the target already had."""
         ...
@@ -132,6 +137,11 @@ class WindowPublisher(Publisher, Sink):
     @override
     def farthest(self) -> int:
         return self._acks.farthest
+
+    @property
+    @override
+    def beyond(self) -> int:
+        return self._acks.beyond
 
     @property
     @override

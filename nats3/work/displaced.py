@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from nats3.jetstream.pub_acks import Displaced
@@ -18,30 +19,42 @@ LISTED = 100
 """So many ranges an event lists; it counts all."""
 
 
-class KnownOrder:
-    """Follows the messages that a load finds in the target, in the order of the plan; those before stand up to `behind`."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages of the plan that a load found in the target, one after the other; `before` others it sent before them."""
 
-    def __init__(self, behind: int) -> None:
-        self._farthest = behind
+    rank: int
+    before: int
+    known: Sequence[Known]
 
-    def displaced(self, rank: int, known: Sequence[Known], seqs: Sequence[int], sent: int) -> Sequence[DisplacedRange]:
-        """Those that stand before one that the plan has before them.
+    @property
+    def last(self) -> int:
+        """Seq of the last."""
+        return self.known[-1].seq
 
-        They lie between messages with these `seqs`, which are sent now as others were that come before, `sent` of them: all
-        that is sent comes to stand behind all that is known.
-        """
-        found: list[DisplacedRange] = []
-        for before, run in groupby(known, key=lambda each: bisect_left(seqs, each.seq)):
-            out = [each.seq for each in run if self._passes(each) or sent + before]
-            if out:
-                found.append(DisplacedRange(rank, out[0], out[-1], len(out)))
-        return found
 
-    def _passes(self, known: Known) -> bool:
-        """Whether it stands before the farthest of those before it."""
-        passes = known.target_seq < self._farthest
-        self._farthest = max(self._farthest, known.target_seq)
-        return passes
+def runs_of(rank: int, known: Sequence[Known], seqs: Sequence[int], start: int) -> list[Run]:
+    """What is known between messages with these `seqs`, of which the first has the index `start`."""
+    found = groupby(known, key=lambda each: bisect_left(seqs, each.seq))
+    return [Run(rank, start + before, list(run)) for before, run in found]
+
+
+def out_of_order(runs: Iterable[Run], behind: int, beyond: int) -> tuple[DisplacedRange, ...]:
+    """Those that stand in the target before one that the plan has before them.
+
+    What precedes them all stands up to seq `behind`. Of what was sent, `beyond` is the index of the first that came to stand
+    behind all that was there, so what is known after it is displaced.
+    """
+    found: list[DisplacedRange] = []
+    for run in runs:
+        out: list[int] = []
+        for each in run.known:
+            if run.before > beyond or each.target_seq < behind:
+                out.append(each.seq)
+            behind = max(behind, each.target_seq)
+        if out:
+            found.append(DisplacedRange(run.rank, out[0], out[-1], len(out)))
+    return tuple(found)
 
 
 def within(displaced: Iterable[Displaced], first: int, last: int) -> Iterator[Displaced]:

@@ -233,17 +233,18 @@ class LoadFlow:
     async def _settle(self) -> None:
         """Record the acknowledged prefix, and the chunks that lie in it as a whole."""
         acked = self._publisher.acked
-        settled, reached = self._line.acknowledged(acked, self._recorded)
+        settled, reached = self._line.acknowledged(acked, self._recorded, self._publisher.beyond)
         if reached is None:
             return
         size = sum(sent.message_bytes for sent in settled)
         ends = [event for sent in settled for event in endings(sent)]
-        displaced = self._displaced(acked, reached)
+        displaced, count = self._displaced(acked, reached), self._publisher.displaced_count
         before = self._run.state
         await self._tools.reach("load.before_progress")
         await self._run.emit(self._progress(reached, size), *displaced, *ends)
         await self._tools.reach("load.after_progress")
         self._line.drop(settled, reached)
+        self._displaced_acks = count
         self._report(acked - self._recorded, size, before)
         self._recorded = acked
         await self._progressed()
@@ -251,7 +252,6 @@ class LoadFlow:
     def _displaced(self, acked: int, reached: Reached) -> list[MessagesDisplaced]:
         """What of that which is recorded now stands in the target in another order."""
         count = self._publisher.displaced_count - self._displaced_acks
-        self._displaced_acks += count
         ranges = [*reached.displaced]
         for each in within(self._publisher.displaced if count else (), self._recorded, acked - 1):
             ranges += self._line.ranges(each.first, each.last)

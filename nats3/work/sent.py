@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped, DisplacedRange
 from nats3.job.storing import ChunkFlushed
-from nats3.work.displaced import KnownOrder
+from nats3.work.displaced import Run, out_of_order, runs_of
 from nats3.work.pieces import Known, Piece
 
 
@@ -18,8 +18,8 @@ from nats3.work.pieces import Known, Piece
 class Sent:
     """A part of a piece: its messages have the indexes start <= i < start + len(seqs).
 
-    `known` are the messages between them that are in the target already, `displaced` those of them that stand out of order
-    there and are not recorded yet.
+    `known` are the messages between them that are in the target already, `runs` the same as far as
+    they are not recorded yet.
     """
 
     start: int
@@ -32,7 +32,7 @@ class Sent:
     message_bytes: int = 0
     known: Sequence[Known] = ()
     reaches: int = 0
-    displaced: Sequence[DisplacedRange] = ()
+    runs: Sequence[Run] = ()
 
     @property
     def end(self) -> int:
@@ -63,7 +63,7 @@ class Line:
         self._sent = 0
         self._recorded = 0
         self._known_at = 0
-        self._known_order = KnownOrder(behind)
+        self._known_behind = behind
 
     def add(self, piece: Piece, part: slice, message_bytes: int) -> None:
         """The messages of the piece at `part`; the last part carries what the piece says of chunks and sizes."""
@@ -75,39 +75,43 @@ class Line:
         else:
             ends = (piece.finishes, piece.deletions, piece.skipped)
             sent = Sent(self._sent, piece.rank, seqs, lives, *ends, message_bytes, piece.known[before:], piece.reaches)
-        sent.displaced = self._known_order.displaced(piece.rank, sent.known, seqs, self._sent)
+        sent.runs = runs_of(piece.rank, sent.known, seqs, self._sent)
         self._parts.append(sent)
         self._sent += len(seqs)
 
-    def acknowledged(self, acked: int, recorded: int) -> tuple[list[Sent], Reached | None]:
+    def acknowledged(self, acked: int, recorded: int, beyond: int = 0) -> tuple[list[Sent], Reached | None]:
         """What is wholly acknowledged, and how far everything is; None when that is nothing new.
 
         In a part that is acknowledged in part all is there up to the message before the next one that is sent: what
-        was left out between them is in the target already.
+        was left out between them is in the target already. `beyond` is the index of the first message that came to stand
+        behind all that was there before.
         """
         settled = list(takewhile(lambda sent: sent.end <= acked, self._parts))
         messages, known_at = self._recorded + _messages(settled), self._known_far(settled)
-        displaced = tuple(each for part in settled for each in part.displaced)
+        runs = [run for part in settled for run in part.runs]
         if len(settled) < len(self._parts) and self._parts[len(settled)].start < acked and acked > recorded:
             part = self._parts[len(settled)]
-            seq = part.seqs[acked - part.start] - 1
+            rank, seq = part.rank, part.seqs[acked - part.start] - 1
             known = part.known[: _up_to(part.known, seq)]
             messages += bisect_right(part.seqs, seq) + len(known)
-            displaced += tuple(each for each in part.displaced if each.last <= seq)
-            return settled, Reached(part.rank, seq, messages, max(known_at, _farthest(known)), displaced)
-        if not settled:
+            known_at = max(known_at, _farthest(known))
+            runs += [run for run in part.runs if run.last <= seq]
+        elif settled:
+            rank, seq = settled[-1].rank, settled[-1].reaches
+        else:
             return settled, None
-        return settled, Reached(settled[-1].rank, settled[-1].reaches, messages, known_at, displaced)
+        return settled, Reached(rank, seq, messages, known_at, out_of_order(runs, self._known_behind, beyond))
 
     def drop(self, settled: Sequence[Sent], reached: Reached) -> None:
         """These, the first ones, are recorded, and so is what is reached of the next one."""
         self._recorded += _messages(settled)
         self._known_at = self._known_far(settled)
+        self._known_behind = max(self._known_behind, reached.known_at)
         for _ in settled:
             self._parts.popleft()
-        if self._parts and self._parts[0].displaced and reached.displaced:
+        if self._parts and self._parts[0].rank == reached.rank:
             left = self._parts[0]
-            left.displaced = [each for each in left.displaced if each not in reached.displaced]
+            left.runs = [run for run in left.runs if run.last > reached.seq]
 
     def ranges(self, first: int, last: int) -> Iterator[DisplacedRange]:
         """The messages with these indexes, none of which is recorded yet, as ranges of seqs."""

@@ -113,6 +113,7 @@ def test_a_duplicate_that_stands_before_what_was_stored_now_or_published_before_
     acks.take(3, None, ack(51))
     assert (acks.acked, acks.duplicates, acks.displaced_count) == (4, 2, 2)
     assert acks.displaced == [Displaced(0, 0), Displaced(2, 2)]
+    assert (acks.beyond, acks.farthest) == (1, 51)
 
 
 def test_messages_stored_below_an_earlier_one_are_displaced() -> None:

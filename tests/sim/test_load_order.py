@@ -9,6 +9,7 @@ import pytest
 
 from actors.testing import run_seeded
 from nats3.job.loading import LoadCompleted, LoadProgressed, MessagesDisplaced, TargetBound
+from nats3.work.target import Target
 from tests.sim.load_world import RUN, SOURCES
 from tests.sim.test_load_ends import archive, attempt, completed, end, said, target, world_of
 
@@ -20,9 +21,6 @@ pytestmark = pytest.mark.timeout(120)
 def lived(seed, *, rolls_back=False, **order):
     """A load whose target changes its leader, refuses and is lost at random, and whose node dies."""
     world, chance = world_of(60, **order), Random(f"order/{seed}")
-    if not rolls_back and chance.random() < 0.5:  # it shows nobody what it has
-        world.jet.delete_stream("T")
-        world.jet.make_stream("T", ["t.>"], retention="workqueue")
 
     async def live():
         archive(world, SOURCES[0], world.messages)
@@ -65,9 +63,17 @@ def recorded(world):
     return [event for event in events[begun:] if isinstance(event, MessagesDisplaced)]
 
 
-def test_exactly_what_stands_out_of_order_is_on_record():
+async def _not_there_yet(*_):
+    return {}
+
+
+@pytest.mark.parametrize("arrives_late", [False, True])
+def test_exactly_what_stands_out_of_order_is_on_record(arrives_late, monkeypatch):
+    """What was sent over the connection before is seen at the bind, or answered as a duplicate after it."""
+    if arrives_late:
+        monkeypatch.setattr(Target, "present", _not_there_yet)
     some = 0
-    for seed in range(150):
+    for seed in range(60):
         world = lived(seed)
         assert sorted(target(world)) == list(range(1, 61)), seed
         mode = "dedupe" if world.jet.all["T"].config["retention"] == "limits" else "at_least_once"
@@ -78,18 +84,18 @@ def test_exactly_what_stands_out_of_order_is_on_record():
         ranges = [each for event in events for each in event.ranges]
         assert sum(each.count for each in ranges) == len(out), seed
         assert out <= {seq for each in ranges for seq in range(each.first, each.last + 1)}, seed
-    assert some > 30, "the fault is met"
+    assert some > 12, "the fault is met"
 
 
 def test_nothing_of_a_target_in_another_order_that_also_loses_its_end_is_missing_or_twice():
-    for seed in range(150):
+    for seed in range(60):
         world = lived(seed, rolls_back=True)
         assert sorted(target(world)) == list(range(1, 61)), seed
         assert said(world, LoadCompleted)[-1].messages == 60, seed
 
 
 def test_a_strict_load_keeps_the_order_whatever_happens_to_its_target():
-    for seed in range(100):
+    for seed in range(60):
         world = lived(seed, strict_order=True)
         assert target(world) == list(range(1, 61)), seed
         assert not said(world, MessagesDisplaced)

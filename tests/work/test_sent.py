@@ -47,6 +47,15 @@ def test_what_is_known_behind_what_is_sent_now_is_displaced_and_told_once() -> N
     assert reached.displaced == (DisplacedRange(0, 8, 8, 1),)
 
 
+def test_what_is_known_behind_a_message_that_was_there_already_stands_where_it_should() -> None:
+    """It was answered as a duplicate: the second that is sent is the first to come behind all that was there."""
+    line = Line()
+    line.add(piece([1, 4], [2, 3, 5], 5), slice(0, 2), 0)
+    _, reached = line.acknowledged(2, 0, beyond=1)
+    assert reached is not None
+    assert reached.displaced == (DisplacedRange(0, 5, 5, 1),)
+
+
 def test_of_what_is_known_that_is_displaced_which_stands_before_an_earlier_one() -> None:
     line = Line()
     mixed = replace(piece([], [], 6), known=[Known(1, 14), Known(2, 15), Known(3, 11), Known(4, 16), Known(6, 13)])

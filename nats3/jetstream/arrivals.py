@@ -53,7 +53,12 @@ class Arrivals(asyncio.StreamReader):
 
     @override
     async def read(self, n: int = -1) -> bytes:
-        """The next piece, whatever `n` says; b"" at the end. Raises what broke the connection."""
+        """The next piece, whatever `n` says; b"" at the end. Raises what broke the connection.
+
+        Of pieces that came together each has a turn of the loop to itself: who else waits for the loop comes in between.
+        """
+        if self._pieces:
+            await asyncio.sleep(0)
         while not self._pieces:
             if (fault := self.exception()) is not None:
                 raise fault

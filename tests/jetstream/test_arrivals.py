@@ -52,6 +52,24 @@ async def test_pieces_come_out_as_they_came_in_and_then_the_end() -> None:
     assert reader.at_eof()
 
 
+async def test_others_have_the_loop_between_pieces_that_came_together() -> None:
+    reader, _ = arrivals()
+    turns: list[bytes] = []
+
+    async def others() -> None:
+        for _ in range(3):
+            turns.append(b"others")
+            await asyncio.sleep(0)
+
+    for piece in (b"a", b"b", b"c"):
+        reader.feed_data(piece)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(others())
+        while len(turns) < 6:
+            turns.append(await reader.read())
+    assert turns == [b"others", b"a", b"others", b"b", b"others", b"c"]
+
+
 async def test_the_end_is_not_there_before_the_last_piece_is_read() -> None:
     reader, _ = arrivals()
     reader.feed_data(b"last")

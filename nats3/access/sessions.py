@@ -42,7 +42,7 @@ class SessionClosed:
 
 
 SessionEvent = SessionOpened | SessionClosed
-CLOSED = SESSIONS.type_of(SessionClosed)
+OPENED, CLOSED = SESSIONS.type_of(SessionOpened), SESSIONS.type_of(SessionClosed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from eventstore import LogUnavailable
 from nats3.access.roles import ROLES, Role, at_least
 from nats3.api.callers import EVERYBODY, NOBODY, Caller
-from nats3.api.errors import CrossSite, Forbidden, Unauthenticated
+from nats3.api.errors import CrossSite, Forbidden, TooOften, Unauthenticated
 from nats3.api.problems import answer, problem_of
 from nats3.api.reach import FILTERED, within
 from nats3.api.services import Services
@@ -130,7 +130,7 @@ class Door:
     async def _perhaps(self, request: Request) -> Caller:
         try:
             return await self._soon(request)
-        except (Unauthenticated, LogUnavailable):
+        except (Unauthenticated, TooOften, LogUnavailable):
             return self.services.entrance.remembered(bearer_of(request)) or NOBODY
 
     async def _soon(self, request: Request) -> Caller:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
+import httpx2
 import pytest
 
-from nats3.api.entrance import REFUSALS
+from eventstore import Position, Recorded, Version
+from nats3.api.app import build
+from nats3.api.entrance import REFUSALS, Entrance, Log
 from nats3.api.rates import KEPT, Rate, Rates
-from tests.api.conftest import Api
+from tests.api.conftest import Api, running
 from tests.api.test_tokens import admin_of, bearer, token
 
 
@@ -87,16 +92,87 @@ async def test_a_session_is_counted_with_its_token(api: Api) -> None:
     assert (await api.client.get("/api/v2/jobs", headers=cookie)).status_code == 429
 
 
-@pytest.mark.parametrize("wrong", ["n3_0123456789abcdef_" + "0" * 64, "nonsense"])
-async def test_an_address_that_guesses_is_stopped_and_let_in_with_a_token_later(api: Api, wrong: str) -> None:
+WRONG = "n3_0123456789abcdef_" + "0" * 64
+
+
+@pytest.mark.parametrize("wrong", [WRONG, "nonsense"])
+async def test_an_address_that_guesses_is_stopped_and_a_token_that_opens_something_is_let_in_from_there(
+    api: Api, wrong: str
+) -> None:
     admin = await admin_of(api)
     clock = Seconds()
     api.services.entrance._refusals = Rates(REFUSALS, clock)
     assert await statuses(api, wrong, REFUSALS.burst + 2) == [401] * REFUSALS.burst + [429] * 2
-    assert await statuses(api, admin, 1) == [429], "a guess that is right must not be told from one that is wrong"
+    assert await statuses(api, admin, 3) == [200] * 3, "one that opens something takes nothing of it"
     clock.now += 1 / REFUSALS.per_second
-    assert await statuses(api, admin, 3) == [200] * 3, "tokens that open something take nothing of it"
     assert await statuses(api, wrong, 2) == [401, 429]
+
+
+async def test_while_an_address_guesses_every_good_token_passes_and_no_bad_one_costs_a_look_into_the_log(
+    api: Api, postgres_url: str
+) -> None:
+    """Also one that this node never saw, one that is made meanwhile at another node, and the cookie of a browser."""
+    admin = await admin_of(api)
+    gone = await token(api, "read", admin)
+    late = await token(api, "read", admin, expires_in="1h")
+    await api.client.delete(f"/api/v2/tokens/{gone.split('_')[1]}", headers=bearer(admin))
+    async with running(postgres_url, required=True) as other:
+        log = Counting(other.services.log)
+        entrance = Entrance(
+            log,
+            required=True,
+            now=other.clock,
+            rates=Rates(Rate(0, 0), Seconds()),
+            refusals=Rates(REFUSALS, Seconds()),
+        )
+        api.clock.now = other.clock.now
+        transport = httpx2.ASGITransport(build(replace(other.services, entrance=entrance)))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+            async def told(text: str) -> int:
+                return (await client.get("/api/v2/nodes", headers=bearer(text))).status_code
+
+            head = await other.store.head()
+            signed_in = await client.post("/login", data={"token": admin})
+            cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+            entrance.hear(await other.store.read_log(head, 100))
+            for _ in range(REFUSALS.burst):
+                assert await told(WRONG) == 401
+            assert await told(WRONG) == 429
+            assert await told(admin) == 200
+            head = await other.store.head()
+            made = await token(api, "read", admin)
+            entrance.hear(await other.store.read_log(head, 100))
+            assert await told(made) == 200
+            assert (await client.get("/api/v2/nodes", headers=cookie)).status_code == 200
+            assert await told(late) == 200
+            other.clock.now += timedelta(hours=2)
+            looked = log.reads
+            swapped = f"{made[:20]}{admin[20:]}"
+            for text in (WRONG, "nonsense", swapped, gone, late):
+                assert await told(text) == 429, text
+            assert (await client.get("/api/v2/nodes", headers={"Cookie": "nats3=n3s_x"})).status_code == 429
+            assert log.reads == looked
+            assert (await client.get("/ready", headers=bearer(WRONG))).status_code == 200, "what is open is open"
+
+
+@dataclass
+class Counting:
+    """A log that counts how often it was read."""
+
+    log: Log
+    reads: int = 0
+
+    async def read(self, entity_id: str, after: Version, limit: int) -> list[Recorded]:
+        self.reads += 1
+        return await self.log.read(entity_id, after, limit)
+
+    async def read_log(self, after: Position, limit: int, types: Collection[str] | None = None) -> list[Recorded]:
+        self.reads += 1
+        return await self.log.read_log(after, limit, types)
+
+    async def head(self) -> Position:
+        return await self.log.head()
 
 
 def test_so_many_are_remembered_and_the_quietest_is_forgotten_first() -> None:

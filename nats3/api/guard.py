@@ -75,7 +75,8 @@ class Guard:
         named = [value for name, value in scope["headers"] if name.lower() == b"host"]
         if len(named) > 1 or ("*" not in hosts and host_name(headers.get("host", "")) not in hosts):
             raise UnknownHost
-        if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["path"]) > MAX_HEAD:
+        address = len(scope["path"]) + len(scope["query_string"])
+        if address + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
             raise HeadTooLarge(MAX_HEAD)
         if any(character < " " or character == "\x7f" for character in scope["path"]):
             raise BadPath

@@ -45,6 +45,21 @@ async def test_requests_are_reported_by_route_and_never_by_path(api: Api) -> Non
     assert api.told.requests == [("GET", "/api/v2/jobs/{id}", 404), ("GET", "other", 404)]
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/ping?" + "a" * 60_000, {}), ("/ping/" + "a" * 17_000, {}), ("/ping", {"X": "a" * 17_000})],
+    ids=["query", "path", "header"],
+)
+async def test_address_and_headers_have_one_bound_together(api: Api, path: str, headers: dict[str, str]) -> None:
+    answer = await api.client.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (
+        431,
+        "address and headers have more than 16384 bytes together; send less",
+    )
+    fits = {"X": "a" * 8_000}
+    assert (await api.client.get("/ping?" + "a" * 8_000, headers=fits)).status_code == 200
+
+
 async def test_a_body_without_a_length_is_counted_as_it_comes(api: Api) -> None:
     taken = 0
 

@@ -116,6 +116,7 @@ STRANGE = [
     (b"GET http://localhost/ping HTTP/1.1\r\nHost: evil\r\n\r\n", {b"421"}),
     (b"GET /ping HTTP/1.1\r\n\r\n", {b"400"}),
     (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"400", b"431"}),
+    (b"GET /ping?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"400", b"431"}),
     (b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", {b"400", b"431"}),
     (b"GET /api/v2/jobs/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"400"}),
     (

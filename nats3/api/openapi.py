@@ -54,15 +54,18 @@ _REFUSED: Mapping[int, str] = {
     410: "It was there and will not come back.",
     412: "It is no longer what you saw.",
     413: "The body is too large.",
-    415: "The body is no JSON.",
+    415: "The body is no JSON, or is compressed.",
     421: "The Host header names no host of this server.",
     422: "A value does not fit: each one is named with its fault and a remedy.",
     429: "Too many at a time: come again later.",
+    431: "Address and headers are larger than 16 KiB together.",
     503: "Something that is needed for the answer is away. Nothing is guessed and nothing is left out.",
 }
-_ALWAYS_1 = (413, 421)
-_ALWAYS_2 = (413, 421, 422, 503)
-_WITH_BODY = (400, 408, 415)
+_BY_HEAD = (413, 415, 421, 431)
+"""What every route may answer to the head of a request alone."""
+
+_ALWAYS_2 = (422, 503)
+_WITH_BODY = (400, 408)
 _PLACE = re.compile(r"\{(\w+)(?::path)?\}")
 
 
@@ -196,7 +199,9 @@ def _operation(entry: Row, components: _Components) -> dict[str, Any]:
 
 def _always(entry: Row) -> Iterable[int]:
     """What every route of this version may answer, and every one with a body or a place in its path."""
-    yield from _ALWAYS_2 if is_version_2(entry.path) else _ALWAYS_1
+    yield from _BY_HEAD
+    if is_version_2(entry.path):
+        yield from _ALWAYS_2
     if entry.says.takes is not None:
         yield from _WITH_BODY
     elif is_version_2(entry.path) and entry.method != "GET":

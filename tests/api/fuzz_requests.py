@@ -32,6 +32,19 @@ _HOST = "http://localhost"
 _SAFE = "/:@!$&'()*+,;=%-._~"
 
 
+ODD = 0.03
+"""Of all requests so many have a head that no route takes."""
+
+HEADS: dict[str, tuple[bytes, list[tuple[bytes, bytes]], int]] = {
+    "a long header": (b"", [(b"x-long", b"a" * 17_000)], 431),
+    "a long query": (b"a" * 17_000, [], 431),
+    "a packed body": (b"", [(b"content-encoding", b"gzip")], 415),
+    "another host": (b"", [(b"host", b"elsewhere.example")], 421),
+    "a large body": (b"", [(b"content-length", b"2000000")], 413),
+}
+"""What comes with such a head instead of the query and beside the headers, and the status that it gets at every route."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What there is in the world: most requests are about that."""
@@ -72,7 +85,8 @@ class Asked:
         return f"{self.case.method} {self.case.operation.path}"
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}?{self.query.decode()} {self.headers} {self.body[:500]!r}"
+        head = f"{self.method} {self.path}?{self.query.decode()[:500]} {self.headers}"
+        return f"{head[:1500]} {self.body[:500]!r}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,8 @@ class Pool:
         template = self.case.operation.path
         for name, value in path.items():
             template = template.replace("{" + name + "}", quote(value, safe=_SAFE, errors="surrogatepass"))
-        return Asked(self.case, template, urlencode(query, errors="surrogatepass").encode(), headers, body)
+        asked = Asked(self.case, template, urlencode(query, errors="surrogatepass").encode(), headers, body)
+        return odd(asked, chance.choice(list(HEADS))) if chance.random() < ODD else asked
 
     def _aimed(
         self, path: dict[str, str], query: list[tuple[str, str]], chance: Random, known: Known
@@ -106,6 +121,12 @@ class Pool:
         job = ("job_id", chance.choice(known.jobs))
         aimed = [job if name == "job_id" else (name, value) for name, value in query]
         return {name: there.get(name, value) for name, value in path.items()}, aimed
+
+
+def odd(asked: Asked, what: str) -> Asked:
+    """The same with a head that no route takes."""
+    query, headers, _status = HEADS[what]
+    return replace(asked, query=query or asked.query, headers=[*headers, *asked.headers])
 
 
 def _there(template: str, chance: Random, known: Known) -> dict[str, str]:

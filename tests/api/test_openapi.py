@@ -18,6 +18,7 @@ from nats3.api.openapi import document, operation_id, text_of
 from nats3.api.routes import ROUTES, Entry
 from tests.api.conftest import Api
 from tests.api.fuzz import Fuzz
+from tests.api.fuzz_requests import HEADS
 
 DOCUMENT = document(ROUTES)
 COMMITTED = Path(__file__).parents[2] / "docs/openapi.json"
@@ -141,6 +142,19 @@ async def test_the_page_has_every_route_and_needs_nothing_from_anywhere_else(api
         assert link.startswith("#") or (await api.client.get(link)).status_code == 200
 
 
+@pytest.mark.parametrize("what", HEADS)
+async def test_what_is_refused_for_its_head_is_described_at_every_route(api: Api, what: str) -> None:
+    query, headers, status = HEADS[what]
+    for entry in ROUTES:
+        address = f"{_example(entry.path)}?{query.decode()}".encode()
+        sent = [*([] if what == "another host" else [(b"host", b"localhost")]), *headers]
+        answer = await api.client.request(entry.method, address.decode(), headers=sent)
+        path = re.sub(r"\{(\w+):path\}", r"{\1}", entry.path)
+        described = DOCUMENT["paths"][path][entry.method.lower()]["responses"]
+        assert (entry.path, answer.status_code) == (entry.path, status), answer.text[:100]
+        assert str(status) in described, (entry.method, entry.path)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_no_answer_is_a_fault_of_ours_or_one_that_is_not_described(api: Api) -> None:
@@ -149,7 +163,9 @@ async def test_no_answer_is_a_fault_of_ours_or_one_that_is_not_described(api: Ap
     played = await Fuzz(api, seed).play(SAMPLE)
     assert played.faults == [], f"python -m tests.api.fuzz --requests {SAMPLE} --seed {seed}"
     assert played.requests == SAMPLE
-    assert {200, 201, 202, 204, 400, 401, 403, 404, 409, 422} <= set(played.statuses), played.statuses
+    assert {200, 201, 202, 204, 400, 401, 403, 404, 409, 413, 415, 421, 422, 431} <= set(played.statuses), (
+        played.statuses
+    )
     assert len(played.by_asker) == ASKERS
     assert len(played.unheard) <= UNHEARD, played.unheard
 

@@ -108,11 +108,14 @@ def random_store_events(chance: Random, count: int) -> list[object]:
         elif kind == 7:
             events.append(LifeContinued(CREATED + 1000 + chance.randrange(1000)))
         else:
-            events.append(random_run_event(chance))
+            events.append(
+                chance.choice((random_run_event(chance), ObjectsCondemned("archive", ("a", "b"), "unlinked")))
+            )
     return events
 
 
 def random_run_event(chance: Random) -> object:
+    """What runs of both kinds say."""
     return chance.choice(
         (
             RunActivated(chance.randrange(1, 9), "node-a"),
@@ -122,7 +125,6 @@ def random_run_event(chance: Random) -> object:
             RunPaused(),
             RunStopped("handed over"),
             RunFailed("a bug", ""),
-            ObjectsCondemned("archive", ("a", "b"), "unlinked"),
         )
     )
 

@@ -34,7 +34,7 @@ BODIES: dict[str, Any] = {
     "/api/v2/jobs": {"kind": "store", "stream": "jobs", "bucket": "bucket-1"},
     "/api/v2/jobs/{id}": {"name": "other"},
     "/api/v2/jobs/plan": {"kind": "load", "bucket": "bucket-1", "read_stream": "jobs"},
-    "/api/v2/tokens": {"name": "t", "role": "read"},
+    "/api/v2/tokens": {"name": "t", "role": "admin"},
     "/api/v2/archive/rebuilds": {"bucket": "bucket-1"},
     "/api/v2/archive/verifications": {},
     "/api/v2/projections/{name}/skip": {"position": 1, "reason": "x"},
@@ -67,7 +67,7 @@ async def gone(
 async def ask(api: Api, entry: Entry, there: dict[str, str], headers: dict[str, str]) -> httpx2.Response:
     path = entry.path
     thing = next((name for name in ("survey", "chunk", "token") if f"/{name}s/" in path), "job")
-    entity = f"job/{there['job']}" if "/entities/" in path else there[thing]
+    entity = f"job/{there['job']}" if "/entities/" in path else "1" if "/operations/" in path else there[thing]
     for name, value in {"id:path": entity, "id": entity, "name": "jobs", "position": "1"}.items():
         path = path.replace("{" + name + "}", value)
     command = entry.method in {"POST", "PATCH"}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from typing_extensions import override
 
-from nats3.jetstream.errors import MustBind, PublishRefused, Reason, refused
-from nats3.jetstream.frames import batch_frames
-from nats3.jetstream.link import NO_RESPONDERS, Link, Reply, status_of
+from nats3.jetstream.errors import PublishRefused, refused
+from nats3.jetstream.frames import Frames, batch_frames, publish_frame
+from nats3.jetstream.link import NO_RESPONDERS, Link, status_of
 from nats3.jetstream.pub_acks import Displaced
-from nats3.jetstream.publisher import DEFAULT_WINDOW, EMPTY_BLOCK, Publisher, Window
+from nats3.jetstream.publisher import DEFAULT_WINDOW, EMPTY_BLOCK, LinkPublisher, Window
 
 MOST_MESSAGES = 999
 """The server takes 1000 in a batch; the last is the marker."""
@@ -67,7 +67,15 @@ class Held:
         return Held(self.subjects[part], self.blocks[part], self.payloads[part])
 
 
-class AtomicPublisher(Publisher):
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A batch whose marker is not answered yet."""
+
+    batch: bytes
+    count: int
+
+
+class AtomicPublisher(LinkPublisher):
     """Publishes with one batch in flight: its successor must know where the marker before it lies.
 
     Other writers may store between two batches, never inside one. A batch is acknowledged whole, and `target_seq` is
@@ -75,18 +83,14 @@ class AtomicPublisher(Publisher):
     """
 
     def __init__(self, link: Link, stream: str, marker: Marker, *, window: Window = DEFAULT_WINDOW) -> None:
-        self._link = link
+        super().__init__(link, window)
         self._stream = stream
         self._marker = marker
-        self._window = window
         self._last = marker.last
         self._acked = 0
         self._target_seq = 0
-        self._told = 0
-        self._sending = 0
+        self._under_way: UnderWay | None = None
         self._held = Held()
-        self._fault: MustBind | PublishRefused | None = None
-        self._progress = asyncio.Event()
 
     @property
     @override
@@ -127,35 +131,31 @@ class AtomicPublisher(Publisher):
 
     @override
     async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
-        """Store every full batch; the rest is held back until more comes, or `flush` or `drain`."""
+        """Send every full batch, each once the one before it is stored; the rest is held back until more comes, or `flush`
+        or `drain`.
+        """
         self._check()
-        self._sending += len(payloads)
         self._held.add(subjects, blocks, payloads)
-        await self._commit_held(keep=True)
+        await self._send_held(keep=True)
 
     @override
     async def flush(self) -> None:
         self._check()
-        await self._commit_held(keep=False)
+        await self._send_held(keep=False)
+        await self._answered()
 
-    async def _commit_held(self, *, keep: bool) -> None:
+    async def _send_held(self, *, keep: bool) -> None:
         held, self._held = self._held, Held()
         batches = self._batches(held.blocks, held.payloads)
         if keep and batches and batches[-1][1] - batches[-1][0] < MOST_MESSAGES:
             self._held = held.part(batches.pop())
         for each in batches:
-            try:
-                await self._commit(held.part(each))
-            except (MustBind, PublishRefused) as fault:
-                self._end(fault)
-                raise
+            await self._send_batch(held.part(each))
 
     @override
     async def wait_progress(self) -> int:
-        while self._acked == self._told and self._acked < self._sending - len(self._held.payloads):
-            self._check()
-            self._progress.clear()
-            await self._progress.wait()
+        while self._acked == self._told and self._under_way is not None:
+            await self._wait()
         self._check()
         self._told = self._acked
         return self._told
@@ -163,33 +163,27 @@ class AtomicPublisher(Publisher):
     @override
     async def drain(self) -> None:
         await self.flush()
-        while self._acked < self._sending:
-            self._check()
-            self._progress.clear()
-            await self._progress.wait()
-        self._check()
 
     @override
-    async def close(self) -> None:
-        self._end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
-
-    def _end(self, fault: MustBind | PublishRefused) -> None:
-        if self._fault is None:
-            self._fault = fault
-            self._progress.set()
-
-    def _check(self) -> None:
-        if self._fault is not None:
-            raise self._fault
+    def take(self, frames: Frames) -> None:
+        for subject, header, payload in zip(frames.subjects, frames.headers, frames.payloads, strict=True):
+            under_way = self._under_way
+            if self._fault is None and under_way is not None and subject == self._inbox + under_way.batch:
+                try:
+                    self._settle(under_way, header, payload)
+                except PublishRefused as fault:
+                    self._end(fault)
+        self._progress.set()
 
     def _batches(self, blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> list[tuple[int, int]]:
         """Where each batch starts and stops: within the server's count and the window's bytes."""
         sizes = [len(payload) + len(block or b"") for block, payload in zip(blocks, payloads, strict=True)]
         batches: list[tuple[int, int]] = []
+        sent = self._acked + (0 if self._under_way is None else self._under_way.count)
         start = at = size = 0
         while at < len(sizes):
             if at > start and (at - start >= MOST_MESSAGES or size + sizes[at] > self._window.max_bytes):
-                stop = end_of_batch(self._acked + start, self._acked + at, self._marker.joined) - self._acked
+                stop = end_of_batch(sent + start, sent + at, self._marker.joined) - sent
                 batches.append((start, stop))
                 start, at, size = stop, max(at, stop), sum(sizes[stop:at])
             else:
@@ -199,53 +193,66 @@ class AtomicPublisher(Publisher):
             batches.append((start, len(payloads)))
         return batches
 
-    async def _commit(self, held: Held) -> None:
-        """Send one batch and its marker; return once all of it is stored."""
-        count = len(held.payloads)
+    async def _send_batch(self, held: Held) -> None:
+        """Send one batch and its marker. Its frames are made while the one before it is under way."""
         # An inbox is random: two publishers that shared a batch id would both be refused.
-        batch = self._link.new_inbox().rpartition(b".")[2]
-        blocks = [block or EMPTY_BLOCK for block in held.blocks]
-        for start in range(0, count, self._window.write_messages):
-            part = slice(start, start + self._window.write_messages)
-            columns = (held.subjects[part], blocks[part], held.payloads[part])
-            self._link.write(batch_frames(*columns, batch, start + 1))
+        under_way = UnderWay(self._link.new_inbox().rpartition(b".")[2], len(held.payloads))
+        writes = self._writes(held, under_way.batch)
+        await self._answered()
+        self._under_way = under_way
+        self._latest = (*held.subjects, self._marker.subject)
+        for write in writes:
+            self._link.write(write)
             await self._drain_socket()
-        self._settle(await self._mark(batch, count), batch, count)
+        self._link.write(self._mark(under_way))
 
-    async def _mark(self, batch: bytes, count: int) -> Reply:
+    def _writes(self, held: Held, batch: bytes) -> list[bytes]:
+        most, blocks = self._window.write_messages, [block or EMPTY_BLOCK for block in held.blocks]
+        return [
+            batch_frames(
+                held.subjects[at : at + most], blocks[at : at + most], held.payloads[at : at + most], batch, at + 1
+            )
+            for at in range(0, len(blocks), most)
+        ]
+
+    def _mark(self, under_way: UnderWay) -> bytes:
         block = numbered(
             b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n" % self._last,
-            batch,
-            count + 1,
+            under_way.batch,
+            under_way.count + 1,
         )
-        payload = self._marker.payload(self._acked + count)
-        try:
-            return await self._link.request(self._marker.subject, payload, self._window.patience_s, block)
-        except TimeoutError as fault:
-            raise MustBind(Reason.ACKS_MISSING, f"no answer to a batch for {self._window.patience_s:g} s") from fault
+        payload = self._marker.payload(self._acked + under_way.count)
+        return publish_frame(self._marker.subject, payload, self._inbox + under_way.batch, block)
 
-    async def _drain_socket(self) -> None:
-        try:
-            async with asyncio.timeout(self._window.patience_s):
-                await self._link.drain()
-        except TimeoutError as fault:
-            raise MustBind(Reason.ACKS_MISSING, "the socket takes no more") from fault
+    async def _answered(self) -> None:
+        """Until no batch is under way."""
+        while self._under_way is not None:
+            await self._wait()
+        self._check()
 
-    def _settle(self, reply: Reply, batch: bytes, count: int) -> None:
+    def _settle(self, under_way: UnderWay, header: bytes | None, payload: bytes) -> None:
         """Read the answer to a batch. Raises PublishRefused with the index of its first message."""
         index = self._acked
-        if status_of(reply.header) == NO_RESPONDERS:
+        if status_of(header) == NO_RESPONDERS:
             raise PublishRefused(index, PublishRefused.NO_RESPONDERS, "no stream takes the marker's subject")
-        answer = json.loads(reply.payload or b"{}")
-        error = answer.get("error")
-        if error is not None:
-            raise refused(index, error)
+        answer = _read(payload)
+        if answer.get("error") is not None:
+            raise refused(index, answer["error"])
         told = (answer.get("stream"), answer.get("batch"), answer.get("count"))
-        if told != (self._stream, batch.decode(), count + 1):
+        if told != (self._stream, under_way.batch.decode(), under_way.count + 1):
             raise PublishRefused(index, PublishRefused.WRONG_STREAM, f"the answer is of another batch: {told}")
         self._last = self._target_seq = answer["seq"]
-        self._acked += count
-        self._progress.set()
+        self._acked += under_way.count
+        self._under_way = None
+
+
+def _read(payload: bytes) -> dict[str, Any]:
+    """An empty answer for what is none."""
+    try:
+        answer: Any = json.loads(payload or b"{}")
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def numbered(block: bytes | None, batch: bytes, number: int) -> bytes:

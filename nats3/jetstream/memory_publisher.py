@@ -168,6 +168,8 @@ class MemoryAtomicPublisher(MemoryPublisher):
         self._marker = marker
         self._last = marker.last
         self._stored = 0
+        self._under_way: tuple[int, int] | None = None
+        """Messages of the batch that is not answered yet, and the seq of its marker."""
         self._held: list[tuple[bytes, bytes | None, bytes]] = []
 
     @property
@@ -191,7 +193,7 @@ class MemoryAtomicPublisher(MemoryPublisher):
     async def flush(self) -> None:
         while self._held:
             await self._commit()
-        self._check()
+        await self._answered()
 
     @override
     async def drain(self) -> None:
@@ -199,6 +201,7 @@ class MemoryAtomicPublisher(MemoryPublisher):
 
     async def _commit(self) -> None:
         """The connection may be lost before the batch arrives, and after it, before its answer does."""
+        await self._answered()
         await asyncio.sleep(0)
         self._check()
         stop = self._stored + min(self._most, len(self._held))
@@ -209,11 +212,17 @@ class MemoryAtomicPublisher(MemoryPublisher):
         if refusal is not None:
             self.end(refusal)
         self._check()
-        marked = self._store(subjects, blocks, payloads)
-        await asyncio.sleep(0)
+        self._under_way = (len(batch), self._store(subjects, blocks, payloads))
+
+    async def _answered(self) -> None:
+        """Until no batch is under way."""
+        if self._under_way is not None:
+            await asyncio.sleep(0)
         self._check()
-        self._stored += len(batch)
-        self._last = marked
+        if self._under_way is not None:
+            count, self._last = self._under_way
+            self._stored += count
+            self._under_way = None
 
     def _refusal(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None]) -> PublishRefused | None:
         """Why the server refuses the batch, None when it takes it."""

@@ -93,7 +93,66 @@ class Publisher(Protocol):
         ...
 
 
-class WindowPublisher(Publisher, Sink):
+class LinkPublisher(Publisher, Sink):
+    """What publishers over a link share: an inbox for what the server answers, and how they end."""
+
+    def __init__(self, link: Link, window: Window) -> None:
+        self._link = link
+        self._window = window
+        self._told = 0
+        self._latest: Sequence[bytes] = ()
+        """Subjects of what was written last."""
+        self._fault: MustBind | PublishRefused | None = None
+        self._progress = asyncio.Event()
+        self._inbox = link.new_inbox() + b"."
+        self._sid = link.subscribe(self._inbox + b"*", self)
+
+    @override
+    async def close(self) -> None:
+        self._end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
+
+    @override
+    def lost(self) -> None:
+        self._end(MustBind(Reason.CONNECTION_LOST))
+
+    @override
+    def denied(self, subject: bytes, fault: str) -> None:
+        """No ack will come. The client tells the subject in lower case."""
+        if any(each.lower() == subject.lower() for each in self._latest):
+            self._end(MustBind(Reason.ACKS_MISSING, fault))
+
+    def _end(self, fault: MustBind | PublishRefused) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self._link.unsubscribe(self._sid)
+            self._progress.set()
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    async def _wait(self) -> None:
+        """Wait for acks. Raises what ended this publisher, also when none come for too long."""
+        self._check()
+        self._progress.clear()
+        try:
+            async with asyncio.timeout(self._window.patience_s):
+                await self._progress.wait()
+        except TimeoutError:
+            self._end(MustBind(Reason.ACKS_MISSING, f"none for {self._window.patience_s:g} s"))
+        self._check()
+
+    async def _drain_socket(self) -> None:
+        """Let a slow server push back, but not for ever: it may have stopped."""
+        try:
+            async with asyncio.timeout(self._window.patience_s):
+                await self._link.drain()
+        except TimeoutError:
+            self._end(MustBind(Reason.ACKS_MISSING, "the socket takes no more"))
+        self._check()
+
+
+class WindowPublisher(LinkPublisher):
     """Modes `dedupe` (ids are in the blocks) and `at_least_once`; with `expect_last` mode `exclusive`.
 
     `expect_last` is the target's last seq; see Chain. What was published before stands there up to `behind`.
@@ -108,20 +167,13 @@ class WindowPublisher(Publisher, Sink):
         expect_last: int | None = None,
         behind: int = 0,
     ) -> None:
-        self._link = link
-        self._window = window
+        super().__init__(link, window)
         self._chain = None if expect_last is None else Chain(expect_last)
         self._acks = PubAcks(stream, behind)
         self._sent = 0
-        self._told = 0
         self._sizes: list[tuple[int, int]] = []
         """(messages sent up to here, bytes of this write) of each write that is not wholly acknowledged."""
         self._bytes = 0
-        self._latest: Sequence[bytes] = ()
-        self._fault: MustBind | PublishRefused | None = None
-        self._progress = asyncio.Event()
-        self._inbox = link.new_inbox() + b"."
-        self._sid = link.subscribe(self._inbox + b"*", self)
 
     @property
     @override
@@ -185,10 +237,6 @@ class WindowPublisher(Publisher, Sink):
         self._check()
 
     @override
-    async def close(self) -> None:
-        self._end(MustBind(Reason.CONNECTION_LOST, "closed by us"))
-
-    @override
     def take(self, frames: Frames) -> None:
         if self._fault is not None:
             return
@@ -209,26 +257,6 @@ class WindowPublisher(Publisher, Sink):
             index = subject[skip:]
             if index.isdigit():  # all others are a stranger's
                 take(int(index), header, payload)
-
-    @override
-    def lost(self) -> None:
-        self._end(MustBind(Reason.CONNECTION_LOST))
-
-    @override
-    def denied(self, subject: bytes, fault: str) -> None:
-        """No ack will come. The client tells the subject in lower case."""
-        if any(each.lower() == subject.lower() for each in self._latest):
-            self._end(MustBind(Reason.ACKS_MISSING, fault))
-
-    def _end(self, fault: MustBind | PublishRefused) -> None:
-        if self._fault is None:
-            self._fault = fault
-            self._link.unsubscribe(self._sid)
-            self._progress.set()
-
-    def _check(self) -> None:
-        if self._fault is not None:
-            raise self._fault
 
     def _writes(self, blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
         """Cut what is to be sent into (start, stop, bytes), each within the window's limits for one write."""
@@ -252,17 +280,6 @@ class WindowPublisher(Publisher, Sink):
             await self._wait()
         self._check()
 
-    async def _wait(self) -> None:
-        """Wait for acks. Raises what ended this publisher, also when none come for too long."""
-        self._check()
-        self._progress.clear()
-        try:
-            async with asyncio.timeout(self._window.patience_s):
-                await self._progress.wait()
-        except TimeoutError:
-            self._end(MustBind(Reason.ACKS_MISSING, f"none for {self._window.patience_s:g} s"))
-        self._check()
-
     def _write(
         self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes], size: int
     ) -> None:
@@ -273,15 +290,6 @@ class WindowPublisher(Publisher, Sink):
         self._latest = subjects
         self._sizes.append((self._sent, size))
         self._bytes += size
-
-    async def _drain_socket(self) -> None:
-        """Let a slow server push back, but not for ever: it may have stopped."""
-        try:
-            async with asyncio.timeout(self._window.patience_s):
-                await self._link.drain()
-        except TimeoutError:
-            self._end(MustBind(Reason.ACKS_MISSING, "the socket takes no more"))
-        self._check()
 
     def _release(self) -> None:
         """Give back the bytes of writes that are wholly acknowledged."""

@@ -10,10 +10,11 @@ import pytest
 
 from nats3.jetstream.atomic import AtomicPublisher, Marker, end_of_batch
 from nats3.jetstream.connection import Connection
-from nats3.jetstream.errors import PublishRefused, TargetBusy, TargetMoved
+from nats3.jetstream.errors import MustBind, PublishRefused, Reason, TargetBusy, TargetMoved
+from nats3.jetstream.publisher import Window
 from nats3.jetstream.settings import NatsSettings
 from tests.contract.jetstream_contract import commit, publish
-from tests.jetstream.wire_script import scripted_server
+from tests.jetstream.wire_script import ScriptedServer, scripted_server
 from tests.jetstream.worlds import RealWorld
 
 
@@ -164,6 +165,15 @@ async def test_a_batch_that_the_server_gave_up_is_read_again_and_stored_once_the
     assert (publisher.acked, publisher.target_seq) == (10, 13)
 
 
+def answer(script: ScriptedServer, number: int, size: int, **lie: object) -> bytes:
+    """What a server says to the marker of a batch, but for `lie`."""
+    lines = bytes(script.heard).split(b"\r\n")
+    reply = [line for line in lines if line.startswith(b"HPUB S.mark ")][number].split(b" ")[2]
+    batch = reply.rpartition(b".")[2].decode()
+    body = json.dumps({"stream": "S", "seq": (number + 1) * size, "batch": batch, "count": size} | lie).encode()
+    return b"MSG %b 2 %d\r\n%b\r\n" % (reply, len(body), body)
+
+
 async def _answered(lie: dict[str, object]) -> PublishRefused:
     """What becomes of a batch to which the server gives an answer that is changed by `lie`."""
     async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
@@ -171,11 +181,7 @@ async def _answered(lie: dict[str, object]) -> PublishRefused:
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(_refusal(publisher))
             await script.wait_for(b"Nats-Batch-Commit")
-            lines = bytes(script.heard).split(b"\r\n")
-            reply = next(line for line in lines if line.startswith(b"HPUB S.mark ")).split(b" ")[2]
-            batch = next(line for line in lines if line.startswith(b"Nats-Batch-Id")).split(b" ")[1].decode()
-            body = json.dumps({"stream": "S", "seq": 4, "batch": batch, "count": 4} | lie).encode()
-            script.say(b"MSG %b 1 %d\r\n%b\r\n" % (reply, len(body), body))
+            script.say(answer(script, 0, 4, **lie))
         assert publisher.acked == 0
         return sending.result()
 
@@ -208,8 +214,61 @@ async def test_what_does_not_fill_a_batch_is_held_back_until_more_comes_or_nothi
     publisher = open_publisher(world)
     for start in range(0, 2000, 500):
         await publish(publisher, world, 500, start=start)
+    while await publisher.wait_progress() < 1998:
+        pass
     assert (publisher.acked, publisher.target_seq) == (1998, 2000)
-    assert await publisher.wait_progress() == 1998
     assert await publisher.wait_progress() == 1998, "what is held back is not outstanding"
     await publisher.flush()
     assert (publisher.acked, publisher.target_seq) == (2000, 2003)
+
+
+async def test_no_batch_is_sent_before_the_one_before_it_is_stored() -> None:
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        publisher = AtomicPublisher(connection.link(), "S", Marker(b"S.mark", 0, lambda sent: b"%d" % sent))
+        await publisher.send([b"S.a"] * 999, [None] * 999, [b""] * 999)
+        await script.wait_for(b"Nats-Batch-Commit")
+        async with asyncio.TaskGroup() as tasks:
+            second = tasks.create_task(publisher.send([b"S.b"] * 999, [None] * 999, [b""] * 999))
+            await asyncio.sleep(0)
+            connection.link().write(b"PING\r\n")
+            await script.wait_for(b"PING\r\n", 2)
+            assert (publisher.acked, script.heard.count(b"HPUB S.b ")) == (0, 0)
+            script.say(answer(script, 0, 1000))
+            await second
+        assert publisher.acked == 999
+        await script.wait_for(b"Nats-Expected-Last-Subject-Sequence: 1000\r\nNats-Batch-Commit")
+        assert script.heard.count(b"HPUB S.b ") == 999
+        script.say(answer(script, 1, 1000))
+        await publisher.drain()
+        assert (publisher.acked, publisher.target_seq) == (1998, 2000)
+
+
+@pytest.mark.parametrize("how", ["answers", "the connection", "permission"])
+async def test_a_batch_without_an_answer_ends_the_publisher(how: str) -> None:
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        window = Window(patience_s=0.1 if how == "answers" else 30)
+        publisher = AtomicPublisher(
+            connection.link(), "S", Marker(b"S.mark", 0, lambda sent: b"%d" % sent), window=window
+        )
+        await publisher.send([b"S.a"] * 999, [None] * 999, [b""] * 999)
+        await script.wait_for(b"Nats-Batch-Commit")
+        if how == "the connection":
+            script.hang_up()
+        if how == "permission":
+            script.say(b"-ERR 'Permissions Violation for Publish to \"S.mark\"'\r\n")
+        with pytest.raises(MustBind) as must:
+            await publisher.drain()
+        lost = how == "the connection"
+        assert must.value.reason is (Reason.CONNECTION_LOST if lost else Reason.ACKS_MISSING)
+
+
+async def test_an_answer_that_cannot_be_read_is_a_refusal() -> None:
+    async with scripted_server() as script, Connection.open(NatsSettings(script.url), patience_s=5) as connection:
+        publisher = AtomicPublisher(connection.link(), "S", Marker(b"S.mark", 0, lambda sent: b"%d" % sent))
+        await publisher.send([b"S.a"] * 999, [None] * 999, [b""] * 999)
+        await script.wait_for(b"Nats-Batch-Commit")
+        reply = answer(script, 0, 1000).split(b" ")[1]
+        script.say(b"MSG %b 2 4\r\n{[]}\r\n" % reply)
+        with pytest.raises(PublishRefused) as refused:
+            await publisher.drain()
+        assert refused.value.code == PublishRefused.WRONG_STREAM

@@ -12,6 +12,8 @@ LOAD_FLOW = "nats3/work/load_flow.py"
 SOURCE = "nats3/jetstream/source.py"
 S3 = "nats3/objects/s3.py"
 OUTGOING = "nats3/work/outgoing.py"
+ORDER = "tests/sim/test_load_order.py"
+REFUSALS = "tests/sim/test_load_refusals.py"
 HEADERS = "tests/pure/test_headers.py"
 OLDER = "tests/work/test_older_nodes.py"
 NEWER = "tests/work/test_newer_events.py"
@@ -226,5 +228,40 @@ RULES = (
         "nats3/api/commands.py",
         "            await self._require_readable(target.job_id)\n",
         "tests/api/test_newer_events.py",
+    ),
+    Planted(
+        "a Parquet chunk is read in parts",
+        "nats3/work/ranged.py",
+        "flushed.codec in _IN_FRAMES and ",
+        "tests/work/test_ranged.py",
+    ),
+    Planted("a target that is busy must be changed", LOAD_FLOW, "    if isinstance(fault, TargetBusy):\n", REFUSALS, "    if False:\n"),
+    Planted(
+        "what comes before a piece that may not be sent is forgotten",
+        LOAD_FLOW,
+        "            return Ready(piece, blocked, size_of(piece.batch))\n",
+        REFUSALS,
+        "            raise\n",
+    ),
+    Planted(
+        "what is known behind what is sent now is not displaced",
+        "nats3/work/displaced.py",
+        "if run.before > beyond or each",
+        ORDER,
+        "if each",
+    ),
+    Planted("a strict load sends ahead", "nats3/jetstream/server.py", "replace(self._window, messages=1) if strict else ", "tests/jetstream/test_publisher.py"),
+    Planted(
+        "the last message of a target that stood out of order is believed",
+        "nats3/work/target.py",
+        " if in_order else Stand(0, 0, 0, -state.published)",
+        ORDER,
+    ),
+    Planted(
+        "an atomic batch does not wait for the one before it",
+        "nats3/jetstream/atomic.py",
+        "        await self._answered()\n        self._under_way = under_way\n",
+        "tests/jetstream/test_atomic.py",
+        "        self._under_way = under_way\n",
     ),
 )  # fmt: skip

@@ -73,6 +73,7 @@ async def _load(world: World, hurt: Harm, mode: str) -> None:
             await asyncio.sleep(1.0)
             await world.servers.heal()
         await world.until_word(load, "load", "Success", 90)
+        await nats.leader_of(world, world.target)  # it may have been hurt last when the load was over
         await world.check_load(checker.plan_of(found))
         checker.ended(world.log.events(f"run/{load}"), len(found.messages), world.verdict)
         world.hold()

@@ -141,7 +141,11 @@ async def insist(call: Callable[[], Awaitable[T]], telemetry: Telemetry) -> T:
     while True:
         attempt += 1
         try:
-            return await call()
+            found = await call()
         except LogUnavailable as away:
             telemetry.dependency_failed("postgres", "", away.reason, attempt)
+        else:
+            if attempt > 1:
+                telemetry.dependency_back("postgres", "")
+            return found
         await asyncio.sleep(_RETRY_S)

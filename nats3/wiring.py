@@ -93,6 +93,8 @@ async def running(config: Config, telemetry: Telemetry, *, works: bool = True) -
     One that does not work holds no lease, runs no job and keeps no view: it answers for others that do.
     """
     async with AsyncExitStack() as lifetimes:
+        telemetry.depends_on("postgres")
+        telemetry.depends_on("s3")
         await prepare_log(config, telemetry)
         pool = lifetimes.enter_context(ThreadPoolExecutor(max(2, os.cpu_count() or 2), "nats3"))
         reached = await lifetimes.enter_async_context(connected(config, telemetry))

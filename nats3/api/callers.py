@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.requests import Request
+from starlette.types import Scope as Asgi
 
 from nats3.access.roles import Role
 from nats3.access.scope import Scope
@@ -31,6 +32,12 @@ class Caller:
 NOBODY = Caller()
 EVERYBODY = Caller(role="admin")
 """Whoever asks while nobody is asked for a token."""
+
+
+def principal_of(scope: Asgi) -> str:
+    """Who asks, as their events call them; of one who was not let in nothing is known."""
+    found: Caller = scope.get("nats3.caller", NOBODY)
+    return found.principal
 
 
 def caller_of(request: Request) -> Caller:

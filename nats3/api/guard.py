@@ -9,6 +9,7 @@ from uuid import UUID
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nats3.api.callers import principal_of
 from nats3.api.errors import BadPath, Encoded, HeadTooLarge, TooLarge, TooSlow, UnknownHost
 from nats3.api.problems import Problem, answer, problem_of
 from nats3.api.requests import request_id_of, trace_of
@@ -89,7 +90,7 @@ class Guard:
     async def _answer(self, scope: Scope, error: Exception, reply: _Reply) -> None:
         problem = problem_of(error)
         if problem is None:
-            self._services.reporter.crashed(reply.request_id, error)
+            self._services.reporter.crashed(reply.request_id, error, principal_of(scope))
             problem = CRASHED
         if reply.status == 0:
             await answer(problem, scope["path"])(scope, _no_more, reply.send)

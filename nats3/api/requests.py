@@ -9,7 +9,7 @@ from uuid import UUID, uuid4, uuid5
 from starlette.requests import Request
 from starlette.types import Scope
 
-from nats3.api.callers import caller_of
+from nats3.api.callers import ANONYMOUS, caller_of, principal_of
 from nats3.api.commands import Who
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
@@ -17,11 +17,12 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})(
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where a request stands among others: its id, which is that of its trace; the span that sent it; the event that it made."""
+    """Where a request stands among others: its id, which is that of its trace; the span that sent it; the event that it made; who asked."""
 
     id: UUID
     parent: int | None
     event_id: UUID | None
+    actor: str = ANONYMOUS
 
 
 def who_of(request: Request) -> Who:
@@ -48,4 +49,5 @@ def trace_of(scope: Scope, request_id: UUID, headers: dict[str, str]) -> Trace:
     """The trace of a request that was answered. A parent counts where it is in the same trace."""
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     mine = found is not None and UUID(found[1]) == request_id
-    return Trace(request_id, int(found[2], 16) if found is not None and mine else None, scope.get("nats3.event_id"))
+    parent = int(found[2], 16) if found is not None and mine else None
+    return Trace(request_id, parent, scope.get("nats3.event_id"), principal_of(scope))

@@ -183,6 +183,8 @@ class Trace(Protocol):
     def parent(self) -> int | None: ...
     @property
     def event_id(self) -> UUID | None: ...
+    @property
+    def actor(self) -> str: ...
 
 
 class Reporter(Protocol):
@@ -192,7 +194,7 @@ class Reporter(Protocol):
         """`route` is the template, never the path."""
         ...
 
-    def crashed(self, request_id: UUID, error: Exception) -> None:
+    def crashed(self, request_id: UUID, error: Exception, actor: str) -> None:
         """A bug of ours, answered with 500."""
         ...
 

@@ -1,5 +1,6 @@
 """What nats3 says about itself: a signal is one log line and one metric, and owns both."""
 
+from nats3.telemetry.beneath import Dependency
 from nats3.telemetry.listeners import (
     ActorListener,
     HttpListener,
@@ -9,7 +10,7 @@ from nats3.telemetry.listeners import (
     WorkListener,
 )
 from nats3.telemetry.logs import Log, make_log, start_logging
-from nats3.telemetry.signals import Dependency, JobKind, Telemetry
+from nats3.telemetry.signals import JobKind, Telemetry
 
 __all__ = [
     "ActorListener",

@@ -10,7 +10,7 @@ from uuid import UUID
 from actors.errors import Kind
 from actors.supervision import StopReason
 from nats3.state import Told
-from nats3.telemetry.signals import JobKind, Telemetry
+from nats3.telemetry.signals import Flushed, JobKind, Telemetry
 from nats3.telemetry.traces import Spot
 
 
@@ -81,15 +81,11 @@ class WorkListener:
     def chunk_stored(self, job: str, chunk: Stored, times: Times) -> None:
         header, job_id = chunk.header, chunk.header.origin.job_id
         stream, seconds = header.origin.stream, times.acked - times.began
-        self.telemetry.chunk_flushed(
-            job,
-            stream,
-            header.count,
-            header.raw_bytes,
-            len(chunk.body),
-            seconds,
-            at=self.telemetry.spans.jobs.get(job_id),
+        size = len(chunk.body)
+        flushed = Flushed(
+            job, job_id, chunk.key, stream, header.first, header.last, header.count, header.raw_bytes, size
         )
+        self.telemetry.chunk_flushed(flushed, seconds, at=self.telemetry.spans.jobs.get(job_id))
         if self.telemetry.traces.on:
             about = {
                 "nats3.job": job,
@@ -255,7 +251,7 @@ class SurveyListener:
 
 
 class Asked(Protocol):
-    """Which trace a request is in; that of the API has this shape."""
+    """Which trace a request is in and who asked; that of the API has this shape."""
 
     @property
     def id(self) -> UUID: ...
@@ -266,6 +262,9 @@ class Asked(Protocol):
     @property
     def event_id(self) -> UUID | None: ...
 
+    @property
+    def actor(self) -> str: ...
+
 
 @dataclass(frozen=True, slots=True)
 class HttpListener:
@@ -275,10 +274,11 @@ class HttpListener:
 
     def answered(self, method: str, route: str, status: int, seconds: float, trace: Asked) -> None:
         at = Spot.of(trace.id.int, None if trace.event_id is None else trace.event_id.int)
-        self.telemetry.request_answered(method, route, status, seconds, at, trace.parent)
+        who = {"request_id": str(trace.id), "actor": trace.actor}
+        self.telemetry.request_answered(method, route, status, seconds, at, trace.parent, **who)
 
-    def crashed(self, request_id: UUID, error: Exception) -> None:
-        self.telemetry.request_crashed(str(request_id), error)
+    def crashed(self, request_id: UUID, error: Exception, actor: str) -> None:
+        self.telemetry.request_crashed(str(request_id), error, actor)
 
 
 @dataclass(frozen=True, slots=True)

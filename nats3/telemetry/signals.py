@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
@@ -11,13 +12,13 @@ from prometheus_client.exposition import choose_encoder
 
 from nats3 import __version__
 from nats3.state import Told
+from nats3.telemetry.beneath import Beneath
 from nats3.telemetry.logs import Log
 from nats3.telemetry.metrics import MAX_JOBS, Metrics
-from nats3.telemetry.spans import CURRENT, Spans
+from nats3.telemetry.spans import Spans
 from nats3.telemetry.traces import NoTraces, Spot, Traces
 
 JobKind = Literal["store", "load"]
-Dependency = Literal["nats", "postgres", "s3"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ENDED: dict[Told, str] = {"completed": "completed", "completed_with_gaps": "failed", "failed": "failed"}
@@ -26,14 +27,27 @@ _RESTS: frozenset[Told] = frozenset({"created", "paused", "failed"})
 _BAD: frozenset[Told] = frozenset({"degraded", "blocked", "completed_with_gaps", "failed"})
 
 
-class Telemetry:
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """A chunk by its key in the bucket, with the job and the run that made it; `raw` and `stored` are bytes."""
+
+    job: str
+    run: str
+    chunk: str
+    stream: str
+    first: int
+    last: int
+    count: int
+    raw: int
+    stored: int
+
+
+class Telemetry(Beneath):
     """Made once in wiring and handed down. `job` is always the job's name; bytes and counts are whole numbers."""
 
     def __init__(self, log: Log, registry: CollectorRegistry, traces: Traces | None = None) -> None:
-        self.log = log
         self.traces = traces or NoTraces()
-        self.spans = Spans(self.traces)
-        self.metrics = Metrics(registry)
+        super().__init__(log, Metrics(registry), Spans(self.traces))
         self.metrics.build.labels(__version__, platform.python_version()).set(1)
         self._states: dict[str, tuple[str, JobKind, Told]] = {}
         self._jobs: set[str] = set()
@@ -90,19 +104,29 @@ class Telemetry:
             self.metrics.projection_lag.labels(name).set(events)
 
     def request_answered(
-        self, method: str, route: str, status: int, seconds: float, at: Spot | None = None, parent: int | None = None
+        self,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        at: Spot | None = None,
+        parent: int | None = None,
+        *,
+        request_id: str = "",
+        actor: str = "",
     ) -> None:
         """`route` is the template (`/jobs/{id}`), never the path; a method that HTTP does not know counts as `other`."""
         method = method if method in _METHODS else "other"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.http_seconds.labels(method, route).observe(seconds, self.spans.exemplar(at))
         self.spans.request(method, route, status, seconds, at, parent)
-        self.log.debug("request answered", method=method, route=route, status=status, seconds=round(seconds, 6))
+        told = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+        self.log.debug("request answered", **told, request_id=request_id, actor=actor)
 
-    def request_crashed(self, request_id: str, error: BaseException) -> None:
+    def request_crashed(self, request_id: str, error: BaseException, actor: str) -> None:
         """A bug of ours was answered with 500; the answer names `request_id` and nothing else."""
         self.metrics.crashes.inc()
-        self.log.error("request crashed", request_id=request_id, exc_info=error)
+        self.log.error("request crashed", request_id=request_id, actor=actor, exc_info=error)
 
     # --- jobs and actors --------------------------------------------------------------------------------------------
 
@@ -165,6 +189,8 @@ class Telemetry:
 
     def enduring(self, job: str, what: str, reason: str, attempt: int) -> None:
         """A job waits out a fault; `what` is its kind, one of a closed set. Warned of as rarely as dependency_failed."""
+        if what == "s3":
+            self.metrics.dependency_up.labels("s3").set(0)
         self.metrics.retries.labels(what).inc()
         self._now_and_then(attempt)("job waits out a fault", job=job, what=what, reason=reason, attempt=attempt)
 
@@ -192,17 +218,13 @@ class Telemetry:
         self.metrics.nats_bytes.labels("out").inc(size)
         self.log.debug("messages archived", count=count, bytes=size)
 
-    def chunk_flushed(
-        self, job: str, stream: str, count: int, raw: int, stored: int, seconds: float, *, at: Spot | None = None
-    ) -> None:
-        """A chunk is stored and recorded; `raw` and `stored` are bytes, `seconds` from the seal to the event."""
-        self.metrics.chunks.labels(self._label(job), stream).inc()
+    def chunk_flushed(self, flushed: Flushed, seconds: float, *, at: Spot | None = None) -> None:
+        """A chunk is stored and recorded, `seconds` after its seal."""
+        self.metrics.chunks.labels(self._label(flushed.job), flushed.stream).inc()
         self.metrics.flush_seconds.observe(seconds, self.spans.exemplar(at))
-        self.metrics.chunk_bytes.observe(stored)
-        self.metrics.chunk_ratio.observe(raw / max(stored, 1))
-        self.log.debug(
-            "chunk flushed", job=job, stream=stream, count=count, raw=raw, stored=stored, seconds=round(seconds, 6)
-        )
+        self.metrics.chunk_bytes.observe(flushed.stored)
+        self.metrics.chunk_ratio.observe(flushed.raw / max(flushed.stored, 1))
+        self.log.debug("chunk flushed", **asdict(flushed), seconds=round(seconds, 6))
 
     def archived_up_to(self, job: str, stream: str, seq: int, time_ns: int) -> None:
         """The last archived message: its seq and its server time."""
@@ -264,92 +286,3 @@ class Telemetry:
         """A walk over a bucket has ended."""
         write = self.log.warning if outcome == "failed" else self.log.info
         write("survey ended", task=task, outcome=outcome, **({"reason": reason} if reason else {}))
-
-    # --- dependencies -----------------------------------------------------------------------------------------------
-
-    def object_stored(self, size: int) -> None:
-        self.metrics.s3_objects.labels("in").inc()
-        self.metrics.s3_bytes.labels("in").inc(size)
-        self.log.debug("object stored", bytes=size)
-
-    def object_fetched(self, size: int) -> None:
-        self.metrics.s3_objects.labels("out").inc()
-        self.metrics.s3_bytes.labels("out").inc(size)
-        self.log.debug("object fetched", bytes=size)
-
-    def s3_asked(self, operation: str, connection: str = "main") -> None:
-        """A request is sent; `operation` is put, get, head, list, delete or head_bucket."""
-        self.metrics.s3_requests.labels(operation, connection).inc()
-        self.log.debug("S3 asked", operation=operation, connection=connection)
-
-    def s3_answered(self, operation: str, seconds: float, connection: str = "main") -> None:
-        at = self.spans.exemplar(CURRENT.get())
-        self.metrics.s3_seconds.labels(operation, connection).observe(seconds, at)
-        self.log.debug("S3 answered", operation=operation, seconds=round(seconds, 6), connection=connection)
-
-    def nats_awaited(self, connection: str) -> None:
-        """A connection to NATS is configured: /metrics says 0 of it until its first login, and does not leave it out."""
-        self.metrics.nats_connected.labels(connection).set(0)
-        self.log.debug("NATS awaited", connection=connection)
-
-    def nats_connected(self, connection: str, up: bool) -> None:  # noqa: FBT001 - told as the connection tells it
-        """A connection to NATS was made, or was lost; there are at most 16 names of them."""
-        self.metrics.nats_connected.labels(connection).set(up)
-        write = self.log.info if up else self.log.warning
-        write("NATS connected" if up else "NATS connection lost", connection=connection)
-
-    def dependency_failed(self, name: Dependency, job: str, reason: str, attempt: int) -> None:
-        """Try number `attempt` (from 1) failed. Warned of at 1, 2, 4, 8, ... so that a long outage fills no disk."""
-        self.metrics.dependency_up.labels(name).set(0)
-        self.metrics.retries.labels(name).inc()
-        self._now_and_then(attempt)("dependency failed", dependency=name, job=job, reason=reason, attempt=attempt)
-
-    def dependency_back(self, name: Dependency, job: str) -> None:
-        self.metrics.dependency_up.labels(name).set(1)
-        self.log.info("dependency back", dependency=name, job=job)
-
-    def _now_and_then(self, attempt: int) -> Callable[..., object]:
-        return self.log.warning if attempt & (attempt - 1) == 0 else self.log.debug
-
-    def too_powerful(self, power: str) -> None:
-        """The Postgres URL is that of a `superuser` or of the `owner` of the log, who can switch its guards off."""
-        remedy = (
-            "make a role for nats3 by `nats3 db upgrade --role NAME`, and give the owner's URL as postgres.migrate_url"
-        )
-        self.log.warning("the Postgres role could change recorded events", power=power, remedy=remedy)
-
-    # --- the event log ----------------------------------------------------------------------------------------------
-
-    def events_appended(self, count: int, head: int, seconds: float) -> None:
-        """`head` is the highest position that this append took."""
-        self.metrics.events.inc(count)
-        self.metrics.log_head.set(head)
-        self.metrics.append_seconds.observe(seconds)
-        self.log.debug("events appended", count=count, head=head, seconds=round(seconds, 6))
-
-    def events_published(self, count: int) -> None:
-        """The stream of events has `count` more."""
-        self.metrics.published_events.inc(count)
-        self.log.debug("events published", count=count)
-
-    def events_wait(self, reason: str, attempt: int) -> None:
-        """The stream of events takes none; they wait in the log. Warned of as rarely as dependency_failed."""
-        self._now_and_then(attempt)("events wait to be published", reason=reason, attempt=attempt)
-
-    def partition_moved(self, partition: str, events: int, stored_bytes: int) -> None:
-        """Events of the log are in the bucket, proven; `partition_dropped` comes once they leave Postgres."""
-        self.log.info("partition of the log exported", partition=partition, events=events, stored_bytes=stored_bytes)
-
-    def partition_dropped(self, partition: str) -> None:
-        self.log.info("partition of the log dropped", partition=partition)
-
-    def partition_held(self, partition: str, why: str, attempt: int) -> None:
-        """A partition that is due stays, because `why`. Warned of as rarely as dependency_failed."""
-        self._now_and_then(attempt)("partition of the log is held", partition=partition, why=why, attempt=attempt)
-
-    def log_retention_failed(self, reason: str, attempt: int) -> None:
-        """Old events could not be moved; it is tried again. Warned of as rarely as dependency_failed."""
-        self._now_and_then(attempt)("retention of the log failed", reason=reason, attempt=attempt)
-
-    def projection_stalled(self, projection: str, position: int, reason: str) -> None:
-        self.log.error("projection stalled", projection=projection, position=position, reason=reason)

@@ -97,12 +97,14 @@ class Told:
     """What the application told about its requests."""
 
     requests: list[tuple[str, str, int]] = field(default_factory=list)
+    actors: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
 
     def answered(self, method: str, route: str, status: int, seconds: float, trace: Trace) -> None:
         self.requests.append((method, route, status))
+        self.actors.append(trace.actor)
 
-    def crashed(self, request_id: UUID, error: Exception) -> None:
+    def crashed(self, request_id: UUID, error: Exception, actor: str) -> None:
         self.crashes.append(error)
 
 

@@ -105,6 +105,13 @@ async def test_a_command_is_recorded_with_the_token_that_gave_it_and_the_id_of_i
     ] == f"token/{admin.split('_')[1]}"
 
 
+async def test_a_request_is_reported_with_who_asked_and_never_with_what_they_showed(api: Api) -> None:
+    admin = await admin_of(api)
+    for headers in ({}, bearer(admin), bearer(f"{admin}0")):
+        await api.client.get("/api/v2/jobs", headers=headers)
+    assert api.told.actors == ["anonymous", "anonymous", f"token/{admin.split('_')[1]}", "anonymous"]
+
+
 async def test_a_token_ends_when_it_expires(api: Api) -> None:
     admin = await admin_of(api)
     reader = await token(api, "read", admin, expires_in="1h")

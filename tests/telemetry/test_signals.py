@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import platform
+import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from nats3 import __version__
 from nats3.telemetry import Telemetry
 from nats3.telemetry.metrics import MAX_JOBS
+from nats3.telemetry.signals import Flushed
 
 EVERY_SIGNAL = {
     "node_started": ("n", "127.0.0.1:8080"),
@@ -23,7 +28,7 @@ EVERY_SIGNAL = {
     "child_ended": (1, -9),
     "beat": (0.001, 3.0, 7, {"jobs": 0}),
     "request_answered": ("GET", "/ping", 200, 0.001),
-    "request_crashed": ("7c6d3a20", ValueError("x")),
+    "request_crashed": ("7c6d3a20", ValueError("x"), "token/0123456789abcdef"),
     "job_state": ("id", "j", "store", "running"),
     "left": ("job j", "newer"),
     "enduring": ("j", "Unavailable", "NATS is away", 1),
@@ -32,7 +37,7 @@ EVERY_SIGNAL = {
     "actor_stopped": ("run/1", "asked"),
     "actor_noticed": ("run/1", "ValueError"),
     "messages_archived": (2, 20),
-    "chunk_flushed": ("j", "s", 2, 20, 10, 0.1),
+    "chunk_flushed": (Flushed("j", "7c6d3a20", "j/1.n3c", "s", 1, 2, 2, 20, 10), 0.1),
     "archived_up_to": ("j", "s", 2, 1_000_000_000),
     "lag": ("j", "s", 2, 1.5),
     "gap": ("j", 3, 5, "expired"),
@@ -46,6 +51,7 @@ EVERY_SIGNAL = {
     "object_fetched": (10,),
     "s3_asked": ("put",),
     "s3_answered": ("put", 0.1),
+    "depends_on": ("s3",),
     "nats_awaited": ("hub",),
     "nats_connected": ("hub", True),
     "surveyed": ("verify", "failed", "no bucket"),
@@ -242,3 +248,61 @@ def test_a_long_outage_is_counted_whole_and_warned_of_ever_more_rarely(heard):
     assert warned == [1, 2, 4, 8, 16, 32, 64]
     assert heard.samples()['nats3_retries_total{cause="s3"}'] == 100
     assert heard.samples()['nats3_dependency_up{dependency="s3"}'] == 1
+
+
+def test_which_version_runs_is_told_from_the_start(heard):
+    (build,) = [name for name in heard.samples() if name.startswith("nats3_build_info")]
+    assert build == f'nats3_build_info{{python="{platform.python_version()}",version="{__version__}"}}'
+
+
+def test_a_dependency_is_told_of_before_it_fails(heard):
+    t = heard.telemetry
+    for name in ("postgres", "s3"):
+        t.depends_on(name)
+    t.nats_awaited("main")
+    t.nats_awaited("hub")
+    up = 'nats3_dependency_up{{dependency="{}"}}'.format
+    assert [heard.samples()[up(name)] for name in ("postgres", "s3", "nats")] == [1, 1, 0], "NATS is not there yet"
+    t.nats_connected("main", up=True)
+    assert heard.samples()[up("nats")] == 0, "one of two"
+    t.nats_connected("hub", up=True)
+    assert heard.samples()[up("nats")] == 1
+    t.nats_connected("hub", up=False)
+    assert heard.samples()[up("nats")] == 0
+
+
+def test_s3_that_fails_a_job_is_away_until_something_is_read_or_written_there(heard):
+    t, up = heard.telemetry, 'nats3_dependency_up{dependency="s3"}'
+    t.depends_on("s3")
+    for again in (lambda: t.object_stored(1), lambda: t.object_fetched(1)):
+        t.enduring("a", "s3", "put: 503", 1)
+        assert heard.samples()[up] == 0
+        again()
+        assert heard.samples()[up] == 1
+
+
+def test_a_request_is_logged_under_its_id_with_who_asked(heard):
+    t = heard.telemetry
+    t.request_answered("GET", "/api/v2/jobs/{id}", 200, 0.001, request_id="7c6d3a20", actor="token/0123456789abcdef")
+    t.request_crashed("7c6d3a21", ValueError("x"), "anonymous")
+    answered, crashed = heard.lines()
+    assert answered == {
+        "event": "request answered",
+        "level": "debug",
+        "method": "GET",
+        "route": "/api/v2/jobs/{id}",
+        "status": 200,
+        "seconds": 0.001,
+        "request_id": "7c6d3a20",
+        "actor": "token/0123456789abcdef",
+    }
+    assert (crashed["request_id"], crashed["actor"]) == ("7c6d3a21", "anonymous")
+    assert heard.samples()["nats3_http_crashes_total"] == 1
+    assert heard.samples()['nats3_http_seconds_count{method="GET",route="/api/v2/jobs/{id}"}'] == 1
+
+
+def test_every_metric_stands_in_a_test_by_its_name(heard):
+    text = "".join(path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("*.py"))
+    families = heard.telemetry.metrics.registry.collect()
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    assert {name for name in names if not re.search(rf"\b{name}(_count|_sum|_bucket)?\b", text)} == set()

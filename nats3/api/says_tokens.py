@@ -33,6 +33,7 @@ class NewToken(TokenAnswer):
 
 
 _EXAMPLES = {
+    "the first one": {"name": "boss", "role": "admin"},
     "may read all": {"name": "dashboard", "role": "read"},
     "bound to a stream, for a month": {
         "name": "orders",

@@ -17,7 +17,17 @@ from typing import Any
 import uvloop
 
 from nats3.serve.process import collect_rarely
-from tests.bench import api_rows, archive_rows, crowd_rows, data_rows, limit_rows, log_rows, machine, more_log_rows
+from tests.bench import (
+    api_rows,
+    archive_rows,
+    crowd_rows,
+    data_rows,
+    follow_rows,
+    limit_rows,
+    log_rows,
+    machine,
+    more_log_rows,
+)
 from tests.bench.figures import Figure, as_json, history_line, table, with_table
 from tests.bench.house import housed
 from tests.bench.rows import QUICK, Row, Size
@@ -45,6 +55,7 @@ ROWS: dict[str, Row] = {
     "reference": more_log_rows.reference,
     "api": api_rows.listing,
     "lists": api_rows.lists,
+    "followers": follow_rows.followers,
 }
 """In the order in which they run."""
 

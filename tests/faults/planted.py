@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import Queue
 from time import monotonic
 
+from tests.faults.planted_door import DOOR
 from tests.faults.planted_rules import RULES
 from tests.faults.planting import Planted
 
@@ -317,7 +318,7 @@ LOG = (
 )  # fmt: skip
 
 
-FAULTS = (*LOG, *RULES)
+FAULTS = (*LOG, *RULES, *DOOR)
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,9 @@ class Life(Shape):
 
 
 class Gap(Shape):
-    """Seqs first..last (inclusive) that are not archived. `inside` is the key of the chunk around them."""
+    """Seqs first..last (inclusive) that are not archived; where the reason is `possible`, what of them is not archived may have
+    been dropped unread. `inside` is the key of the chunk around them.
+    """
 
     position: int
     recorded_at: Time

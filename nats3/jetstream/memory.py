@@ -241,6 +241,11 @@ class MemoryStreams(Streams):
         return self._server.find(stream).info()
 
     @override
+    async def deleted(self, stream: str) -> list[int]:
+        found = self._server.find(stream)
+        return [seq for seq in range(found.first, found.last) if seq not in found.messages]
+
+    @override
     async def message(self, stream: str, seq: int, next_by_subject: str | None = None) -> Message | None:
         messages = self._server.find(stream).messages
         if next_by_subject is None:

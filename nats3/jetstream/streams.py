@@ -120,6 +120,10 @@ class Streams(Protocol):
         """Raises StreamMissing."""
         ...
 
+    async def deleted(self, stream: str) -> list[int]:
+        """The seqs between its first and its last that are not there. Raises StreamMissing."""
+        ...
+
     async def message(self, stream: str, seq: int, next_by_subject: str | None = None) -> Message | None:
         """The message at `seq`, or the first at or after it that matches; None when there is none.
 
@@ -177,6 +181,11 @@ class JetStreams(Streams):
     @override
     async def info(self, stream: str) -> StreamInfo:
         return stream_info(await self._ask_stream(stream, f"STREAM.INFO.{stream}"))
+
+    @override
+    async def deleted(self, stream: str) -> list[int]:
+        answer = await self._ask_stream(stream, f"STREAM.INFO.{stream}", {"deleted_details": True})
+        return answer["state"].get("deleted") or []
 
     @override
     async def message(self, stream: str, seq: int, next_by_subject: str | None = None) -> Message | None:

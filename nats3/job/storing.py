@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
+from nats3.job.gaps import PossibleGap
 from nats3.job.running import (
     Condition,
     RunActivated,
@@ -112,6 +113,7 @@ StoringEvent = (
     LifeOpened
     | LifeContinued
     | GapObserved
+    | PossibleGap
     | ChunkFlushed
     | ObjectsCondemned
     | ObjectsSwept
@@ -129,6 +131,7 @@ STORING_EVENTS = (
     LifeOpened,
     LifeContinued,
     GapObserved,
+    PossibleGap,
     ChunkFlushed,
     ObjectsCondemned,
     ObjectsSwept,
@@ -184,7 +187,7 @@ def evolve(state: Storing, event: StoringEvent) -> Storing:
             written = state.written if life in state.written else state.written | {life}
             ends = {**state.ends, life: event.last}
             return replace(state, cursor=event.last, ends=ends, tip=event.sha256, last_chunk=event, written=written)
-        case ObjectsCondemned() | ObjectsSwept() | ConsumersForgotten():
+        case ObjectsCondemned() | ObjectsSwept() | ConsumersForgotten() | PossibleGap():
             return replace(state, condemned=_condemned(state.condemned, event))
         case RunActivated() | RunDegraded() | RunRecovered() | RunBlocked() | RunPaused() | RunStopped() | RunFailed():
             return replace(state, condition=condition_after(event))
@@ -192,13 +195,15 @@ def evolve(state: Storing, event: StoringEvent) -> Storing:
             assert_never(event)
 
 
-def _condemned(before: frozenset[str], event: ObjectsCondemned | ObjectsSwept | ConsumersForgotten) -> frozenset[str]:
+def _condemned(
+    before: frozenset[str], event: ObjectsCondemned | ObjectsSwept | ConsumersForgotten | PossibleGap
+) -> frozenset[str]:
     match event:
         case ObjectsCondemned(keys=keys):
             return before | set(keys)
         case ObjectsSwept(keys=keys):
             return before - set(keys)
-        case ConsumersForgotten():
+        case ConsumersForgotten() | PossibleGap():
             return before
         case _:
             assert_never(event)

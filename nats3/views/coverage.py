@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from eventstore import Connection, Recorded, table_of
+from nats3.job.gaps import PossibleGap
 from nats3.job.history import HISTORY, job_of, types_of
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeContinued, LifeOpened
 from nats3.views.writing import as_json, make_durable
@@ -103,7 +104,7 @@ WHERE l.position = c.position
 class CoverageView:
     """Two tables that only grow, but for a life that goes on under another creation time."""
 
-    version: int = 1
+    version: int = 2
     tables: tuple[str, ...] = ("lives", "gaps")
 
     @property
@@ -112,7 +113,7 @@ class CoverageView:
 
     @property
     def types(self) -> frozenset[str]:
-        return types_of(LifeOpened, LifeContinued, GapObserved, ChunkFlushed)
+        return types_of(LifeOpened, LifeContinued, GapObserved, PossibleGap, ChunkFlushed)
 
     async def create(self, connection: Connection) -> None:
         tables = _TABLES.format(lives=table_of(self, "lives"), gaps=table_of(self, "gaps"))
@@ -162,9 +163,11 @@ def life_of(event: Recorded, said: LifeOpened) -> LifeRow:
 
 
 def gaps_of(event: Recorded, said: object) -> Iterator[GapRow]:
-    """The gaps that an event tells of: between chunks, inside of one, or before a life's first."""
+    """The gaps that an event tells of: between chunks, inside of one, or before a life's first; and what may be one."""
     if isinstance(said, GapObserved):
         yield gap_of(event, said.life, said.first, said.last, said.reason)
+    if isinstance(said, PossibleGap):
+        yield gap_of(event, said.life, said.first, said.last, "possible")
     if isinstance(said, ChunkFlushed):
         for first, last in said.gaps:
             yield gap_of(event, said.life, first, last, "unknown", said.key)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from nats3.chunk.decode import decode
 from nats3.chunk.layout import ChunkHeader, DecodeError
 from nats3.chunk.object_key import Span, build_key, job8, job_prefix, life_prefix, parse_key
+from nats3.job.gaps import unlooked_gap
 from nats3.job.order import StoreOrder
 from nats3.job.storing import Candidate, ObjectsCondemned, Storing, next_to_adopt, opening_events
 from nats3.objects.store import Listed, ObjectMissing, ObjectShort, ObjectStore
@@ -102,7 +103,10 @@ class Adoption:
         await self._tools.reach("bind.after_adopted_put")
         chunk = flushed(bucket, key, header, digest, len(body), sealed_by="adopted", adopted_from=candidate.key)
         condemned = ObjectsCondemned(bucket, (candidate.key,), f"adopted as {key}")
-        await run.emit(*opening_events(run.state, candidate), chunk, condemned)
+        origin = header.origin
+        possible = unlooked_gap(origin.opening.uuid, origin.previous_seq, header.last, header.count, origin.gaps)
+        before = [*opening_events(run.state, candidate), *([possible] if possible else [])]
+        await run.emit(*before, chunk, condemned)
         self._tools.signals.bound(self._order.name, f"adopted {candidate.key}")
         return True
 

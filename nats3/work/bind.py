@@ -241,6 +241,12 @@ def require_unbroken(nats: JetStream, epoch: int) -> None:
         raise MustBind(Reason.CONNECTION_LOST, "while the stream was being recognised")
 
 
+def require_as_bound(now: StreamInfo, bound: StreamInfo) -> None:
+    """Raises MustBind when the stream is another one, or configured otherwise, than when it was bound to."""
+    if (now.created, now.config) != (bound.created, bound.config):
+        raise MustBind(Reason.STREAM_CHANGED)
+
+
 def _inactive_s(info: StreamInfo) -> float | None:
     """How long the server keeps a consumer that nobody uses. On interest for ever, if the stream lets it: without one
     the stream forgets what nobody has read.

@@ -12,7 +12,7 @@ from nats3.errors import Blocked
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.job.order import StoreOrder
 from nats3.job.storing import lineage
-from nats3.message import Batch
+from nats3.message import Batch, one
 from nats3.work.archive import Archive
 from nats3.work.bind import Bound, most_unsettled
 from nats3.work.budget import OVERHEAD, Account
@@ -74,6 +74,8 @@ class Intake:
         self._ending: Seal | None = None
         self._due: Seal | None = None
         self._settled = reading.run.state.cursor
+        self.came_again = 0
+        """Up to which seq something was delivered again while it was under way."""
 
     def _limits(self) -> BufferLimits:
         """The order's limits, under what this job may have of the memory and what the stream lets be unacknowledged:
@@ -243,12 +245,17 @@ class Intake:
         return found
 
     async def _acknowledge_again(self, again: Batch) -> None:
-        """A redelivery of this consumer: acknowledge what is settled; the rest is under way and will be."""
-        settled = [seq for seq in again.seqs if seq <= self._run.state.cursor]
+        """A redelivery of this consumer: acknowledge what is settled and equal; what is under way will be."""
+        cursor = self._run.state.cursor
         self._tools.signals.redelivered(self._order.name, len(again))
-        if not settled:
+        self.came_again = max(self.came_again, *(seq for seq in again.seqs if seq > cursor), 0)
+        settled = Batch()
+        for message in sorted({message.seq: message for message in again if message.seq <= cursor}.values()):
+            settled.extend(one(message))
+        same = await self._compared(settled)
+        if not len(settled):
             return
         if self._reading.bound.explicit:
-            await self._source.ack_each(settled)
+            await self._source.ack_each([seq for seq, held in zip(settled.seqs, same, strict=True) if held])
         else:
-            await self._source.ack_up_to(max(settled))
+            await self._source.ack_up_to(settled.seqs[-1])

@@ -10,13 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from nats3.buffer import Seal
+from nats3.chunk.layout import ChunkHeader
 from nats3.jetstream.errors import MustBind, Reason
+from nats3.job.gaps import PossibleGap
 from nats3.job.order import StoreOrder
 from nats3.job.storing import ChunkFlushed
+from nats3.message import fingerprint
 from nats3.objects.store import ObjectStore
 from nats3.work.archive import Archive
 from nats3.work.backlog import Backlog
-from nats3.work.bind import Bound
+from nats3.work.bind import Bound, require_as_bound
+from nats3.work.drops import Drops
 from nats3.work.endure import sole
 from nats3.work.intake import Intake, Reading
 from nats3.work.record import flushed
@@ -55,6 +59,7 @@ class StoreFlow:
         self._shipping = Shipping(order, bound, origin, tools, objects, self._account)
         reading = Reading(claimed.job_id, order, bound, run, archive)
         self._intake = Intake(reading, tools, self._account, self._shipping.sealed)
+        self._drops = Drops(bound, run, tools.nats.streams)
         self._keep_house_for = keep_house
 
     async def run(self) -> None:
@@ -99,13 +104,14 @@ class StoreFlow:
         for each in shipped:
             await each.stored
         ready = self._tools.monotonic()
+        possible = await self._drops.over([each.chunk.header for each in shipped])
         await self._tools.reach("store.before_append")
-        await self._run.emit(*map(self._event, shipped))
+        await self._run.emit(*possible, *map(self._event, shipped))
         recorded = self._tools.monotonic()
         await self._tools.reach("store.after_append")
         await self._acknowledge(shipped)
         await self._tools.reach("store.after_ack")
-        await self._report(shipped, (ready, recorded))
+        await self._report(shipped, possible, (ready, recorded))
 
     def _event(self, shipped: Shipped) -> ChunkFlushed:
         chunk = shipped.chunk
@@ -114,12 +120,23 @@ class StoreFlow:
 
     async def _acknowledge(self, shipped: list[Shipped]) -> None:
         """Only called once the chunks are in the log."""
+        last = shipped[-1].chunk.header
+        if shipped[0].chunk.header.origin.previous_seq < self._intake.came_again:
+            await self._require_the_same(last)
         if self._bound.explicit:
             await self._source.ack_each([seq for each in shipped for seq in each.seqs])
         else:
-            await self._source.ack_up_to(shipped[-1].chunk.header.last)
+            await self._source.ack_up_to(last.last)
 
-    async def _report(self, shipped: list[Shipped], append: tuple[float, float]) -> None:
+    async def _require_the_same(self, header: ChunkHeader) -> None:
+        """Where a stream falls back under a living consumer, what comes again is another message. Above one that differs
+        all do, so the last one answers for all; the next bind judges where it differs, or is gone.
+        """
+        there = await self._tools.nats.streams.message(self._order.stream, header.last)
+        if there is None or fingerprint(there) != header.last_fingerprint:
+            raise MustBind(Reason.STREAM_CHANGED, f"seq {header.last} is not the message that was received")
+
+    async def _report(self, shipped: list[Shipped], possible: list[PossibleGap], append: tuple[float, float]) -> None:
         now, name, signals = self._tools.monotonic(), self._order.name, self._tools.signals
         for each in shipped:
             header = each.chunk.header
@@ -128,6 +145,8 @@ class StoreFlow:
             signals.archived(name, self._order.stream, header.count, header.raw_bytes, header.last, header.last_time)
             for first, last in header.origin.gaps:
                 signals.gap(name, first, last, "deleted")
+        for gap in possible:
+            signals.gap(name, gap.first, gap.last, "possible")
         await self._progressed()
 
     # --- watch
@@ -145,8 +164,7 @@ class StoreFlow:
             await backlog.tell(now)
             await self._tools.sleep(_LOOK_S)
             now = await streams.info(self._order.stream)
-            if (now.created, now.config) != (self._bound.info.created, self._bound.info.config):
-                raise MustBind(Reason.STREAM_CHANGED)
+            require_as_bound(now, self._bound.info)
             await self._bound.consumer.require_unchanged()
             await self._bound.consumer.delete_older()
             await self._progressed()

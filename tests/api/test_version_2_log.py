@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from nats3.api.app import build
+from nats3.job.gaps import PossibleGap
 from nats3.job.running import RunActivated
 from nats3.job.storing import GapObserved
 from tests.api.conftest import Api
@@ -135,11 +136,21 @@ async def test_chunks_can_be_listed_and_their_list_filtered(api: Api) -> None:
 
 async def test_coverage_tells_lives_ranges_and_gaps(api: Api) -> None:
     job = await made(api)
-    await api.run(job, opened(), flushed(1, 10), GapObserved("life-1", 11, 15, "expired"), flushed(16, 20))
+    await api.run(
+        job,
+        opened(),
+        flushed(1, 10),
+        GapObserved("life-1", 11, 15, "expired"),
+        flushed(16, 20),
+        PossibleGap("life-1", 21, 24),
+    )
     body = (await api.client.get(f"/api/v2/jobs/{job}/coverage")).json()
     assert [(life["life"], life["ordinal"], life["reason"]) for life in body["lives"]] == [("life-1", 1, "first")]
     assert [(run["first"], run["last"], run["messages"]) for run in body["archived"]] == [(1, 10, 10), (16, 20, 5)]
-    assert [(gap["first"], gap["last"], gap["reason"]) for gap in body["gaps"]] == [(11, 15, "expired")]
+    assert [(gap["first"], gap["last"], gap["reason"]) for gap in body["gaps"]] == [
+        (11, 15, "expired"),
+        (21, 24, "possible"),
+    ]
 
 
 async def test_projections_and_nodes_tell_where_they_stand(api: Api) -> None:

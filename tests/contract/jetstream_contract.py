@@ -116,6 +116,16 @@ class JetStreamContract:
         assert (info.first, info.last, info.messages, info.num_deleted) == (1, 3, 2, 1)
         assert info.created == empty.created
 
+    async def test_what_is_deleted_between_the_first_and_the_last_is_named(self, world: World) -> None:
+        await world.make_stream()
+        await world.fill(9)
+        assert await world.js.streams.deleted(world.name) == []
+        for seq in (1, 4, 5, 8):
+            await world.delete_message(seq)
+        assert await world.js.streams.deleted(world.name) == [4, 5, 8]
+        with pytest.raises(StreamMissing):
+            await world.js.streams.deleted(f"{world.name}-missing")
+
     async def test_deleting_and_purging_keep_created_and_the_last_seq(self, world: World) -> None:
         await world.make_stream()
         await world.fill(5)

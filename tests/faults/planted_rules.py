@@ -64,6 +64,20 @@ RULES = (
         "name=base",
     ),
     Planted(
+        "whatever is delivered again is believed",
+        FLOW,
+        "            await self._require_the_same(last)\n",
+        "tests/sim/test_store_binds.py",
+        "            pass\n",
+    ),
+    Planted(
+        "what may be missing of a part is not looked for",
+        FLOW,
+        "possible = await self._drops.over([each.chunk.header for each in shipped])",
+        "tests/sim/test_store_binds.py",
+        "possible: list[PossibleGap] = []",
+    ),
+    Planted(
         "whatever the consumer gives is believed",
         "nats3/work/shipping.py",
         "        await self._bound.consumer.require_unchanged()\n",

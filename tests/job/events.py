@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nats3.job.gaps import PossibleGap
 from nats3.job.loading import (
     ChunkDeleted,
     ChunkDeleteRequested,
@@ -151,6 +152,7 @@ EVENTS: dict[str, object] = {
     "life_opened": LifeOpened(OPENING, "rolled_back", '{"name":"ORDERS"}'),
     "life_continued": LifeContinued(TIME + 9),
     "gap_observed": GapObserved(LIFE, 61, 70, "purged"),
+    "possible_gap": PossibleGap(LIFE, 71, 90),
     "chunk_flushed": CHUNK,
     "objects_condemned": ObjectsCondemned("archive", ("a", "b"), "unlinked"),
     "objects_swept": ObjectsSwept("archive", ("a", "b")),

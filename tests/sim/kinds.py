@@ -26,6 +26,12 @@ def _store(seed: int, tell: Tell | None, *, retention: str) -> list[str]:
     return store_world.history(seed, retention, steps=_steps(seed), tell=tell, strict=False)
 
 
+def _filtered(seed: int, tell: Tell | None) -> list[str]:
+    """A store job that wants a part of its stream."""
+    retention = ("limits", "limits", "interest", "workqueue")[seed % 4]
+    return store_world.history(seed, retention, steps=_steps(seed), tell=tell, strict=False, filtered=True)
+
+
 def _load(seed: int, tell: Tell | None, *, mode: str) -> list[str]:
     return load_world.history(seed, mode, steps=min(40, _steps(seed)), tell=tell)
 
@@ -39,6 +45,7 @@ def _log(seed: int, tell: Tell | None) -> list[str]:
 
 KINDS: dict[str, History] = {
     **{f"store/{name}": partial(_store, retention=name) for name in ("limits", "interest", "workqueue")},
+    "store/filtered": _filtered,
     **{f"load/{name}": partial(_load, mode=name) for name in ("auto", "exclusive", "atomic", "polling")},
     "lease": lease_world.history,
     "log": _log,

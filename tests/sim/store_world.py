@@ -10,16 +10,18 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from actors import errors as actor_errors
 from actors.testing import MemoryLog, run_seeded
 from nats3.chunk.decode import decode
 from nats3.jetstream.memory import MemoryJetStream
+from nats3.job.gaps import PossibleGap
 from nats3.job.order import ChunkLimits, StoreOrder
 from nats3.job.storing import ChunkFlushed, GapObserved, LifeOpened, Storing, evolve
 from nats3.objects.memory import Fault, MemoryStore
+from nats3.subject import matches
 from nats3.work.memory import MemoryIndex
 from nats3.work.store_worker import StoreWorker
 from nats3.work.tools import Habits
@@ -32,6 +34,7 @@ JOB = "11111111-2222-3333-4444-555555555555"
 RUN = f"run/{JOB}"
 STREAM = "S"
 BUCKET = "b"
+WANTED = "s.1"
 
 
 @dataclass
@@ -40,6 +43,9 @@ class World:
     retention: str
     strict: bool = True
     """Whether the cursor must reach the stream's last seq by itself, also where nothing is left behind it."""
+
+    filtered: bool = False
+    """Whether the job wants a third of what the stream takes. `published` is what it wants."""
 
     rng: random.Random = field(init=False)
     published: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -79,14 +85,23 @@ class World:
             drain=True,
         )
 
+        if self.filtered:
+            self.order = replace(self.order, subject=WANTED)
+
     # --- what the world does
 
-    def publish(self):
+    def publish(self, subject=""):
         uid = next(self.uids)
-        stored = self.jet.publish(f"s.{self.rng.randrange(3)}", b"%d" % uid)
+        subject = subject or f"s.{self.rng.randrange(3)}"
+        stored = self.jet.publish(subject, b"%d" % uid)
+        if not matches(self.order.subject, subject.encode()):
+            return
         self.published[uid] = (self.stream.created, stored.seq)
         if stored.seq not in self.stream.messages:  # an interest stream without consumers keeps nothing
             self.removed[uid] = stored.seq
+
+    def wants(self, message):
+        return matches(self.order.subject, message.subject)
 
     @property
     def stream(self):
@@ -217,11 +232,11 @@ async def live(world: World, rates: Mapping[str, float], steps: int = 120) -> li
             world.objects.land()
         await asyncio.sleep(world.rng.choice([0, 0, 0.01, 0.1, 1.0]))
     world.jet.reconnect()
-    world.publish()
-    world.publish()
+    world.publish(WANTED)
+    world.publish(WANTED)
     drained = await _drained(world, 60)  # every fault has been heard of by then
     world.objects.land()
-    world.publish()  # what only now arrived follows the log's end no more: it is late, whoever stored it
+    world.publish(WANTED)  # what only now arrived follows the log's end no more: it is late, whoever stored it
     drained = await _drained(world, 1) and drained
     await _swept(world)
     pinned = world.retention == "interest" and not await _let_go(world)
@@ -241,7 +256,7 @@ async def _swept(world: World) -> None:
 async def _let_go(world: World) -> bool:
     """Whether an interest stream keeps nothing that is archived, once every late consumer was looked for."""
     for _ in range(10):
-        if not world.stream.messages:
+        if not any(map(world.wants, world.stream.messages.values())):
             return True
         await asyncio.sleep(5)
     return False
@@ -254,8 +269,8 @@ async def _drained(world: World, rest_s: float) -> bool:
         state = fold(world)
         left = (
             state.cursor < world.stream.last
-            if world.strict
-            else any(seq > state.cursor for seq in world.stream.messages)
+            if world.strict and not world.filtered
+            else any(seq > state.cursor and world.wants(each) for seq, each in world.stream.messages.items())
         )
         if world.stream.created in state.created and not left:
             return True
@@ -290,7 +305,7 @@ def check(world: World, *, drained: bool) -> list[str]:
                     gaps.append((opening.equal + 1, opening.cursor))
                 if state.lives and opening.ordinal <= state.lives[-1].ordinal:  # one that the log lost leaves a hole
                     wrong.append("LIFE ORDER")
-            case GapObserved(first=first, last=last):
+            case GapObserved(first=first, last=last) | PossibleGap(first=first, last=last):
                 gaps.append((first, last))
             case ChunkFlushed():
                 wrong += _check_chunk(world, state, event, counted)
@@ -306,8 +321,8 @@ def check(world: World, *, drained: bool) -> list[str]:
         if uid in world.removed and _unseen_reuse(world, uid):
             continue
         if uid in world.removed:
-            before_the_job = begun is not None and seq <= begun.cursor
-            if not before_the_job and not any(first <= seq <= last for first, last in gaps):
+            unsaid = (begun is not None and seq <= begun.cursor) or (world.filtered and world.retention != "limits")
+            if not unsaid and not any(first <= seq <= last for first, last in gaps):
                 wrong.append("REMOVED WITHOUT GAP")
             continue
         wrong.append("LOST")
@@ -368,12 +383,13 @@ def history(
     tell: Tell | None = None,
     *,
     strict: bool = True,
+    filtered: bool = False,
 ) -> list[str]:
     """What is wrong after one life of so many steps. `more` are faults that come more often, as probabilities per step."""
     worlds: list[World] = []
 
     async def lived() -> list[str]:
-        worlds.append(World(seed, retention, strict))
+        worlds.append(World(seed, retention, strict, filtered))
         return await live(worlds[0], {**STEPS, **(more or {})}, steps)
 
     try:

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from actors.testing import run_seeded
+from nats3.chunk.decode import decode
+from nats3.job.gaps import PossibleGap
 from nats3.job.order import ChunkLimits
 from nats3.job.running import RunBlocked, RunFailed, RunRecovered
-from nats3.job.storing import ChunkFlushed
+from nats3.job.storing import ChunkFlushed, LifeOpened
 from tests.sim.store_world import BUCKET, RUN, STREAM, World, check, fold
 
 
@@ -272,3 +274,105 @@ def test_a_consumer_that_a_frozen_owner_makes_late_pins_nothing():
     world = run_seeded(1, live)
     assert len(world.stream.consumers) == 1
     assert not world.stream.messages, "all is archived and acknowledged"
+
+
+@pytest.mark.parametrize("retention", ["limits", "interest"])
+def test_a_redelivery_of_another_message_under_a_seq_that_is_under_way_is_no_redelivery(retention):
+    """The stream fell back under a living consumer, and gave the seq out again."""
+
+    async def live():
+        world = world_of(retention)
+        held = asyncio.Event()
+
+        async def hold(name):
+            if name == "store.before_append":
+                await held.wait()
+
+        await world.start()
+        await asyncio.sleep(1)
+        world.jet.publish("s.1", b"the first")
+        await until(stored(world, 1))
+        await world.nodes[-1].kill()
+        world.reach = hold
+        await world.start()
+        await asyncio.sleep(1)
+        world.jet.publish("s.1", b"one that is lost again")
+        await asyncio.sleep(1)
+        (consumer,) = world.stream.consumers
+        _give_out_again(world, 2, b"the other")
+        world.jet.redeliver(STREAM, consumer)
+        await asyncio.sleep(1)
+        held.set()
+        await until(stored(world, 3))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert payloads(world) == [b"the first", b"one that is lost again", b"the other"]
+    assert [opened.reason for opened in said(world, LifeOpened)] == ["first", "rolled_back"]
+
+
+def test_a_redelivery_of_another_message_under_a_seq_that_is_settled_is_no_redelivery():
+    async def live():
+        world = world_of("interest")
+        await world.start()
+        await asyncio.sleep(1)
+        source = world.jet._sources[-1]
+        acknowledge, source.ack_up_to = source.ack_up_to, _nothing
+        world.jet.publish("s.1", b"one that is lost again")
+        await until(stored(world, 1))
+        source.ack_up_to = acknowledge
+        _give_out_again(world, 1, b"the other")
+        world.jet.redeliver(STREAM, source._name)
+        await until(stored(world, 2))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert payloads(world) == [b"one that is lost again", b"the other"]
+
+
+async def _nothing(_):
+    """An acknowledgement that the server never hears."""
+
+
+def _give_out_again(world, seq, payload):
+    world.stream.messages[seq] = world.stream.messages[seq]._replace(payload=payload, time_ns=world.jet.now_ns + 1)
+
+
+def payloads(world):
+    """Of all that is archived, in the order in which it was recorded."""
+    bodies = world.objects.buckets[BUCKET]
+    return [
+        payload
+        for chunk in said(world, ChunkFlushed)
+        for payload in decode(bodies[chunk.key], chunk.sha256).batch.payloads
+    ]
+
+
+def test_what_was_dropped_before_a_job_came_to_it_may_be_missing_of_the_part_that_it_wants():
+    async def live():
+        world = world_of(max_count=2)
+        world.order = replace(world.order, subject="s.1")
+        await world.start()
+        await asyncio.sleep(1)
+        (consumer,) = world.stream.consumers
+        for number in range(12):
+            world.jet.publish(f"s.{number % 3}", b"%d" % number)
+        await until(stored(world, 4))
+        assert not said(world, PossibleGap), "nothing was dropped"
+        world.jet.edit_consumer(STREAM, consumer, pause_until="a little later")
+        for number in range(12):
+            world.jet.publish(f"s.{number % 3}", b"%d" % number)
+        for seq in (14, 18, 20):
+            world.jet.delete_message(STREAM, seq)
+        del world.stream.consumers[consumer].config["pause_until"]
+        world.jet.publish("s.1", b"the last one")
+        await until(lambda: fold(world).cursor == 25)
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    (gap,) = said(world, PossibleGap)
+    assert (gap.first, gap.last) == (14, 20)
+    assert not said(world, RunBlocked)

@@ -83,6 +83,37 @@ async def a_slow_reader_of_a_stream_that_keeps_few_messages(world: World) -> Non
     await _accounted(world, job)
 
 
+@row("F19", "F21", within=120)
+async def a_slow_reader_of_a_part_of_a_stream_that_keeps_few_messages(world: World) -> None:
+    """To a filter a jump of seqs says nothing: where the stream dropped messages, the log says that some may be missing."""
+    await world.make_stream(max_msgs=400)
+    wanted = f"s.{world.name}.1"
+    await world.publish(300)
+    job = await world.store(subject=wanted, max_age="300ms")
+
+    async def archived() -> bool:
+        mine = [each for each in world.ledger.acknowledged if each.subject == wanted.encode()]
+        events = world.log.events(f"run/{job}")
+        return any(each["type"] == "chunk_flushed" and each["data"]["last"] == mine[-1].seq for each in events)
+
+    await world.until("the last one is archived", archived)
+    events = world.log.events(f"run/{job}")
+    world.verdict.need(not any("gap" in each["type"] for each in events), "a gap, where nothing was dropped")
+    for _ in range(3):
+        world.node.pause()
+        await world.publish(1500)
+        world.node.resume()
+        await world.publish(100)
+        await world.until("the last one is archived", archived)
+    found = await asyncio.to_thread(world.archive, job)
+    told = [each["data"] for each in world.log.events(f"run/{job}") if each["type"] in {"possible_gap", "gap_observed"}]
+    found.gaps += [(each["life"], each["first"], each["last"]) for each in told]
+    mine = [each for each in world.ledger.entries if each.subject == wanted.encode()]
+    checker.stored(mine, found, world.verdict, lambda _: True)
+    world.note(f"{len(found.messages)} of {len(mine)} archived, {len(told)} times told that some may be missing")
+    world.hold()
+
+
 @row("F20", within=120)
 async def a_stranger_acknowledges_what_an_interest_stream_has_for_us(world: World) -> None:
     """What it took is gone for ever; that is a gap in the log, and nothing else is missing."""

@@ -53,8 +53,8 @@ async def completed(node: Node) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_backlog_progress_duplicates_and_latencies_are_told(nats_url, postgres_url, s3):
-    # NATS is away for a moment right before progress is recorded; a work queue lets nobody look what it has, so all is
-    # published once more, under the ids that it knows.
+    # NATS is away for a moment right before progress is recorded; the target has kept only the last message by then, so all
+    # others are published once more, under the ids that it knows.
     doubt = {"NATS3_FAILPOINTS": "load.before_progress=raise@1", "NATS3_FAILPOINTS_ALLOWED": "true"}
     config, seen = load({**environment("127.0.0.1:0", nats_url, postgres_url, s3), **doubt}), Seen()
     stream, target = f"S{uuid4().hex[:8]}", f"T{uuid4().hex[:8]}"
@@ -62,7 +62,7 @@ async def test_backlog_progress_duplicates_and_latencies_are_told(nats_url, post
         client = await nats.connect(nats_url)
         js = client.jetstream()
         await js.add_stream(name=stream, subjects=[f"{stream}.>"])
-        await js.add_stream(name=target, subjects=[f"{target}.>"], retention="workqueue")
+        await js.add_stream(name=target, subjects=[f"{target}.>"], max_msgs_per_subject=1)
         for number in range(COUNT):
             await js.publish(f"{stream}.x", b"%d" % number)
 
@@ -77,7 +77,7 @@ async def test_backlog_progress_duplicates_and_latencies_are_told(nats_url, post
         await completed(node)
         await seen.until('nats3_load_planned_messages{job="load"}', COUNT)
         await seen.until('nats3_load_messages{job="load"}', COUNT)
-        assert seen['nats3_duplicates_total{job="load"}'] == COUNT
+        assert seen['nats3_duplicates_total{job="load"}'] == COUNT - 1
 
         for name in ("nats3_flush_seconds", "nats3_append_seconds", "nats3_chunk_bytes", "nats3_chunk_ratio"):
             assert (seen[f"{name}_count"] or 0) > 0, name

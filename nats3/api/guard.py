@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect
@@ -13,7 +15,7 @@ from nats3.api.callers import principal_of
 from nats3.api.errors import BadPath, Encoded, HeadTooLarge, TooLarge, TooSlow, UnknownHost
 from nats3.api.problems import Problem, answer, problem_of
 from nats3.api.requests import request_id_of, trace_of
-from nats3.api.services import Services
+from nats3.api.services import Reporter, Rules
 
 MAX_BODY = 1 << 20
 MAX_HEAD = 16 * 1024
@@ -38,10 +40,21 @@ SECURITY = (
 CRASHED = Problem(500, "internal", "nats3 has a bug here; its log has the details under this X-Request-Id")
 
 
+class Given(Protocol):
+    """What the guard needs of the services."""
+
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def reporter(self) -> Reporter: ...
+    @property
+    def new_id(self) -> Callable[[], UUID]: ...
+
+
 class Guard:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Given) -> None:
         self._app = app
         self._services = services
         self._deadlines = _Deadlines()

@@ -9,14 +9,17 @@ from nats3.api.callers import caller_of
 from nats3.api.problems import RETRY
 from nats3.api.services import Services
 
+PONG = "pong"
+ALIVE = {"status": "alive"}
+
 
 async def ping(_services: Services, _request: Request) -> Response:
-    return PlainTextResponse("pong")
+    return PlainTextResponse(PONG)
 
 
 async def health(_services: Services, _request: Request) -> Response:
     """Alive: it answers, whatever else may be away."""
-    return JSONResponse({"status": "alive"})
+    return JSONResponse(ALIVE)
 
 
 async def ready(services: Services, request: Request) -> Response:

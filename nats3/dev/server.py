@@ -69,6 +69,11 @@ class Server(ABC):
             if self._process is not None:
                 await self._kill(self._process)
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process that was started last; None while it runs."""
+        return None if self._process is None else self._process.returncode
+
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
         if self._process is not None:

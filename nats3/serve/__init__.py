@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 import uvloop
@@ -24,18 +25,20 @@ from typing_extensions import override
 
 from eventstore import SchemaMissing, SchemaNewer
 from nats3.api.app import build
+from nats3.api.waiting import AtTheGate, Front
 from nats3.config import Config, Misconfigured, load
 from nats3.serve.children import Children
 from nats3.serve.listening import listen, server_of, tls_of
 from nats3.serve.micro import micro_service
 from nats3.serve.process import collect_rarely, keep_memory, raise_limits
 from nats3.serve.reload import Api, Reload
-from nats3.serve.services import services
+from nats3.serve.services import rules_of, services
 from nats3.serve.telling import telemetry_of
+from nats3.telemetry.listeners import HttpListener
 from nats3.telemetry.logs import start_logging
 from nats3.telemetry.signals import Telemetry
 from nats3.telemetry.traces import NoOtel
-from nats3.wiring import running
+from nats3.wiring import Node, running
 from nats3.work.endure import sole
 
 USAGE = 2
@@ -120,28 +123,40 @@ class _Program:
             self._children.reload()
 
     async def run(self) -> None:
-        """Answer requests while the node works; then take no more, settle, and close."""
-        children = self._children
-        async with running(self._config, self._telemetry, works=children is None) as node:
-            self.works = True
-            given = services(node)
-            if children is not None:
-                given = replace(given, exposition=children.exposition)
-            app = build(given)
-            server = _Server(server_of(self._config, app, self._tls))
-            service = micro_service(node, app, datetime.now(UTC))  # noqa: TID251 - told to people only
-            self._reload = Reload(
-                self._read, self._config, self._telemetry, Api(given.rules, given.entrance, self._tls)
-            )
-            self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(server.serve(sockets=[self._listener]))
-                beside = [tasks.create_task(each.run()) for each in (children, service) if each is not None]
-                await self.told.wait()
-                server.should_exit = True
-                for each in beside:
-                    each.cancel()
-        self._telemetry.node_stopped(self._config.node_name)
+        """Answer requests from the first moment on, and in full while the node works; then take no more, settle, and close."""
+        telemetry = self._telemetry
+        front = Front(AtTheGate(rules_of(self._config.server), HttpListener(telemetry), telemetry.exposition))
+        server = _Server(server_of(self._config, front, self._tls))
+        async with asyncio.TaskGroup() as tasks:
+            answering = tasks.create_task(server.serve(sockets=[self._listener]))
+            async with running(self._config, telemetry, works=self._children is None) as node:
+                self.works = True
+                async with asyncio.TaskGroup() as beside:
+                    running_beside = [beside.create_task(each.run()) for each in self._open(front, node)]
+                    await self.told.wait()
+                    server.should_exit = True
+                    await asyncio.wait([answering])
+                    for each in running_beside:
+                        each.cancel()
+        telemetry.node_stopped(self._config.node_name)
+
+    def _open(self, front: Front, node: Node) -> list[Beside]:
+        """Let requests in to this node. What else is to run while it does."""
+        given = services(node)
+        if self._children is not None:
+            given = replace(given, exposition=self._children.exposition)
+        app = build(given)
+        front.let_in(app)
+        service = micro_service(node, app, datetime.now(UTC))  # noqa: TID251 - told to people only
+        self._reload = Reload(self._read, self._config, self._telemetry, Api(given.rules, given.entrance, self._tls))
+        self._telemetry.node_started(self._config.node_name, str(self._config.server.addr))
+        return [each for each in (self._children, service) if each is not None]
+
+
+class Beside(Protocol):
+    """What runs until it is cancelled."""
+
+    async def run(self) -> None: ...
 
 
 class _Server(uvicorn.Server):

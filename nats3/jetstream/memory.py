@@ -33,7 +33,7 @@ from nats3.jetstream.streams import (
     StreamRefused,
     Streams,
 )
-from nats3.jetstream.tail import message_id
+from nats3.jetstream.tail import Seen, message_id
 from nats3.message import Message
 from nats3.subject import matches
 
@@ -301,10 +301,14 @@ class MemoryStreams(Streams):
             raise StreamRefused(name, STREAM_DIFFERS, "stream name already in use with a different configuration")
 
     @override
-    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[Seen]]:
         found = self._server.find(stream)
         if found.config["retention"] == "workqueue":
             raise ConsumerRefused(stream, "tail", ACK_ALL_REFUSED, "a work queue wants explicit acks")
-        page = [(seq, message_id(one.header)) for seq, one in sorted(found.messages.items()) if seq >= from_seq]
+        page = [
+            Seen(seq, message_id(one.header), one.subject)
+            for seq, one in sorted(found.messages.items())
+            if seq >= from_seq
+        ]
         if page:
             yield page

@@ -13,7 +13,7 @@ from typing_extensions import override
 from nats3.errors import Nats3Error
 from nats3.jetstream import api
 from nats3.jetstream.connection import Connection
-from nats3.jetstream.tail import tail
+from nats3.jetstream.tail import Seen, tail
 from nats3.jetstream.times import nanoseconds
 from nats3.message import Message, Seq
 
@@ -164,8 +164,8 @@ class Streams(Protocol):
         """
         ...
 
-    def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
-        """(seq, `Nats-Msg-Id` or None) of every message at or above `from_seq` that is there now, in seq order.
+    def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[Seen]]:
+        """Every message at or above `from_seq` that is there now, in seq order.
 
         Raises StreamMissing; ConsumerRefused where the stream lets nobody look (a work queue).
         """
@@ -259,7 +259,7 @@ class JetStreams(Streams):
             raise StreamRefused(config["name"], fault.code, fault.reason) from fault
 
     @override
-    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+    async def tail(self, stream: str, from_seq: int) -> AsyncIterator[list[Seen]]:
         try:
             async with aclosing(tail(self._connection, stream, from_seq)) as pages:
                 async for page in pages:

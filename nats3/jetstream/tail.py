@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats3.errors import Unavailable
 from nats3.jetstream import api
@@ -18,6 +18,14 @@ _ID = b"\r\nNats-Msg-Id:"
 """As the server looks for it: a header that is spelt otherwise is somebody's own."""
 
 
+class Seen(NamedTuple):
+    """A message of a stream without its payload; `id` is its `Nats-Msg-Id`, if it has one."""
+
+    seq: int
+    id: bytes | None
+    subject: bytes
+
+
 def message_id(block: bytes | None) -> bytes | None:
     """The first `Nats-Msg-Id` in a raw header block, None where there is none."""
     at = -1 if block is None else block.find(_ID)
@@ -28,10 +36,8 @@ def message_id(block: bytes | None) -> bytes | None:
     return (block[start:end] if end >= 0 else block[start:]).strip()
 
 
-async def tail(
-    connection: Connection, stream: str, from_seq: int
-) -> AsyncGenerator[list[tuple[int, bytes | None]], None]:
-    """(seq, message id) of every message at or above `from_seq` that is there now, in order, without payloads.
+async def tail(connection: Connection, stream: str, from_seq: int) -> AsyncGenerator[list[Seen], None]:
+    """Every message at or above `from_seq` that is there now, in order, without payloads.
 
     Reads through a consumer that acknowledges nothing and vanishes by itself. Raises Unavailable, ApiRefused.
     """
@@ -55,14 +61,14 @@ async def tail(
         await source.close()
 
 
-async def _receive(source: PullSource) -> list[tuple[int, bytes | None]]:
+async def _receive(source: PullSource) -> list[Seen]:
     """What came within a moment: nothing comes for messages that were dropped before they were read."""
     try:
         async with asyncio.timeout(_QUIET_S):
             batch = (await source.receive()).batch
     except TimeoutError:
         return []
-    return list(zip(batch.seqs, map(message_id, batch.headers), strict=True))
+    return list(map(Seen, batch.seqs, map(message_id, batch.headers), batch.subjects))
 
 
 def _body(stream: str, name: str, from_seq: int) -> dict[str, Any]:

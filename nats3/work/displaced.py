@@ -13,7 +13,7 @@ from itertools import groupby
 
 from nats3.jetstream.pub_acks import Displaced
 from nats3.job.loading import DisplacedRange, MessagesDisplaced
-from nats3.work.pieces import Known
+from nats3.work.present import Known
 
 LISTED = 100
 """So many ranges an event lists; it counts all."""
@@ -49,7 +49,7 @@ def out_of_order(runs: Iterable[Run], behind: int, beyond: int) -> tuple[Displac
     for run in runs:
         out: list[int] = []
         for each in run.known:
-            if run.before > beyond or each.target_seq < behind:
+            if each.target_seq and (run.before > beyond or each.target_seq < behind):
                 out.append(each.seq)
             behind = max(behind, each.target_seq)
         if out:

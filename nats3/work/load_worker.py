@@ -130,6 +130,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             return False
         epoch = await connected(self.tools.nats)
         dresser = Dresser(self.claimed.job_id, self._order, self.state.generation)
+        reader.subjects_of = dresser.subjects_of
         (subject,) = dresser.subjects_of([first])
         info = await self._bind(subject.decode(errors="replace"))
         assert self.state.target is not None
@@ -163,7 +164,7 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
             )
             require_unbroken(self.tools.nats, epoch)
             return self.tools.nats.atomic_publisher(info.name, marker)
-        reader.present = await self._target.present(self.state, bound)
+        reader.present = await self._target.present(self.state, bound, info)
         if bound.mode == "exclusive":
             reader.taken = await self._target.taken(self.state, bound, info)
         require_unbroken(self.tools.nats, epoch)

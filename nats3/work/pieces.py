@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import compress, groupby
@@ -18,51 +18,11 @@ from nats3.job.storing import ChunkFlushed
 from nats3.message import Batch
 from nats3.selection import EVERYTHING, Selection, keep
 from nats3.work.archive import Archive
+from nats3.work.present import NOTHING_PRESENT, NOTHING_TAKEN, Known
 from nats3.work.tools import IndexedChunk, InThread, PlanIndex
 
 _PAGE = 500
 """Index rows read at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A message of the plan that is in the target already: its seq in the archive, and in the target."""
-
-    seq: int
-    target_seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The next `count` messages of the plan are in the target, or were: one behind the other, the first at seq `first`.
-
-    `ids` are "life:seq" of those that are still there, by their seq in the target.
-    """
-
-    stream: str
-    first: int
-    count: int
-    ids: Mapping[int, bytes]
-
-    def known(self, lives: Sequence[str], seqs: Sequence[int], before: int) -> list[Known]:
-        """Those of these messages, which come behind `before` others. Raises Blocked where another stands in a place of theirs."""
-        found: list[Known] = []
-        for place, life, seq in zip(range(self.first + before, self.first + self.count), lives, seqs, strict=False):
-            mine = b"%b:%d" % (life.encode(), seq)
-            if self.ids.get(place, mine) != mine:
-                raise shared(self.stream, place)
-            found.append(Known(seq, place))
-        return found
-
-
-NOTHING_TAKEN = Taken("", 0, 0, {})
-
-
-def shared(stream: str, place: int) -> Blocked:
-    """Somebody else writes into the target of an exclusive load, and some of what came in between is gone."""
-    reason = f"the message at {place} of the target stream {stream} is not the one that mode exclusive put there"
-    remedy = "let nobody else write there and retry the job with restart, or order it with another mode"
-    return Blocked("target_shared", f"{reason}, and what stood around it is consumed: {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +75,11 @@ class Reader:
         self._archive = archive
         self.tools = tools
         self._selection = selection_of(order)
-        self.present: Mapping[tuple[str, int], int] = {}
-        """(life, seq) of messages behind the recorded progress that the target has already, and where it has them."""
+        self.present = NOTHING_PRESENT
         self.taken = NOTHING_TAKEN
         """The same where they can only be counted."""
+        self.subjects_of: Callable[[Sequence[bytes]], Sequence[bytes]] = lambda archived: archived
+        """Where messages of these archived subjects are to be published. Raises Blocked."""
 
     async def pieces(self, state: Loading) -> AsyncGenerator[Piece]:
         """What is left of the plan, up to the order's limit.
@@ -151,16 +112,19 @@ class Reader:
             known = self.taken.known(piece.lives, batch.seqs, before)
             there = len(known)
             return replace(piece, batch=batch.slice(there, len(batch)), lives=piece.lives[there:], known=known)
-        if not self.present:
+        if not self.present.seqs:
             return piece
-        mask = [where not in self.present for where in zip(piece.lives, batch.seqs, strict=True)]
-        known = [
-            Known(seq, self.present[life, seq])
-            for life, seq, wanted in zip(piece.lives, batch.seqs, mask, strict=True)
-            if not wanted
-        ]
+        found = self.present.known(piece.rank, piece.lives, batch.seqs, lambda: self._subjects(batch))
+        mask = [each is None for each in found]
         lives = list(compress(piece.lives, mask))
-        return replace(piece, batch=keep(batch, mask), lives=lives, known=known)
+        return replace(piece, batch=keep(batch, mask), lives=lives, known=[each for each in found if each is not None])
+
+    def _subjects(self, batch: Batch) -> Sequence[bytes | None]:
+        """None for all where one may not be published: that blocks in its turn."""
+        try:
+            return self.subjects_of(batch.subjects)
+        except Blocked:
+            return [None] * len(batch)
 
     async def _all_left(self, state: Loading) -> AsyncGenerator[Piece]:
         ranges = [each for each in state.ranges if each.rank >= state.rank]

@@ -11,7 +11,8 @@ from itertools import takewhile
 from nats3.job.loading import ChunkDeleteRequested, ChunkSkipped, DisplacedRange
 from nats3.job.storing import ChunkFlushed
 from nats3.work.displaced import Run, out_of_order, runs_of
-from nats3.work.pieces import Known, Piece
+from nats3.work.pieces import Piece
+from nats3.work.present import Known
 
 
 @dataclass(slots=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats3.errors import Blocked
 from nats3.jetstream.server import JetStream
 from nats3.jetstream.streams import ConsumerRefused, StreamInfo, StreamMissing
-from nats3.jetstream.tail import message_id
+from nats3.jetstream.tail import Seen, message_id
 from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
 from nats3.work.marks import Mark, mark_subject, plan_digest, read_mark
 from nats3.work.modes import chosen
-from nats3.work.pieces import NOTHING_TAKEN, Taken, shared
+from nats3.work.present import NOTHING_TAKEN, Present, Taken, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Marked:
 
     at: int
     mark: Mark | None
+
+
+class Ours(NamedTuple):
+    """A message of this load's generation that its target holds."""
+
+    life: str
+    seq: int
+    target_seq: int
+    subject: bytes
 
 
 class Target:
@@ -90,8 +100,8 @@ class Target:
         if mark is not None and mark.plan != plan_digest(state.ranges, mark.rank):
             raise _marker_lost(bound, "it is of another plan: the event log has lost commits")
         at = 0 if message is None else int(message.seq)
-        async for life, seq, target_seq in self._ours(state, max(bound.last, at) + 1):
-            raise _marker_lost(bound, f"seq {seq} of life {life} stands behind it, at {target_seq}")
+        async for each in self._ours(state, max(bound.last, at) + 1):
+            raise _marker_lost(bound, f"seq {each.seq} of life {each.life} stands behind it, at {each.target_seq}")
         return Marked(at, mark)
 
     def recognise(self, bound: TargetBound, info: StreamInfo) -> None:
@@ -112,13 +122,16 @@ class Target:
             return await self._short_of_record(state, bound, info)
         return None
 
-    async def present(self, state: Loading, bound: TargetBound) -> dict[tuple[str, int], int]:
-        """(life, seq) of ours behind the recorded progress, and the seq of each in the target.
-
-        They need be no prefix: a refusal leaves holes.
-        """
-        found = self._ours(state, _behind(state, bound) + 1)
-        return {(life, seq): target_seq async for life, seq, target_seq in found}
+    async def present(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Present:
+        """What it holds of ours behind the recorded progress."""
+        seqs: dict[tuple[str, int], int] = {}
+        places: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
+        per_subject = max(0, int(info.config.get("max_msgs_per_subject") or 0))
+        async for each in self._ours(state, _behind(state, bound) + 1):
+            seqs[each.life, each.seq] = each.target_seq
+            if per_subject:
+                places[each.subject].append((_rank_of(state, each.life, each.seq), each.seq))
+        return Present(seqs, per_subject, {subject: sorted(found) for subject, found in places.items()})
 
     async def taken(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Taken:
         """What a load that alone writes has in the target behind the recorded progress, where some of it is gone.
@@ -127,8 +140,8 @@ class Target:
         somebody else is seen among those that are left: then they do not tell it.
         """
         first = _behind(state, bound) + 1
-        ids_left = self._ids(bound.stream, first)
-        left = {target_seq: its_id async for target_seq, its_id in ids_left if target_seq <= info.last}
+        seen = self._seen(bound.stream, first)
+        left = {each.seq: each.id async for each in seen if each.seq <= info.last}
         count = max(0, info.last + 1 - first)
         if len(left) >= count:
             return NOTHING_TAKEN
@@ -150,17 +163,16 @@ class Target:
     def _is_ours(self, message: Message, generation: int) -> bool:
         return b"\r\nNats-Msg-Id: " + message_id_prefix(self._job_id, generation).encode() in (message.header or b"")
 
-    async def _ours(self, state: Loading, from_seq: int) -> AsyncIterator[tuple[str, int, int]]:
-        """(life, seq, seq in the target) of this generation's."""
+    async def _ours(self, state: Loading, from_seq: int) -> AsyncIterator[Ours]:
         prefix = message_id_prefix(self._job_id, state.generation).encode()
         assert state.target is not None
-        async for target_seq, its_id in self._ids(state.target.stream, from_seq):
-            if its_id is not None and its_id.startswith(prefix):
-                life, _, seq = its_id.removeprefix(prefix).decode().rpartition(":")
-                yield life, int(seq), target_seq
+        async for each in self._seen(state.target.stream, from_seq):
+            if each.id is not None and each.id.startswith(prefix):
+                life, _, seq = each.id.removeprefix(prefix).decode().rpartition(":")
+                yield Ours(life, int(seq), each.seq, each.subject)
 
-    async def _ids(self, stream: str, from_seq: int) -> AsyncIterator[tuple[int, bytes | None]]:
-        """(seq, message id) of what the target holds from `from_seq` on; one by one where no consumer may look."""
+    async def _seen(self, stream: str, from_seq: int) -> AsyncIterator[Seen]:
+        """What the target holds from `from_seq` on; looked at one by one where no consumer may."""
         streams = self._nats.streams
         try:
             async for page in streams.tail(stream, from_seq):
@@ -168,17 +180,18 @@ class Target:
                     yield each
         except ConsumerRefused:
             while (message := await streams.message(stream, from_seq, ">")) is not None:
-                yield message.seq, message_id(message.header)
+                yield Seen(message.seq, message_id(message.header), message.subject)
                 from_seq = message.seq + 1
 
     async def _short_of_record(self, state: Loading, bound: TargetBound, info: StreamInfo) -> Stand:
         last: Stand | None = None
         count, in_order = 0, not state.displaced
-        async for life, seq, target_seq in self._ours(state, bound.last + 1):
+        async for each in self._ours(state, bound.last + 1):
             count += 1
-            last = Stand(_rank_of(state, life, seq), seq, target_seq, count - state.published)
+            rank = _rank_of(state, each.life, each.seq)
+            last = Stand(rank, each.seq, each.target_seq, count - state.published)
             # What is not recorded yet has come to stand before what is.
-            in_order = in_order and (last.rank, seq) <= (state.rank, state.seq)
+            in_order = in_order and (rank, each.seq) <= (state.rank, state.seq)
         if last is not None:
             return last if in_order else Stand(0, 0, 0, -state.published)
         reason = (

@@ -599,11 +599,12 @@ class JetStreamContract:
         await publisher.close()
         await world.publish(world.name, b"no id", b"NATS/1.0\r\nA: 1\r\n\r\n")
         await world.delete_message(599)
+        name = world.name.encode()
         assert [item async for page in world.js.streams.tail(world.name, 597) for item in page] == [
-            (597, b"596"),
-            (598, b"597"),
-            (600, b"599"),
-            (601, None),
+            (597, b"596", name + b".p"),
+            (598, b"597", name + b".p"),
+            (600, b"599", name + b".p"),
+            (601, None, name),
         ]
         assert len([item async for page in world.js.streams.tail(world.name, 1) for item in page]) == 600
         assert [page async for page in world.js.streams.tail(world.name, 602)] == []

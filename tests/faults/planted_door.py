@@ -61,4 +61,11 @@ DOOR = (
         "tests/api/test_rates.py -k guesses",
         "        if wait:\n",
     ),
+    Planted(
+        "what comes while a node begins is refused at once",
+        "nats3/api/waiting.py",
+        '        if not self._open.is_set() and scope.get("path") not in _OF_THE_PROCESS:\n',
+        "tests/api/test_waiting.py -k answered_by_the_node",
+        "        if False:\n",
+    ),
 )

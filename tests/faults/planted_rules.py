@@ -260,9 +260,9 @@ RULES = (
     Planted(
         "what is known behind what is sent now is not displaced",
         "nats3/work/displaced.py",
-        "if run.before > beyond or each",
+        "(run.before > beyond or each.target_seq",
         ORDER,
-        "if each",
+        "(each.target_seq",
     ),
     Planted("a strict load sends ahead", "nats3/jetstream/server.py", "replace(self._window, messages=1) if strict else ", "tests/jetstream/test_publisher.py"),
     Planted(
@@ -277,5 +277,12 @@ RULES = (
         "        await self._answered()\n        self._under_way = under_way\n",
         "tests/jetstream/test_atomic.py",
         "        self._under_way = under_way\n",
+    ),
+    Planted(
+        "a value that later ones have replaced is published again",
+        "nats3/work/present.py",
+        "        return Known(seq, 0) if later >= self.per_subject else None\n",
+        "tests/sim/test_load_last_values.py -k replaced_is_not",
+        "        return None\n",
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from actors.testing import run_seeded
 from nats3.job.loading import LoadCompleted, LoadProgressed, MessagesDisplaced, TargetBound
+from nats3.work.present import NOTHING_PRESENT
 from nats3.work.target import Target
 from tests.sim.load_world import RUN, SOURCES
 from tests.sim.test_load_ends import archive, attempt, completed, end, said, target, world_of
@@ -64,7 +65,7 @@ def recorded(world):
 
 
 async def _not_there_yet(*_):
-    return {}
+    return NOTHING_PRESENT
 
 
 @pytest.mark.parametrize("arrives_late", [False, True])

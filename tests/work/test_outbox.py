@@ -41,7 +41,7 @@ class Scene:
 
     async def found(self) -> list[str]:
         """Ids of the messages of the stream, in their order."""
-        return [(id_ or b"?").decode() async for page in self.js.streams.tail(self.stream, 1) for _, id_ in page]
+        return [(each.id or b"?").decode() async for page in self.js.streams.tail(self.stream, 1) for each in page]
 
 
 @pytest.fixture

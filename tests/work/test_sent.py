@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nats3.job.loading import DisplacedRange
 from nats3.message import Batch
-from nats3.work.pieces import Known, Piece
+from nats3.work.pieces import Piece
+from nats3.work.present import Known
 from nats3.work.sent import Line, Reached
 
 

@@ -40,14 +40,17 @@ notifications: that passes, as other outages do."""
 Row: TypeAlias = tuple[Any, ...]
 
 SETTINGS: Mapping[str, str] = {
-    "statement_timeout": "10s",
+    "statement_timeout": "8s",
     "lock_timeout": "5s",
     # A node that is frozen in the middle of a transaction must not keep its row locks from all others.
     "idle_in_transaction_session_timeout": "5s",
     "synchronous_commit": "on",
     "TimeZone": "UTC",
 }
-_NETWORK = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 10_000}
+DEADLINE_S = 9.0
+"""Behind statement_timeout, so that a Postgres that is alive says itself what took too long."""
+
+_NETWORK = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 8_000}
 
 
 def parameters(url: str) -> dict[str, Any]:
@@ -86,19 +89,26 @@ async def connect(url: str, name: str, settings: Mapping[str, str] = SETTINGS) -
         raise
 
 
+_hung_at: dict[str, float] = {}
+"""By URL, when a connection was last given up for its silence, by the clock of the loop."""
+
+
 class Link:
     """One connection, lent to one user at a time. A fault of the way to Postgres comes out as LogUnavailable.
 
-    What Postgres could never do, however often it is asked, comes out as OverLimit.
+    What Postgres could never do, however often it is asked, comes out as OverLimit. A user who gets no answer within
+    `deadline` seconds is told that Postgres is away, and every other link to the same Postgres connects anew before its next
+    user: what lay between may have forgotten all connections that were open, and each would hang for as long.
     """
 
     def __init__(
-        self, url: str, name: str, settings: Mapping[str, str] = SETTINGS, deadline: float | None = 12.0
+        self, url: str, name: str, settings: Mapping[str, str] = SETTINGS, deadline: float | None = DEADLINE_S
     ) -> None:
         self._url = url
         self._name = name
         self._settings = settings
-        self._deadline = deadline
+        self.deadline = deadline
+        self._answered_at = 0.0
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._silent_at, self._why = 0.0, ""
@@ -119,14 +129,18 @@ class Link:
             try:
                 connection = await self._ready()
                 lent = True
-                with _hanging_up(connection, self._deadline):
+                with _hanging_up(connection, self.deadline):
                     yield connection
+                self._answered_at = _now()
             except AWAY as fault:
                 if _is_over_a_limit(fault):
                     await self._drop_unless_idle()
                     raise OverLimit(_reason(fault)) from fault
                 await self.drop()
-                if not lent or (self._deadline is not None and _now() >= began + self._deadline):
+                hung = lent and self.deadline is not None and _now() >= began + self.deadline
+                if hung:
+                    _hung_at[self._url] = _now()
+                if hung or not lent:
                     self._silent_at, self._why = _now(), _reason(fault)
                 raise LogUnavailable(_reason(fault)) from fault
             except BaseException:
@@ -162,8 +176,11 @@ class Link:
             return await cursor.fetchall()
 
     async def _ready(self) -> Connection:
+        if self._answered_at <= _hung_at.get(self._url, -1.0):
+            await self.drop()
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._url, self._name, self._settings)
+            self._answered_at = _now()
             self.opened += 1
         return self._connection
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from eventstore import projection
 from eventstore.background import Background
 from eventstore.backoff import Backoff
-from eventstore.connection import Link
+from eventstore.connection import DEADLINE_S, Link
 from eventstore.copying import IN_ONE_MESSAGE
 from eventstore.errors import LogRewound, NotPoison, SegmentFault, Superseded, UnknownProjection, Unstorable
 from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, must_be_plain
@@ -24,6 +24,9 @@ from eventstore.segments import Segments
 from eventstore.standby import Standby
 from eventstore.store import EventStore
 from eventstore.tail import Tail
+
+PATIENT = 90.0
+"""Seconds that it may take to make the tables of a view, or to fold one message of events at a Postgres that is that slow."""
 
 STALLED = 5.0
 """Seconds between tries to make a view that stopped, or whose past cannot be read now."""
@@ -54,7 +57,7 @@ class Keeper:
     ) -> None:
         self._url = url
         self._segments = segments
-        self._link = Link(url, f"eventstore view {view.name}", projection.SETTINGS, deadline=90.0)
+        self._link = Link(url, f"eventstore view {view.name}", projection.SETTINGS, deadline=PATIENT)
         self._store = store
         self._tail = tail
         self._code = view
@@ -62,6 +65,7 @@ class Keeper:
         self._chance = chance
         self._standby = standby
         self._backoff = Backoff(chance=chance)
+        self._patience = DEADLINE_S
         self._skipped: set[int] = set()
         self._stalled = stalled
         self._told: Position | None = None
@@ -87,6 +91,7 @@ class Keeper:
         try:
             await self._own_for_a_while()
         except (Superseded, LogRewound, *TRANSIENT):
+            self._patience = min(2 * self._patience, PATIENT)
             await asyncio.sleep(self._backoff.next())
         except (Poisoned, SegmentFault):
             # Of a newer program, or met by the rebuild that one began: whoever can read it may have the view meanwhile.
@@ -102,6 +107,7 @@ class Keeper:
 
     async def _own(self) -> None:
         """Take it and fold to the end of time; return when another node has it."""
+        self._link.deadline = PATIENT
         view = await self._current()
         mine = await projection.take(self._link, view, self._node, self._code.version, read=True) if view else None
         self._let_go = None
@@ -117,6 +123,7 @@ class Keeper:
             async for page in pages:
                 mine = await self._fold(view, mine, page)
                 self._backoff.reset()
+                self._patience = DEADLINE_S
 
     async def _current(self) -> View | None:
         """The view on the tables that readers see; older tables are rebuilt first, newer ones are not ours to write."""
@@ -137,6 +144,7 @@ class Keeper:
         while mine.position < last:
             # Others wait for these rows, so that each piece is written in one message.
             rest = [event for event in page if event.position > mine.position][:IN_ONE_MESSAGE]
+            self._link.deadline = self._patience
             try:
                 mine = await projection.fold(self._link, view, mine, rest, rest[-1].position, self._skipped)
             except Poisoned as poisoned:

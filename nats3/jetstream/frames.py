@@ -109,7 +109,11 @@ class FrameParser(Parser):
 
     @override
     async def parse(self, data: bytes = b"") -> None:
-        """Take the next bytes of the wire. Raises BadFrame, which makes nats-py close the connection."""
+        """Take the next bytes of the wire. Raises BadFrame, which makes nats-py close the connection.
+
+        Whoever says anything is alive: on a slow line an answer to a ping comes behind all that was sent before it.
+        """
+        self._client._pings_outstanding = 0  # noqa: SLF001 - nats-py counts there what was not answered
         try:
             await self._parse(data)
         except BadFrame as fault:

@@ -37,7 +37,8 @@ class NatsSettings:
     domain: str | None = None
     api_prefix: str | None = None
     inbox_prefix: str = "_INBOX"
-    ping_every_s: float = 10.0
+    ping_every_s: float = 3.0
+    """A server that says nothing for two to three of these is given up."""
 
     @property
     def api(self) -> str:

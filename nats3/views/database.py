@@ -14,20 +14,17 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from eventstore.connection import Line, parameters
+from eventstore.connection import DEADLINE_S, Line, parameters
 from nats3.errors import Unavailable
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
-_SETTINGS: Mapping[str, str] = {"statement_timeout": "10s", "TimeZone": "UTC", "default_transaction_read_only": "on"}
+_SETTINGS: Mapping[str, str] = {"statement_timeout": "8s", "TimeZone": "UTC", "default_transaction_read_only": "on"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DIALECT = PGDialect_psycopg()
 _NOT_MADE_YET = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column."""
-DEADLINE_S = 12.0
-"""Within which a read is answered or given up: a frozen Postgres, whose statement_timeout is frozen with it, answers nothing."""
-
-_NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5000, "application_name": "nats3 views"}
+_NETWORK: Mapping[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "application_name": "nats3 views"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,7 @@ class Database:
             async with asyncio.timeout(DEADLINE_S):
                 return await self._asked(query, values)
         except TimeoutError:
+            await self._engine.dispose()  # what else is open may hang as well, and each would for as long
             raise Unavailable("postgres", f"no answer within {DEADLINE_S:g} s") from None
 
     async def _asked(self, query: Executable | Statement, values: Mapping[str, Any]) -> Rows:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from eventstore import LogUnavailable
-from eventstore.connection import SETTINGS, Link
+from eventstore.connection import SETTINGS, Link, parameters
 from nats3.dev.postgres_server import PostgresServer
+from tests.faults.tcp_proxy import TcpProxy
 
 
 async def test_a_transaction_that_postgres_gave_up_is_begun_anew_and_is_no_fault_of_its_statements(
@@ -95,6 +97,26 @@ async def test_a_statement_that_is_cancelled_on_a_frozen_postgres_is_let_go_of_a
     frozen.resume()
     assert await link.fetch("SELECT 3") == [(3,)]
     await link.drop()
+
+
+async def test_a_connection_that_hangs_is_told_of_to_those_that_were_open_beside_it(log_url: str) -> None:
+    """Whoever uses one of those next would wait as long as the first, and a job that uses several as long for each."""
+    parts = parameters(log_url)
+    async with TcpProxy(parts["host"], int(parts["port"])) as proxy:
+        url = make_conninfo("", **{**parts, "port": proxy.port})
+        hung, beside = Link(url, "hung", deadline=0.5), Link(url, "beside", deadline=60.0)
+        for link in (hung, beside):
+            await link.fetch("SELECT 1")
+        assert proxy.silence() == 2
+        with pytest.raises(LogUnavailable):
+            await hung.call("SELECT 2")
+        async with asyncio.timeout(5):
+            assert await beside.call("SELECT 3") == [(3,)]
+            assert await hung.call("SELECT 4") == [(4,)]
+            assert await beside.call("SELECT 5") == [(5,)]
+        assert (hung.opened, beside.opened) == (2, 2)
+        await hung.drop()
+        await beside.drop()
 
 
 async def _outcome(link: Link) -> str:

@@ -68,6 +68,7 @@ class TcpProxy:
         self.lanes = {UP: Lane(), DOWN: Lane()}
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._alive: set[asyncio.Event] = set()
         self.connections = 0
         self._changed = asyncio.Condition()
 
@@ -81,6 +82,8 @@ class TcpProxy:
         await self.refuse()
         self.resume()
         self.reset()
+        for alive in self._alive:
+            alive.set()
         await self.until(lambda: self.connections == 0)
 
     async def accept(self) -> None:
@@ -109,6 +112,12 @@ class TcpProxy:
         """A black hole for these directions (all when none is named): bytes wait, none is lost."""
         for direction in directions or (UP, DOWN):
             self.lanes[direction].flowing.clear()
+
+    def silence(self) -> int:
+        """The peer of every connection that is open is gone without a word, for good; new ones work. How many those are."""
+        for alive in self._alive:
+            alive.clear()
+        return len(self._alive)
 
     def resume(self) -> None:
         """Every lane flows again."""
@@ -149,21 +158,28 @@ class TcpProxy:
             _reset(writer)
             return
         self._writers.add(far_writer)
+        alive = asyncio.Event()
+        alive.set()
+        self._alive.add(alive)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(UP, reader, far_writer))
-                group.create_task(self._pump(DOWN, far_reader, writer))
+                group.create_task(self._pump(UP, reader, far_writer, alive))
+                group.create_task(self._pump(DOWN, far_reader, writer, alive))
         except* (Cut, OSError):
             _reset(writer)
             _reset(far_writer)
         finally:
+            self._alive.discard(alive)
             self._writers.discard(far_writer)
             far_writer.close()
 
-    async def _pump(self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alive: asyncio.Event
+    ) -> None:
         lane = self.lanes[direction]
         while data := await reader.read(lane.slice):
             await _wait(lane, len(data))
+            await alive.wait()
             writer.write(self._shape(lane, data))
             await writer.drain()
             await self._tell()
@@ -172,6 +188,7 @@ class TcpProxy:
                 lane.cut_at = lane.passed + lane.cut_every if lane.cuts else None
                 raise Cut
         await lane.flowing.wait()
+        await alive.wait()
         with contextlib.suppress(OSError):
             writer.write_eof()
 

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,20 @@ async def test_a_server_that_misses_its_pings_is_given_up_although_the_connectio
         fresh_nats.resume()
         await connection.wait_connected()
         assert await api(connection, "INFO")
+
+
+async def test_a_server_whose_pongs_come_behind_much_else_is_not_given_up_while_that_comes() -> None:
+    settings = NatsSettings("", ping_every_s=0.05)
+    async with (
+        scripted_server() as script,
+        Connection.open(replace(settings, url=script.url), patience_s=5) as connection,
+    ):
+        script.pongs = False
+        script.answer = lambda line: b"MSG much.else 999 2\r\nhi\r\n" if line == b"PING\r\n" else b""
+        await script.wait_for(b"PING\r\n", 9)
+        assert (connection.epoch, script.logins) == (0, 1)
+        script.answer = lambda _: b""
+        await wait_down(connection)
 
 
 async def test_a_publisher_does_not_wait_for_ever_on_a_frozen_server(fresh_nats: NatsServer) -> None:

@@ -18,6 +18,7 @@ class ScriptedServer:
         self.heard = bytearray()
         self.logins = 0
         self.port = 0
+        self.pongs = True
         self._writers: list[asyncio.StreamWriter] = []
         self._news = asyncio.Condition()
         self.answer: Callable[[bytes], bytes] = lambda _: b""
@@ -48,7 +49,7 @@ class ScriptedServer:
         writer.write(b"INFO " + json.dumps(INFO).encode() + b" \r\n")
         try:
             while line := await reader.readline():
-                if line == b"PING\r\n":
+                if line == b"PING\r\n" and self.pongs:
                     writer.write(b"PONG\r\n")
                 async with self._news:
                     self.heard += line

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from urllib.parse import urlsplit
 
 from tests.faults import checker
@@ -28,9 +29,11 @@ from tests.faults.s3_proxy import (
 )
 from tests.faults.servers import resident
 from tests.faults.tcp_proxy import DOWN, UP, TcpProxy
-from tests.faults.world import World
+from tests.faults.world import Failed, World
 
 LOAD_S = 60
+SILENT_S = 20
+"""Noticed within two ping intervals (10 s), and then made good for."""
 
 
 @asynccontextmanager
@@ -45,12 +48,14 @@ async def _s3(world: World) -> AsyncIterator[S3Proxy]:
 
 @asynccontextmanager
 async def _tcp(world: World, what: str) -> AsyncIterator[TcpProxy]:
-    """nats3 sees NATS or Postgres through a proxy."""
-    server = world.servers.nats if what == "nats" else world.servers.postgres
-    async with TcpProxy("127.0.0.1", server.port) as proxy:
-        url = world.servers.nats.url if what == "nats" else world.postgres_url
-        moved = url.replace(f":{urlsplit(url).port}", f":{proxy.port}")
-        await _restart_over(world, **{f"{what}_url": moved})
+    """nats3 sees NATS, Postgres or S3 through a proxy."""
+    url = {"nats": world.servers.nats.url, "postgres": world.postgres_url, "s3": world.s3.endpoint}[what]
+    port = urlsplit(url).port
+    assert port is not None
+    async with TcpProxy("127.0.0.1", port) as proxy:
+        moved = url.replace(f":{port}", f":{proxy.port}")
+        over = {"s3": replace(world.s3, endpoint=moved)} if what == "s3" else {f"{what}_url": moved}
+        await _restart_over(world, **over)
         yield proxy
         await _end_nodes(world)
 
@@ -192,6 +197,45 @@ async def s3_hangs(world: World) -> None:
         took = await world.until_stored(job, within=120)
         world.note(f"all stored after {took:.1f} s")
         await world.check_store(job)
+
+
+async def _silenced(world: World, what: str) -> None:
+    """While a store and a load are under way, all that is connected to it waits for ever; who connects anew is served."""
+    async with _tcp(world, what) as proxy:
+        await world.make_stream()
+        await world.make_target()
+        await world.publish(3000)
+        job = await world.store(max_count=50)
+        await world.until_stored(job)
+        found = await world.check_store(job)
+        load = await world.load(pace={"messages_per_s": 200})
+        await world.until_count(world.target, 200)
+        silent, began = proxy.silence(), monotonic()
+        await world.publish(1000)
+        took = await world.until_stored(job, within=60)
+        await world.until_word(load, "load", "Success", 60)
+        world.note(
+            f"{silent} connections; all stored {took:.1f} s later, the load ended {monotonic() - began:.1f} s later"
+        )
+        if took > SILENT_S:
+            raise Failed(f"stored only {took:.1f} s after the connections to {what} went silent")
+        await world.check_load(checker.plan_of(found))
+        await world.check_store(job)
+
+
+@row("F29", within=150)
+async def open_connections_to_nats_go_silent(world: World) -> None:
+    await _silenced(world, "nats")
+
+
+@row("F29", within=150)
+async def open_connections_to_postgres_go_silent(world: World) -> None:
+    await _silenced(world, "postgres")
+
+
+@row("F29", within=150)
+async def open_connections_to_s3_go_silent(world: World) -> None:
+    await _silenced(world, "s3")
 
 
 @row("F03", within=120)

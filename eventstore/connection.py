@@ -50,7 +50,7 @@ SETTINGS: Mapping[str, str] = {
 DEADLINE_S = 9.0
 """Behind statement_timeout, so that a Postgres that is alive says itself what took too long."""
 
-_NETWORK = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 8_000}
+_NETWORK = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 8_000}
 
 
 def parameters(url: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class S3Settings:
     verify: Literal["probe", "checksum", "read_back"] = "probe"
     in_flight: int = 32
     connect_timeout: float = 2.0
-    read_timeout: float = 15.0
+    read_timeout: float = 10.0
     deadline: float = 60.0
     slowest: int = MIB // 2
     part: int = 64 * MIB

@@ -237,10 +237,11 @@ class LoadWorker(Worker[Loading, LoadingEvent]):
         bound, published = self.state.target, self.state.published
         if bound is None or not published:
             return None
-        await connected(self.tools.nats)
+        epoch = await connected(self.tools.nats)
         info = await self.tools.nats.streams.info(bound.stream)
         self._target.recognise(bound, info)
         await self._believe(info)
+        require_unbroken(self.tools.nats, epoch)
         return await self._pass_over(reader) if self.state.published < published else None
 
     async def _believe(self, info: StreamInfo) -> None:

@@ -83,6 +83,7 @@ class World:
         if self.mode == "polling":
             self.order = replace(self.order, poll_interval_s=1.0)
         self.later: list = []
+        self.completing = False
 
     def shape(self):
         """Order a part, other subjects, a pace, or none of it."""
@@ -186,12 +187,16 @@ class World:
         if self.mode != "exclusive":
             self.jet.publish("t.other", b"foreign")
 
+    async def reach(self, place):
+        """Between the last look at the target and the event that says so it may lose nothing: nobody would look again."""
+        self.completing = place == "load.before_completed"
+
     def roll_back_target(self):
         """Power loss of the target: it keeps `created` and some of ours. What was loaded and deleted, nobody could load again."""
         marked = [seq for seq, one in self._in_target() if one.subject.startswith(b"nats3.mark.")]
         ours = [seq for seq, one in self._in_target() if one.payload != b"foreign"] if self.mode != "atomic" else marked
         ended = any(isinstance(event, LoadCompleted) for event in self.log.events(RUN))
-        if len(ours) > 1 and not self.order.delete_chunks and not ended:
+        if len(ours) > 1 and not self.order.delete_chunks and not (ended or self.completing):
             self.jet.disconnect()
             self.jet.roll_back("T", self.rng.choice(ours[:-1]))
             self.jet.reconnect()

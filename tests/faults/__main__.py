@@ -1,4 +1,4 @@
-"""`python -m tests.faults [sim|log|kills|rows|api|planted|swarm|figures|report]`: the proof, whole or one part of it.
+"""`python -m tests.faults [sim|log|kills|rows|api|planted|swarm|figures|fuzz|report]`: the proof, whole or one part of it.
 
 Without a part all are run, one after the other; another word plays the rows that it names. Each part prints its seed,
 its count and its duration. `--keep` writes what was found into tests/faults/results.json, `report` puts that into the page.
@@ -18,9 +18,11 @@ from typing import Any
 
 from tests.faults import api_part, figures, kills, matrix, planted, proofs, results, rows_part, simulate
 from tests.faults.registry import ROWS
+from tests.fuzz import __main__ as fuzz
 
 HISTORIES = 1_000_000
 REQUESTS = 200_000
+FUZZ_MINUTES = 5.0
 say = partial(print, flush=True)
 
 
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--share", type=float, help="kills: a sample instead, in percent of a whole run")
     made.add_argument("--only", help="kills: scenes that begin so")
     made.add_argument(
-        "--minutes", type=float, help="how long it goes on: the swarm, 1 unless said; kills and sim at most"
+        "--minutes", type=float, help="how long it goes on: swarm 1, fuzz 5 unless said; kills and sim at most"
     )
     made.add_argument("--requests", type=int, default=REQUESTS, help="api: how many are asked")
     made.add_argument("--samples", type=int, default=20, help="figures: of each kind")
@@ -121,6 +123,23 @@ def run_figures(given: argparse.Namespace) -> int:
     return 0 if all(each["holds"] for each in found) else 1
 
 
+def run_fuzz(given: argparse.Namespace) -> int:
+    """Coverage-guided, so its seed is the corpus: `seed` says nothing here."""
+    if not fuzz.available():
+        say(f"fuzz: skipped, {fuzz.MISSING}")
+        return 0
+    minutes = FUZZ_MINUTES if math.isinf(given.minutes) else given.minutes
+    each = max(1, round(60 * minutes / len(fuzz.NAMES)))
+    found, failed = [], 0
+    for name in fuzz.NAMES:
+        withstood, said = fuzz.apart(name, each)
+        say(f"fuzz: {name}: {fuzz.inputs_of(said)} inputs, {'withstood' if withstood else said[-3000:]}")
+        failed += not withstood
+        found.append(_row(f"fuzzed: {name}", fuzz.inputs_of(said), int(not withstood), 0, each))
+    _keep(given, "fuzz", {"rows": found})
+    return 1 if failed else 0
+
+
 def report(given: argparse.Namespace) -> int:
     del given
     results.write_page()
@@ -137,9 +156,10 @@ PARTS: dict[str, Callable[[argparse.Namespace], int]] = {
     "planted": run_planted,
     "swarm": swarm,
     "figures": run_figures,
+    "fuzz": run_fuzz,
     "report": report,
 }
-WHOLE = ("rows", "kills", "api", "planted", "swarm", "figures", "log", "sim")
+WHOLE = ("rows", "kills", "api", "planted", "swarm", "figures", "log", "fuzz", "sim")
 
 
 def _row(what: str, trials: int, failures: int, seed: int, seconds: float) -> dict[str, Any]:

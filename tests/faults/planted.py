@@ -328,13 +328,20 @@ class Verdict:
     by: str
     seconds: float
 
+_RUNNING: set[int] = set()
+"""Process groups that play a fault now."""
+
 
 def main(words: list[str]) -> int:
-    wanted = [each for each in FAULTS if not words or any(word in each.name for word in words if word[:2] != "--")]
-    wanted = wanted or list(FAULTS)
+    names = [word for word in words if word[:2] != "--"]
+    wanted = [each for each in FAULTS if not names or any(name in each.name for name in names)]
     if "--list" in words:
         print(*(each.name for each in FAULTS), sep="\n")
         return 0
+    if not wanted:
+        print(f"no planted fault has {' or '.join(names)} in its name; --list says which there are")
+        return 2
+    signal.signal(signal.SIGTERM, _end_all)
     with tempfile.TemporaryDirectory(prefix="nats3-planted-") as directory, ThreadPoolExecutor(PARALLEL) as pool:
         trees: Queue[Path] = Queue()
         for number in range(PARALLEL):
@@ -411,6 +418,14 @@ def _play(tree: Path, row: str) -> tuple[str, str]:
     return ("SURVIVED", "") if code == 0 else (f"it ended {code}", said[-300:])
 
 
+def _end_all(number: int, frame: object) -> None:
+    """What was planted may loop for ever: it does not outlive the one who planted it."""
+    del frame
+    for group in list(_RUNNING):
+        os.killpg(group, signal.SIGKILL)
+    os._exit(128 + number)
+
+
 def _bounded(command: list[str], tree: Path) -> tuple[int | None, str]:
     """Exit code (None: it hung and was killed with all it had started) and what it printed."""
     with tempfile.TemporaryFile("w+") as said:
@@ -422,12 +437,15 @@ def _bounded(command: list[str], tree: Path) -> tuple[int | None, str]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        _RUNNING.add(process.pid)
         try:
             code = process.wait(HANGS_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             code = None
+        finally:
+            _RUNNING.discard(process.pid)
         said.seek(0)
         return code, said.read()
 

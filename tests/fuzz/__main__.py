@@ -35,6 +35,12 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     atheris.Fuzz()
 
 
+def inputs_of(said: str) -> int:
+    """How many inputs a process that ended has tried, by its own word; 0 where it did not come to say so."""
+    lines = [line for line in said.splitlines() if "number_of_executed_units" in line]
+    return int(lines[-1].split()[-1]) if lines else 0
+
+
 def apart(name: str, seconds: int) -> tuple[bool, str]:
     """Whether a target withstood so many seconds in a process of its own, and what that process said."""
     with tempfile.TemporaryDirectory(prefix="nats3-fuzz-") as directory:
@@ -58,8 +64,7 @@ def main() -> int:
     failed = 0
     for name in names:
         withstood, said = apart(name, max(1, told.seconds // len(names)))
-        runs = next((line.split()[-1] for line in said.splitlines() if "number_of_executed_units" in line), "?")
-        print(f"{name}: {runs} inputs, {'withstood' if withstood else 'FAILED'}", flush=True)
+        print(f"{name}: {inputs_of(said)} inputs, {'withstood' if withstood else 'FAILED'}", flush=True)
         if not withstood:
             failed += 1
             print(said[-3000:])

@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from nats3.access.scope import Scope, like
 from nats3.job.order import Kind, Order
 from nats3.job.states import State
-from nats3.views.database import Database, Statement
+from nats3.views.database import Database, Statement, compiled
 from nats3.views.job_row import JobRow
 from nats3.views.jobs import COLUMNS
 from nats3.views.written import Written, listing, written
@@ -166,15 +166,25 @@ class Jobs:
 
     async def runnable(self) -> list[Runnable]:
         """Jobs that are wanted and have not ended, oldest first."""
-        query = self._living().where(JOBS.c.wanted == "active", ~JOBS.c.completed, JOBS.c.condition != "failed")
-        return [_runnable(row) for row in await self._rows(query.order_by(JOBS.c.created_position))]
+        return [_runnable(row) for row in await self._rows(_to_be_run(self._scope))]
 
     def _living(self, *columns: Column[Any]) -> Select[*tuple[object, ...]]:
-        """What is in sight of the scope; whole rows unless columns are named."""
-        return select(*(columns or _ROW)).where(JOBS.c.wanted != "deleted", *seen_by(self._scope))
+        return living(self._scope, *columns)
 
-    async def _rows(self, query: Executable) -> list[JobRow]:
+    async def _rows(self, query: Executable | Statement) -> list[JobRow]:
         return [JobRow(*row) for row in await self._database.fetch(query)]
+
+
+def living(scope: Scope, *columns: Column[Any]) -> Select[*tuple[object, ...]]:
+    """What is in sight of the scope; whole rows unless columns are named."""
+    return select(*(columns or _ROW)).where(JOBS.c.wanted != "deleted", *seen_by(scope))
+
+
+@lru_cache(maxsize=256)
+def _to_be_run(scope: Scope) -> Statement:
+    """Every node asks for it each second, and after each event on a job."""
+    wanted = living(scope).where(JOBS.c.wanted == "active", ~JOBS.c.completed, JOBS.c.condition != "failed")
+    return compiled(wanted.order_by(JOBS.c.created_position))
 
 
 @lru_cache(maxsize=256)

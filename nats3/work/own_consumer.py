@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.streams import ConsumerInfo, ConsumerSpec, Streams
@@ -36,7 +36,19 @@ class OwnConsumer:
         """All that came until now was given by the consumer that we made, unless an edit of it was undone meanwhile:
         the server counts no edits. Raises MustBind.
         """
-        now = await self._streams.consumer(self._spec.stream, self.name)
+        self._judge(await self._streams.consumer(self._spec.stream, self.name))
+
+    async def look(self) -> None:
+        """`require_unchanged` and `delete_older`, with one request between them where there is nothing to be done."""
+        there = await self._streams.consumers(self._spec.stream)
+        listed = next((consumer for consumer in there if consumer.name == self.name), None)
+        if listed is None:  # a list leaves out a consumer whose server is away
+            await self.require_unchanged()
+        else:
+            self._judge(listed)
+        await self._delete_older_of(there)
+
+    def _judge(self, now: ConsumerInfo | None) -> None:
         if now is None or self._made is None or now.created != self._made.created:
             raise MustBind(Reason.CONSUMER_DELETED)
         if now.config != self._made.config:
@@ -46,10 +58,13 @@ class OwnConsumer:
 
     async def delete_older(self) -> int:
         """Delete what earlier activations and binds of this job left behind, or made late; how many there were."""
+        return await self._delete_older_of(await self._streams.consumers(self._spec.stream))
+
+    async def _delete_older_of(self, there: Sequence[ConsumerInfo]) -> int:
         job_id, own = self._spec.metadata[_JOB], _place(self._spec.metadata)
         older = [
             consumer.name
-            for consumer in await self._streams.consumers(self._spec.stream)
+            for consumer in there
             if consumer.metadata.get(_JOB) == job_id and consumer.name != self.name and _place(consumer.metadata) < own
         ]
         for name in older:

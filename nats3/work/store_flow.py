@@ -165,6 +165,5 @@ class StoreFlow:
             await self._tools.sleep(_LOOK_S)
             now = await streams.info(self._order.stream)
             require_as_bound(now, self._bound.info)
-            await self._bound.consumer.require_unchanged()
-            await self._bound.consumer.delete_older()
+            await self._bound.consumer.look()
             await self._progressed()

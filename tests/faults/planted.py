@@ -328,6 +328,7 @@ class Verdict:
     by: str
     seconds: float
 
+
 _RUNNING: set[int] = set()
 """Process groups that play a fault now."""
 

@@ -85,8 +85,8 @@ RULES = (
     ),
     Planted(
         "a late consumer stays",
-        FLOW,
-        "            await self._bound.consumer.delete_older()\n",
+        "nats3/work/own_consumer.py",
+        "        await self._delete_older_of(there)\n",
         "tests/sim/test_store_binds.py",
     ),
     Planted(

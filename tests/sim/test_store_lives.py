@@ -128,7 +128,7 @@ PLANTED = {
     "record no gap at a bind": (bind, "gap_before_first", lambda *_: None),
     "record no gap while running": (shipping, "gaps_within", lambda *_: ()),
     "delete the older consumer of an interest stream first": (bind.Binder, "_consume", _older_first),
-    "believe whatever the consumer gives": (own_consumer.OwnConsumer, "require_unchanged", _nothing),
+    "believe whatever the consumer gives": (own_consumer.OwnConsumer, "_judge", lambda *_: None),
     "never look at what may be missing of a part": (drops.Drops, "over", _no_gap),
     "believe that nothing is missing in what is adopted of a part": (adopt, "unlooked_gap", lambda *_: None),
     "write without fence and version": (MemoryJournal, "_write", _write_without_fence),

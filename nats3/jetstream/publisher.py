@@ -28,6 +28,23 @@ class Window:
     write_bytes: int = 256 * 1024
     patience_s: float = 30.0
 
+    def writes(
+        self, blocks: Sequence[bytes | None], payloads: Sequence[bytes], most: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """Cut what is to be sent into (start, stop, bytes), each within the limits for one write, of which `most` messages.
+
+        What is written at once holds up the pings behind it: on a slow line a large write looks like a server that is gone.
+        """
+        start = size = 0
+        for index, (block, payload) in enumerate(zip(blocks, payloads, strict=True)):
+            one = len(payload) + len(block or b"")
+            if index > start and (index - start >= most or size + one > self.write_bytes):
+                yield start, index, size
+                start, size = index, 0
+            size += one
+        if len(payloads) > start:
+            yield start, len(payloads), size
+
 
 DEFAULT_WINDOW = Window()
 
@@ -212,7 +229,9 @@ class WindowPublisher(LinkPublisher):
 
     @override
     async def send(self, subjects: Sequence[bytes], blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> None:
-        for start, stop, size in self._writes(blocks, payloads):
+        for start, stop, size in self._window.writes(
+            blocks, payloads, min(self._window.write_messages, self._window.messages)
+        ):
             await self._room(stop - start, size)
             part = slice(start, stop)
             self._write(subjects[part], blocks[part], payloads[part], size)
@@ -257,19 +276,6 @@ class WindowPublisher(LinkPublisher):
             index = subject[skip:]
             if index.isdigit():  # all others are a stranger's
                 take(int(index), header, payload)
-
-    def _writes(self, blocks: Sequence[bytes | None], payloads: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
-        """Cut what is to be sent into (start, stop, bytes), each within the window's limits for one write."""
-        start = size = 0
-        most = min(self._window.write_messages, self._window.messages)
-        for index, (block, payload) in enumerate(zip(blocks, payloads, strict=True)):
-            one = len(payload) + len(block or b"")
-            if index > start and (index - start >= most or size + one > self._window.write_bytes):
-                yield start, index, size
-                start, size = index, 0
-            size += one
-        if len(payloads) > start:
-            yield start, len(payloads), size
 
     async def _room(self, messages: int, size: int) -> None:
         """Wait until so much more fits into the window; a write that never would goes out alone."""

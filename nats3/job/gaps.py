@@ -52,7 +52,7 @@ def unlooked_gap(
     life: str, previous_seq: int, last: int, count: int, gaps: Sequence[tuple[int, int]]
 ) -> PossibleGap | None:
     """Of a chunk that was stored and not recorded nobody has looked at what was dropped: all may have been that is neither
-    in it nor one of its recorded gaps.
+    in it nor one of its recorded gaps. It is adopted before the stream is looked at, so this is said whatever its retention is.
     """
     told = count + sum(upto - first + 1 for first, upto in gaps)
     return PossibleGap(life, previous_seq + 1, last) if told < last - previous_seq else None

@@ -164,6 +164,8 @@ class LoadFlow:
             return None
         if self._read.empty():
             await self._publisher.flush()
+            if self._ending:
+                return None
         try:
             async with asyncio.timeout(None) as self._patience:
                 return await self._read.get()

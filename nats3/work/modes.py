@@ -73,6 +73,15 @@ def _against_auto_atomic(config: Config) -> Iterator[str]:
         yield "it has a limit of messages or bytes"
 
 
+def kept_per_subject(info: StreamInfo) -> int:
+    """So many messages of a subject the stream keeps, each replaced by later ones and by nothing else; 0 where nobody can say
+    so: without such a limit, where new ones are refused instead, where what was consumed goes, or subjects are changed.
+    """
+    most = int(info.config.get("max_msgs_per_subject") or 0)
+    changes = info.config.get("discard_new_per_subject") or info.config.get("subject_transform")
+    return max(0, most) if info.retention == "limits" and not changes else 0
+
+
 def _against_dedupe(info: StreamInfo) -> Iterator[str]:
     """What was consumed or replaced is forgotten with its id when the server starts again, and nobody can look for it."""
     if int(info.config.get("duplicate_window") or 0) <= 0:

@@ -24,7 +24,7 @@ class Known:
 class Present:
     """Messages of the load that the target holds. They need be no prefix of what is left: a refusal leaves holes.
 
-    `seqs` are their seqs in the target by (life, seq). Where it keeps only the last `per_subject` messages of a subject, else 0,
+    `seqs` are their seqs in the target by (life, seq). Where it keeps only the last `per_subject` messages of a subject (see `kept_per_subject`), else 0,
     `places` are (rank, seq) of those by subject, in order.
     """
 

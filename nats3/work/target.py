@@ -16,7 +16,7 @@ from nats3.job.loading import Loading, TargetBound, message_id_prefix
 from nats3.job.order import LoadOrder, PublishMode
 from nats3.message import Message
 from nats3.work.marks import Mark, mark_subject, plan_digest, read_mark
-from nats3.work.modes import chosen
+from nats3.work.modes import chosen, kept_per_subject
 from nats3.work.present import NOTHING_TAKEN, Present, Taken, shared
 
 
@@ -126,7 +126,7 @@ class Target:
         """What it holds of ours behind the recorded progress."""
         seqs: dict[tuple[str, int], int] = {}
         places: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
-        per_subject = max(0, int(info.config.get("max_msgs_per_subject") or 0))
+        per_subject = kept_per_subject(info)
         async for each in self._ours(state, _behind(state, bound) + 1):
             seqs[each.life, each.seq] = each.target_seq
             if per_subject:

@@ -54,7 +54,7 @@ async def test_a_start_that_takes_long_refuses_all_that_needs_a_node(path: str) 
     async with client(front(0.0)) as asking:
         refused = await asking.get(path)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-    assert "waits for postgres" in refused.text
+    assert "once postgres answers" in refused.text
     assert refused.headers["x-content-type-options"] == "nosniff"
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from eventstore import LogUnavailable
+from eventstore import LogUnavailable, connection
 from eventstore.connection import SETTINGS, Link, parameters
 from nats3.dev.postgres_server import PostgresServer
 from tests.faults.tcp_proxy import TcpProxy
@@ -99,8 +99,11 @@ async def test_a_statement_that_is_cancelled_on_a_frozen_postgres_is_let_go_of_a
     await link.drop()
 
 
-async def test_a_connection_that_hangs_is_told_of_to_those_that_were_open_beside_it(log_url: str) -> None:
+async def test_a_connection_that_hangs_is_told_of_to_those_that_were_open_beside_it(
+    log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever uses one of those next would wait as long as the first, and a job that uses several as long for each."""
+    monkeypatch.setattr(connection, "DEADLINE_S", 0.5)
     parts = parameters(log_url)
     async with TcpProxy(parts["host"], int(parts["port"])) as proxy:
         url = make_conninfo("", **{**parts, "port": proxy.port})
@@ -117,6 +120,20 @@ async def test_a_connection_that_hangs_is_told_of_to_those_that_were_open_beside
         assert (hung.opened, beside.opened) == (2, 2)
         await hung.drop()
         await beside.drop()
+
+
+async def test_who_is_less_patient_than_postgres_itself_says_nothing_of_the_connections_beside(log_url: str) -> None:
+    """And neither does a statement that Postgres itself gave up: it is alive, and would have to answer all of us anew."""
+    beside, hasty = Link(log_url, "beside"), Link(log_url, "hasty", deadline=0.2)
+    slow = Link(log_url, "slow", {**SETTINGS, "statement_timeout": "50ms"}, deadline=30.0)
+    await beside.fetch("SELECT 1")
+    for link in (hasty, slow):
+        with pytest.raises(LogUnavailable):
+            await link.call("SELECT pg_sleep(1)")
+        await beside.fetch("SELECT 2")
+    assert beside.opened == 1
+    for link in (beside, hasty, slow):
+        await link.drop()
 
 
 async def _outcome(link: Link) -> str:

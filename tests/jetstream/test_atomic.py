@@ -272,3 +272,22 @@ async def test_an_answer_that_cannot_be_read_is_a_refusal() -> None:
         with pytest.raises(PublishRefused) as refused:
             await publisher.drain()
         assert refused.value.code == PublishRefused.WRONG_STREAM
+
+
+async def test_a_batch_goes_out_in_writes_that_let_the_pings_of_a_slow_line_through(world: RealWorld) -> None:
+    written: list[int] = []
+    link, window = world.connection.link(), Window(write_bytes=4096)
+    write = link.write
+
+    def seen(data: bytes) -> None:
+        written.append(len(data))
+        write(data)
+
+    link.write = seen  # type: ignore[method-assign]
+    marker = Marker(f"{world.name}.mark".encode(), 0, lambda sent: b"%d" % sent)
+    publisher = AtomicPublisher(link, world.name, marker, window=window)
+    await publisher.send([f"{world.name}.p".encode()] * 64, [None] * 64, [b"x" * 1000] * 64)
+    await publisher.drain()
+    assert publisher.acked == 64
+    assert len(written) > 15
+    assert max(written) < 2 * window.write_bytes

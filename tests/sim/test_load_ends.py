@@ -87,6 +87,31 @@ def test_a_load_that_waits_for_the_bucket_ends_at_once_when_it_is_told_to():
     assert said(world, LoadProgressed)[-1].seq == max(target(world)), "what was acknowledged is recorded"
 
 
+@pytest.mark.parametrize("moment", range(40))
+def test_told_to_end_at_any_moment_a_load_does_not_wait_for_the_bucket(moment):
+    """Not either while what is held back for a fuller batch goes out."""
+    world = world_of()
+    world.jet.delete_stream("T")
+    world.jet.make_stream("T", ["t.>", "nats3.mark.>"], allow_atomic=True)
+    world.jet.batch_messages = 1
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        while not world.jet.all["T"].messages:  # noqa: ASYNC110 - the seeded loop has no clock to wait for
+            await asyncio.sleep(0)
+        world.objects.order(*[Unavailable("s3", "away")] * 100_000)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        await world.nodes[-1].stop()
+        took = asyncio.get_running_loop().time() - began
+        await end(world)
+        return took
+
+    assert run_seeded(moment, live) < 1.5
+
+
 def test_told_to_end_at_any_moment_a_load_that_leaves_chunks_out_loses_nothing():
     """What follows the first message that is held back is not sent: a chunk without messages is no progress either."""
     for moment in range(60):

@@ -45,7 +45,7 @@ class Identity:
         for _ in range(_LOOKS):
             present = await self._last_present(first, top)
             if present is None:
-                return None, None
+                return await self._where_the_last_was(life, first, top)
             equal = await self._equal(life, present)
             if equal is not None:
                 return present.seq, equal
@@ -53,6 +53,14 @@ class Identity:
                 return present.seq, False
             top = present.seq - 1
         return None, None
+
+    async def _where_the_last_was(self, life: Opening, first: int, top: int) -> tuple[int | None, bool | None]:
+        """Nothing that is wanted is present: what stands at the last archived seq may not be wanted, and says as much."""
+        last = self._state.last_chunk
+        if last is None or last.life != life.uuid or not first <= last.last <= top:
+            return None, None
+        there = await self._streams.message(self._order.stream, last.last)
+        return (None, None) if there is None else (last.last, await self._equal(life, there))
 
     async def _last_present(self, first: int, top: int) -> Message | None:
         """The present message of the filter with the greatest seq in [first, top], by bisection over 'next after'."""

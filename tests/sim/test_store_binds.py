@@ -90,6 +90,50 @@ def test_a_chunk_that_is_missing_while_the_stream_is_recognised_blocks_until_it_
     assert not said(world, RunFailed)
 
 
+def test_a_stream_that_fell_back_is_another_life_though_all_that_took_those_seqs_is_not_wanted():
+    """A job that wants a part looks with its filter, and what stands where its last message stood does not pass it."""
+
+    async def live():
+        world = world_of()
+        world.order = replace(world.order, subject="s.wanted")
+        await world.start()
+        world.publish("s.other")
+        world.publish("s.wanted")
+        await until(stored(world, 1))
+        await world.nodes[-1].kill()
+        world.jet.roll_back("S", 0)
+        for subject in ("s.other", "s.other", "s.wanted"):
+            world.publish(subject)
+        await world.start()
+        await until(stored(world, 2))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert [(chunk.ordinal, chunk.first) for chunk in said(world, ChunkFlushed)] == [(1, 2), (2, 3)]
+
+
+def test_a_job_that_wants_another_part_goes_on_in_its_life():
+    """What its last message was does not pass its filter any more, and is that message all the same."""
+
+    async def live():
+        world = world_of()
+        world.order = replace(world.order, subject="s.before")
+        await world.start()
+        world.publish("s.before")
+        await until(stored(world, 1))
+        await world.nodes[-1].kill()
+        world.order = replace(world.order, subject="s.after")
+        world.publish("s.after")
+        await world.start()
+        await until(stored(world, 2))
+        await ended(world)
+        return world
+
+    world = run_seeded(1, live)
+    assert [(chunk.ordinal, chunk.first) for chunk in said(world, ChunkFlushed)] == [(1, 1), (1, 2)]
+
+
 def test_a_chunk_that_is_corrupt_while_a_redelivery_is_compared_blocks_until_it_is_whole():
     async def live():
         world = world_of("workqueue")

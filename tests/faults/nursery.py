@@ -141,6 +141,7 @@ class Nursery:
         while line := await self._program.stdout.readline():
             said = json.loads(line)
             if "pid" in said:
+                self._ended.pop(said["pid"], None)  # of another one, which had the same number long before
                 self._born.put_nowait(said["pid"])
             else:
                 self._end_of(said["ended"]).set_result(said["status"])

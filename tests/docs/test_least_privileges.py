@@ -183,9 +183,7 @@ async def test_who_has_these_permissions_also_publishes_events_and_answers_on_na
         assert "Violation" not in all_of.nats.log.read_text()
 
 
-@pytest.mark.parametrize(
-    "line", ['"nats3.event.>"', '"$JS.API.STREAM.CREATE.NATS3_EVENTS"', '"nats3.api.>"', '"$SRV.>"']
-)
+@pytest.mark.parametrize("line", ['"nats3.event.>"', '"nats3.api.>"'])
 async def test_no_permission_for_events_and_service_is_there_for_nothing(
     line: str, server_directory: Path, postgres_url: str
 ) -> None:

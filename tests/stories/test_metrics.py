@@ -62,7 +62,7 @@ async def test_backlog_progress_duplicates_and_latencies_are_told(nats_url, post
         client = await nats.connect(nats_url)
         js = client.jetstream()
         await js.add_stream(name=stream, subjects=[f"{stream}.>"])
-        await js.add_stream(name=target, subjects=[f"{target}.>"], max_msgs_per_subject=1)
+        await js.add_stream(name=target, subjects=[f"{target}.>"], max_msgs=1)
         for number in range(COUNT):
             await js.publish(f"{stream}.x", b"%d" % number)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID, uuid4
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,7 +32,7 @@ class AtTheGate:
     rules: Rules
     reporter: Reporter
     exposition: Callable[[str], tuple[bytes, str]]
-    new_id: Callable[[], UUID] = field(default=uuid4)
+    new_id: Callable[[], UUID] = uuid4
 
 
 class Front:
@@ -71,6 +72,6 @@ def _answer(gate: AtTheGate, scope: Scope) -> Response:
     if looks and path in READY:
         return JSONResponse({"error": f"not ready: {_REASON}", "faults": {"postgres": _REASON}}, 503, RETRY)
     if looks and path in METRICS and gate.rules.metrics_public:
-        body, media_type = gate.exposition("")
+        body, media_type = gate.exposition(Request(scope).headers.get("accept", ""))
         return Response(body, headers={"Content-Type": media_type})
     return answer(Problem(503, "unavailable", f"{_REASON}; try again soon", headers=RETRY), path)

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from eventstore import LogUnavailable, connection
-from eventstore.connection import SETTINGS, Link, parameters
+from eventstore.connection import SETTINGS, Link
 from nats3.dev.postgres_server import PostgresServer
-from tests.faults.tcp_proxy import TcpProxy
+from tests.faults.tcp_proxy import in_front_of
 
 
 async def test_a_transaction_that_postgres_gave_up_is_begun_anew_and_is_no_fault_of_its_statements(
@@ -104,9 +103,7 @@ async def test_a_connection_that_hangs_is_told_of_to_those_that_were_open_beside
 ) -> None:
     """Whoever uses one of those next would wait as long as the first, and a job that uses several as long for each."""
     monkeypatch.setattr(connection, "DEADLINE_S", 0.5)
-    parts = parameters(log_url)
-    async with TcpProxy(parts["host"], int(parts["port"])) as proxy:
-        url = make_conninfo("", **{**parts, "port": proxy.port})
+    async with in_front_of(log_url) as (proxy, url):
         hung, beside = Link(url, "hung", deadline=0.5), Link(url, "beside", deadline=60.0)
         for link in (hung, beside):
             await link.fetch("SELECT 1")

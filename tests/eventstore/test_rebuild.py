@@ -30,13 +30,16 @@ from eventstore import (
     Tail,
     Version,
     View,
+    connection,
     copy_in,
+    projector,
     table_of,
 )
 from eventstore.connection import Link
 from eventstore.projection import Checkpoint
 from eventstore.projector import Keeper
 from eventstore.standby import Standby
+from tests.faults.tcp_proxy import in_front_of
 
 
 @dataclass
@@ -81,6 +84,24 @@ async def fetch(url: str, query: str = "SELECT * FROM sums ORDER BY 1") -> list[
 
 async def versions(url: str) -> list[tuple]:
     return await fetch(url, "SELECT version, status, active FROM es.projection ORDER BY version")
+
+
+async def test_a_view_whose_connection_goes_silent_goes_on_over_a_new_one(
+    store: PostgresStore, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making its tables may take long, and a message of events may not: only then it is given up soon."""
+    for module in (projector, connection):
+        monkeypatch.setattr(module, "DEADLINE_S", 0.5)
+    async with (
+        in_front_of(log_url) as (proxy, url),
+        Tail(store, listener=Listener(log_url)) as tail,
+        Projector(url, store, tail, [Sums()]) as views,
+    ):
+        await store.append([an_append("run/a")])
+        assert await views.wait_for("sums", Position(1), 10)
+        proxy.silence()
+        await store.append([an_append("run/a", 1)])
+        assert await views.wait_for("sums", Position(2), 10)
 
 
 async def test_readers_see_a_whole_table_all_the_time_and_the_new_one_after_the_swap(

@@ -18,11 +18,13 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 PIECE = 64 * 1024
 LOOPBACK = "127.0.0.1"
@@ -205,6 +207,15 @@ class TcpProxy:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+@asynccontextmanager
+async def in_front_of(url: str) -> AsyncGenerator[tuple[TcpProxy, str]]:
+    """A proxy before the server of this URL on this machine, and the URL that leads through it."""
+    port = urlsplit(url).port
+    assert port is not None
+    async with TcpProxy(LOOPBACK, port) as proxy:
+        yield proxy, url.replace(f":{port}", f":{proxy.port}")
 
 
 async def _wait(lane: Lane, size: int) -> None:

@@ -64,6 +64,15 @@ async def end(world):
         await node.end()
 
 
+async def seconds_to_end(world):
+    """Of its last node, which is told to."""
+    began = asyncio.get_running_loop().time()
+    await world.nodes[-1].stop()
+    took = asyncio.get_running_loop().time() - began
+    await end(world)
+    return took
+
+
 def test_a_load_that_waits_for_the_bucket_ends_at_once_when_it_is_told_to():
     world = world_of()
     away = Unavailable("s3", "away")
@@ -75,11 +84,7 @@ def test_a_load_that_waits_for_the_bucket_ends_at_once_when_it_is_told_to():
             await asyncio.sleep(0)
         world.objects.order(*[away] * 100_000)
         await asyncio.sleep(20)
-        began = asyncio.get_running_loop().time()
-        await world.nodes[-1].stop()
-        took = asyncio.get_running_loop().time() - began
-        await end(world)
-        return took
+        return await seconds_to_end(world)
 
     assert run_seeded(1, live) < 1.5
     assert 0 < len(target(world)) < 40
@@ -103,11 +108,7 @@ def test_told_to_end_at_any_moment_a_load_does_not_wait_for_the_bucket(moment):
         world.objects.order(*[Unavailable("s3", "away")] * 100_000)
         for _ in range(moment):
             await asyncio.sleep(0)
-        began = asyncio.get_running_loop().time()
-        await world.nodes[-1].stop()
-        took = asyncio.get_running_loop().time() - began
-        await end(world)
-        return took
+        return await seconds_to_end(world)
 
     assert run_seeded(moment, live) < 1.5
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
-from urllib.parse import urlsplit
 
 from tests.faults import checker
 from tests.faults.registry import row
@@ -28,7 +27,7 @@ from tests.faults.s3_proxy import (
     is_put,
 )
 from tests.faults.servers import resident
-from tests.faults.tcp_proxy import DOWN, UP, TcpProxy
+from tests.faults.tcp_proxy import DOWN, UP, TcpProxy, in_front_of
 from tests.faults.world import Failed, World
 
 LOAD_S = 60
@@ -50,10 +49,7 @@ async def _s3(world: World) -> AsyncIterator[S3Proxy]:
 async def _tcp(world: World, what: str) -> AsyncIterator[TcpProxy]:
     """nats3 sees NATS, Postgres or S3 through a proxy."""
     url = {"nats": world.servers.nats.url, "postgres": world.postgres_url, "s3": world.s3.endpoint}[what]
-    port = urlsplit(url).port
-    assert port is not None
-    async with TcpProxy("127.0.0.1", port) as proxy:
-        moved = url.replace(f":{port}", f":{proxy.port}")
+    async with in_front_of(url) as (proxy, moved):
         over = {"s3": replace(world.s3, endpoint=moved)} if what == "s3" else {f"{what}_url": moved}
         await _restart_over(world, **over)
         yield proxy

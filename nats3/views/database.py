@@ -70,7 +70,6 @@ class Database:
             async with asyncio.timeout(DEADLINE_S):
                 return await self._asked(query, values)
         except TimeoutError:
-            await self._engine.dispose()  # what else is open may hang as well, and each would for as long
             raise Unavailable("postgres", f"no answer within {DEADLINE_S:g} s") from None
 
     async def _asked(self, query: Executable | Statement, values: Mapping[str, Any]) -> Rows:

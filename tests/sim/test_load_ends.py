@@ -182,6 +182,31 @@ def test_a_target_that_falls_back_between_being_read_and_being_published_into_is
     assert target(world) == list(range(1, 13))
 
 
+def test_a_target_that_falls_back_during_the_last_look_at_it_is_looked_at_again(monkeypatch):
+    """What was read of it before the connection broke says nothing of what came back."""
+    world = world_of(12)
+    look, falls = Target._lost, [5]
+
+    async def fallen_back_and_looked(target, state, info):
+        if falls and state.published == 12:
+            world.jet.disconnect()
+            world.jet.roll_back("T", falls.pop())
+            world.jet.reconnect()
+        return await look(target, state, info)
+
+    monkeypatch.setattr(Target, "_lost", fallen_back_and_looked)
+
+    async def live():
+        archive(world, SOURCES[0], world.messages)
+        await world.start()
+        await completed(world)
+        await end(world)
+
+    run_seeded(1, live)
+    assert not falls
+    assert target(world) == list(range(1, 13))
+
+
 def test_when_every_chunk_is_bad_and_to_be_passed_over_the_load_completes_and_says_what_it_left_out():
     world = world_of(12, on_bad_chunk="quarantine")
     world.jet.delete_stream("T")  # nobody asks for a target when there is nothing to publish

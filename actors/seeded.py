@@ -98,6 +98,8 @@ class SeededLoop(asyncio.SelectorEventLoop):
             self.run_until_complete(self.shutdown_asyncgens())
         finally:
             self.close()
+            for task in self._tasks:
+                asyncio.tasks._unregister_task(task)  # those of the next loop have the same numbers and would collide
 
     def _numbered(self, coroutine: Coroutine[Any, Any, Any], **settings: Any) -> asyncio.Task[Any]:  # noqa: ANN401
         task = _NumberedTask(len(self._tasks), coroutine, loop=self, **settings)

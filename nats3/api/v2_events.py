@@ -15,7 +15,7 @@ from nats3.api.follow import follow
 from nats3.api.pages import shown, written_listing
 from nats3.api.reading import flag_of, int_of, job_id_of, number_of, only, text_of
 from nats3.api.services import Services
-from nats3.api.v2_questions import FILTERS, as_of_in, event_json, position_in, question_of
+from nats3.api.v2_questions import FILTERS, as_of_in, event_json, events_json, position_in, question_of
 from nats3.errors import Invalid
 from nats3.job.history import job_entity, run_entity
 from nats3.views.written import Written
@@ -129,7 +129,7 @@ def as_lines(events: Sequence[Recorded]) -> bytes:
 
 
 def _answer(request: Request, page: Page, cursor: str) -> Response:
-    text = b",".join(map(event_json, page.events)).decode()
+    text = events_json(page.events)[1:-1].decode()
     return written_listing(request, Written(text, page.then), cursor)
 
 

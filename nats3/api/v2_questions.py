@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -138,6 +138,11 @@ async def within(services: Services, name: str, position: int) -> Position:
 def event_json(event: Recorded) -> bytes:
     """How an event is told."""
     return to_json(_event_body(event))
+
+
+def events_json(events: Sequence[Recorded]) -> bytes:
+    """How several are told: a list."""
+    return to_json([_event_body(event) for event in events])
 
 
 def _event_body(event: Recorded) -> dict[str, Any]:

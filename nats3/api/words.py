@@ -64,7 +64,7 @@ def format_ns(time_ns: int) -> str:
 
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_duration(field: str, text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from contextlib import closing
 from itertools import cycle
 from uuid import UUID, uuid4
 
@@ -14,8 +14,10 @@ from eventstore import Append, Batcher, Fence, PostgresStore, Version
 from nats3.job.history import HISTORY, job_entity, run_entity
 from nats3.job.order import StoreOrder
 from nats3.job.ordering import JobCreated, JobPaused
+from tests.bench.apart import with_workers
 from tests.bench.figures import Figure, at_least, at_most, latencies, ratio
 from tests.bench.house import LARGE, House
+from tests.bench.plain_http import Asker
 from tests.bench.rows import Size
 from tests.bench.traffic import fill
 from tests.views.samples import flushed, opened
@@ -88,17 +90,18 @@ async def _asked(house: House, ended: asyncio.Event) -> dict[str, list[float]]:
     took: dict[str, list[float]] = {what: [] for what in _LISTS}
 
     async def ask(what: str, due: float) -> None:
-        await house.ask("GET", _LISTS[what])
+        await asker.get(_LISTS[what])
         took[what].append(time.perf_counter() - due)
 
-    async with asyncio.TaskGroup() as tasks:
-        due = time.perf_counter()
-        for what in cycle(_LISTS):
-            if ended.is_set():
-                break
-            tasks.create_task(ask(what, due))
-            due += 1 / _RATE
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    with closing(Asker(house.server.port)) as asker:
+        async with asyncio.TaskGroup() as tasks:
+            due = time.perf_counter()
+            for what in cycle(_LISTS):
+                if ended.is_set():
+                    break
+                tasks.create_task(ask(what, due))
+                due += 1 / _RATE
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
     return took
 
 
@@ -106,7 +109,7 @@ async def _store_beside(house: House, stream: str, count: int) -> tuple[float, d
     ended = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(_asked(house, ended))
-        timed = await house.store(stream, count, LARGE)
+        timed = await house.store(stream, count, LARGE, quiet=True)
         ended.set()
     return timed.rate, asking.result()
 
@@ -121,25 +124,33 @@ async def lists(house: House, size: Size) -> list[Figure]:
             await asyncio.sleep(0.5)
     async with await psycopg.AsyncConnection.connect(house.stack.postgres_url, autocommit=True) as connection:
         await connection.execute("ANALYZE")  # as autovacuum does within a minute of a table that grew
+    said = f"{size.jobs} jobs, {100 * size.jobs} chunks"
+    figures = await _beside(house, size, stream, f"50 lists/s beside a store, {{}} ({said})")
+    async with with_workers(house, 1):
+        figures += await _beside(house, size, stream, f"50 lists/s beside a store, --workers 1, {{}} ({said})")
+    await house.js.delete_stream(stream)
+    return figures
+
+
+async def _beside(house: House, size: Size, stream: str, called: str) -> list[Figure]:
+    """Lists while a store job runs, and its rate beside them and alone. `called` is what a figure is called, with a place for the list."""
+    count = 4 * size.messages
     alone: list[float] = []
     beside: list[float] = []
     took: dict[str, list[float]] = {what: [] for what in _LISTS}
     for turn in range(size.runs + size.warm):
-        rate = (await house.store(stream, count, LARGE)).rate
+        rate = (await house.store(stream, count, LARGE, quiet=True)).rate
         other, seconds = await _store_beside(house, stream, count)
         if turn or not size.warm:
             alone.append(rate)
             beside.append(other)
             for what, values in seconds.items():
                 took[what] += values
-    await house.js.delete_stream(stream)
-    said = f"{size.jobs} jobs, {100 * size.jobs} chunks"
-    return [*_of(took, said), ratio("store beside 50 lists a second / alone", beside, alone, at_least(0.9))]
-
-
-def _of(took: dict[str, list[float]], said: str) -> Sequence[Figure]:
     return [
-        figure
-        for what, values in took.items()
-        for figure in latencies(f"50 lists/s beside a store, {what} ({said})", values, (None, at_most(50)))
+        *(
+            figure
+            for what, values in took.items()
+            for figure in latencies(called.format(what), values, (None, at_most(50)))
+        ),
+        ratio(called.format("the store / a store alone"), beside, alone, at_least(0.9)),
     ]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nats.aio.msg import Msg
-from typing_extensions import override
 
-from nats3.dev.nats3_server import Nats3Server
-from nats3.dev.process import Command
+from tests.bench.apart import with_workers
 from tests.bench.figures import Figure, at_least, at_most, middle, ratio
 from tests.bench.house import BUCKET, LARGE, House, Timed
 from tests.bench.rows import Size
@@ -125,15 +122,6 @@ async def _cost(house: House, look_s: float) -> Cost:
     return Cost(cpu / seconds, nats / seconds, s3 / seconds, said / seconds)
 
 
-class Workers(Nats3Server):
-    """The same with nodes of its own."""
-
-    @override
-    def _command(self) -> Command:
-        command = super()._command()
-        return replace(command, arguments=(*command.arguments, "--workers", str(_NODES)))
-
-
 async def workers(house: House, size: Size) -> list[Figure]:
     """Four store jobs at once, by one process and by two nodes beside one that answers requests: A B A B."""
     count = size.messages // 2
@@ -144,7 +132,7 @@ async def workers(house: House, size: Size) -> list[Figure]:
     two: list[float] = []
     for _ in range(min(size.runs, 3)):
         one.append(await _together(house, streams, count))
-        async with _replaced(house):
+        async with with_workers(house, _NODES):
             two.append(await _together(house, streams, count))
     for stream in streams:
         await house.js.delete_stream(stream)
@@ -158,28 +146,6 @@ async def workers(house: House, size: Size) -> list[Figure]:
 
 def _nodes() -> str:
     return "two nodes with half of the memory each, and a process for the API"
-
-
-@asynccontextmanager
-async def _replaced(house: House) -> AsyncGenerator[None]:
-    """Another server in the place of the house's own, on the same port and log."""
-    usual = house.server
-    await usual.stop()
-    house.server = Workers(usual.directory, usual.settings)
-    house.server.port = usual.port
-    try:
-        await house.server.start()
-        await house.until(lambda: _alive(house, _NODES))
-        yield
-    finally:
-        await house.server.stop()
-        house.server = usual
-        await usual.start()
-
-
-async def _alive(house: House, count: int) -> bool:
-    nodes = [node async for node in house.items("/api/v2/nodes")]
-    return sum(node["alive"] for node in nodes) >= count
 
 
 async def _together(house: House, streams: Sequence[str], count: int) -> float:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventstore import LogUnavailable, connection
-from eventstore.connection import SETTINGS, Link
+from eventstore.connection import SETTINGS, Link, loaded
 from nats3.dev.postgres_server import PostgresServer
 from tests.faults.tcp_proxy import in_front_of
 
@@ -48,6 +51,28 @@ async def test_a_process_without_a_descriptor_for_a_connection_is_told_so() -> N
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
     assert said.decode().strip() == "[Errno 24] Too many open files"
+
+
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@pytest.mark.pure
+@given(_ANY_JSON, st.booleans())
+def test_json_is_read_as_python_reads_it(value: object, ascii_only: bool) -> None:  # noqa: FBT001
+    """Types, signs and last digits too, which `==` would pass over."""
+    text = json.dumps(value, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+    assert repr(loaded(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("nested", [1, 199, 500])
+async def test_however_deep_an_event_is_nested_it_is_read(log_url: str, nested: int) -> None:
+    link = Link(log_url, "deep")
+    text = "[" * nested + "0.1, 123456789012345678901234567890" + "]" * nested
+    assert await link.fetch("SELECT %s::jsonb", [text]) == [(json.loads(text),)]
+    await link.drop()
 
 
 async def _freeze_within_a_transaction(link: Link, url: str) -> None:

@@ -45,6 +45,7 @@ from nats3.telemetry.listeners import (
 )
 from nats3.telemetry.signals import Telemetry
 from nats3.views.chunk_queries import Chunks
+from nats3.views.coverage_queries import Coverage
 from nats3.views.job_queries import Jobs
 from nats3.views.leftover_queries import Leftovers
 from nats3.work.abreast import Abreast
@@ -136,7 +137,7 @@ async def _tools(
 ) -> Tools:
     """What workers and surveys work with."""
     s3 = reached.s3
-    index = ViewIndex(log.store, Chunks(log.database), _abreast(log))
+    index = ViewIndex(log.store, Chunks(log.database), Coverage(log.database), _abreast(log))
     return Tools(
         nats=reached.jetstreams.main,
         objects=lambda heard: Patient(s3, heard),

@@ -87,9 +87,9 @@ class Coverage:
         query = query.group_by(r.life, r.ordinal, r.run).order_by(r.ordinal, func.min(r.first))
         return [Archived(*row) for row in await self._database.fetch(query)]
 
-    async def lives(self, job_id: UUID) -> list[LifeRow]:
-        """The lives of the job's stream, in their order."""
-        query = select(*LIVES.c).where(LIVES.c.job_id == job_id).order_by(LIVES.c.position)
+    async def lives(self, *job_ids: UUID) -> list[LifeRow]:
+        """The lives of these jobs' streams, in their order."""
+        query = select(*LIVES.c).where(LIVES.c.job_id.in_(job_ids)).order_by(LIVES.c.position)
         rows = await self._database.fetch(query)
         return [replace(life, created=tuple(life.created)) for life in (LifeRow(*row) for row in rows)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from uuid import UUID
 
@@ -16,7 +16,9 @@ from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed
 from nats3.views.chunk_queries import Chunks, Scope
 from nats3.views.chunks import ChunkRow
+from nats3.views.coverage_queries import Coverage
 from nats3.work.abreast import Abreast
+from nats3.work.lineage import SeenLife
 from nats3.work.tools import Archived, ChunkIndex, IndexedChunk, PlanIndex
 
 _FIELDS = tuple(field.name for field in fields(ChunkFlushed))
@@ -24,9 +26,10 @@ _PATIENCE_S = 10.0
 
 
 class ViewIndex(ChunkIndex, PlanIndex):
-    def __init__(self, store: EventStore, chunks: Chunks, abreast: Abreast) -> None:
+    def __init__(self, store: EventStore, chunks: Chunks, coverage: Coverage, abreast: Abreast) -> None:
         self._store = store
         self._chunks = chunks
+        self._coverage = coverage
         self._abreast = abreast
 
     @override
@@ -48,6 +51,12 @@ class ViewIndex(ChunkIndex, PlanIndex):
             Archived(str(e.job_id), e.life, e.ordinal, e.created, e.first, e.last, e.chunks, e.messages)
             for e in await self._chunks.summary(Scope.of(order, position, above=after))
         ]
+
+    @override
+    async def lives(self, job_ids: Collection[str]) -> Sequence[SeenLife]:
+        await self._abreast.fresh("coverage", patience_s=_PATIENCE_S)
+        rows = await self._coverage.lives(*map(UUID, job_ids))
+        return [SeenLife(str(row.job_id), row.life, row.created, row.parent) for row in rows]
 
     @override
     async def page(

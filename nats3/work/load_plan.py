@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from nats3.job.loading import LoadExtended, Loading, LoadPlanned, PlannedRange
 from nats3.job.order import LoadOrder
+from nats3.work.lineage import Lineage
 from nats3.work.tools import Archived, PlanIndex
 
 
@@ -24,8 +25,9 @@ class Planner:
         archived = await self._index.archived(self._order, 0, position)
         again = state.planned and state.generation == generation
         first_rank = _next_rank(state.ranges) if again else 0
+        ranges = ranked(archived, first_rank, await self._lineage(archived, state))
         return LoadPlanned(
-            ranges=_above(ranked(archived, first_rank), _reached(state) if again else {}),
+            ranges=_above(ranges, _reached(state) if again else {}),
             position=position,
             chunks=sum(each.chunks for each in archived),
             messages=sum(each.messages for each in archived),
@@ -41,28 +43,46 @@ class Planner:
         fresh = [each for each in archived if each.last > planned.get((each.job_id, each.life), 0)]
         if not fresh:
             return None
+        ranges = ranked(fresh, _next_rank(state.ranges), await self._lineage(fresh, state))
         return LoadExtended(
-            ranges=_above(ranked(fresh, _next_rank(state.ranges)), planned),
+            ranges=_above(ranges, planned),
             position=position,
             chunks=sum(each.chunks for each in fresh),
             messages=sum(each.messages for each in fresh),
         )
 
+    async def _lineage(self, archived: Sequence[Archived], state: Loading) -> Lineage:
+        """What one job alone saw of its streams it has archived once."""
+        jobs = {each.job_id for each in (*archived, *state.ranges)}
+        return Lineage(await self._index.lives(jobs)) if len(jobs) > 1 else Lineage()
 
-def ranked(archived: Sequence[Archived], first_rank: int) -> tuple[PlannedRange, ...]:
-    """Ranges in the order in which they are published; the n-th life that several jobs saw of one `created` shares a rank.
+
+def ranked(archived: Sequence[Archived], first_rank: int, lineage: Lineage) -> tuple[PlannedRange, ...]:
+    """Ranges in the order in which they are published; the n-th life that several jobs saw of one stream shares a rank.
 
     `archived` comes by (created, ordinal, job): a life is older when its stream was made earlier, or, in one stream,
     when it was opened earlier.
     """
     ranges: list[PlannedRange] = []
     rank = first_rank
-    for _, of_stream in groupby(sorted(archived, key=lambda each: each.created), key=lambda each: each.created):
-        nth = _nth_lives(list(of_stream))
-        for generation in nth:
-            ranges += [PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last) for e in generation]
+    for same in _by_stream(archived, lineage):
+        for generation in _nth_lives(same):
+            ranges += [
+                PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last, lineage.origin(e.created))
+                for e in generation
+            ]
             rank += 1
     return tuple(ranges)
+
+
+def _by_stream(archived: Sequence[Archived], lineage: Lineage) -> Iterator[list[Archived]]:
+    """The oldest stream first."""
+
+    def stream(each: Archived) -> int:
+        return lineage.stream(each.created)
+
+    for _, same in groupby(sorted(archived, key=stream), key=stream):
+        yield list(same)
 
 
 def _nth_lives(archived: list[Archived]) -> list[list[Archived]]:

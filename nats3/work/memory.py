@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from typing_extensions import override
 
 from nats3.job.loading import ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
-from nats3.job.storing import ChunkFlushed, ObjectsCondemned, ObjectsSwept
+from nats3.job.storing import ChunkFlushed, LifeContinued, LifeOpened, ObjectsCondemned, ObjectsSwept
+from nats3.work.lineage import SeenLife
 from nats3.work.tools import Archived, ChunkIndex, Condemned, Due, IndexedChunk, PlanIndex
 
 
@@ -65,6 +67,18 @@ class MemoryIndex(ChunkIndex, PlanIndex):
             Archived(job_id, life, ordinal, created, chunks[0].first, chunks[-1].last, len(chunks), _count(chunks))
             for (created, ordinal, job_id, life), chunks in sorted(lives.items())
         ]
+
+    @override
+    async def lives(self, job_ids: Collection[str]) -> Sequence[SeenLife]:
+        found: dict[str, list[SeenLife]] = {}
+        for job_id, event in ((job_id, event) for job_id, events in self._histories() for event in events):
+            seen = found.setdefault(job_id, [])
+            if isinstance(event, LifeOpened):
+                opening = event.opening
+                seen.append(SeenLife(job_id, opening.uuid, (opening.created,), opening.parent))
+            elif isinstance(event, LifeContinued):
+                seen[-1] = replace(seen[-1], created=(*seen[-1].created, event.created))
+        return [life for job_id in sorted(job_ids) for life in found.get(job_id, ())]
 
     @override
     async def page(

@@ -15,6 +15,7 @@ from nats3.job.storing import ChunkFlushed
 from nats3.objects.patient import FaultSignal, Patient
 from nats3.state import Told
 from nats3.work.budget import Budget
+from nats3.work.lineage import SeenLife
 
 T = TypeVar("T")
 
@@ -75,6 +76,10 @@ class PlanIndex(Protocol):
 
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
         """What a load order reads, by (created, ordinal, job), from chunks recorded at after < log position <= position."""
+        ...
+
+    async def lives(self, job_ids: Collection[str]) -> Sequence[SeenLife]:
+        """Every life that these store jobs saw of their streams, as the log tells them now."""
         ...
 
     async def page(

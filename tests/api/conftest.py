@@ -195,7 +195,7 @@ class running:  # noqa: N801 - reads as a verb
         repeats = Once(self._url)
         stack.push_async_callback(repeats.close)
         outside, told = Outside({"jobs": StreamFacts(exists=True, retention="limits")}, {"bucket-1"}), Told()
-        index = ViewIndex(store, Chunks(database), Abreast(store, projector.wait_for))
+        index = ViewIndex(store, Chunks(database), Coverage(database), Abreast(store, projector.wait_for))
         services = Services(
             log=store,
             writer=batcher,

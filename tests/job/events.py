@@ -102,7 +102,8 @@ LOAD_2 = replace(
 )
 LOAD_3 = replace(LOAD_2, bucket="cold:archive", nats="hub")
 LOAD = replace(LOAD_3, strict_order=True)
-RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
+OLD_RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
+RANGE = replace(OLD_RANGE, origin=TIME - 1)
 OPENING = Opening(2, LIFE, TIME, PARENT, 41, 40, 42, ((43, "ab" * 32), (44, "cd" * 32)), "ef" * 32)
 CHUNK = ChunkFlushed(
     bucket="archive",
@@ -193,6 +194,8 @@ OLDER = {
     "job_created.store.v1": JobCreated("store", OLD_STORE, 1),
     "job_created.store.v2": JobCreated("store", OLD_STORE, 1),
     "job_created.store.v3": JobCreated("store", STORE, 1),
+    "load_extended.v1": LoadExtended((OLD_RANGE, OLD_RANGE), 120, 1, 10),
+    "load_planned.v1": LoadPlanned((OLD_RANGE,), 99, 3, 30, 2, 3),
     "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

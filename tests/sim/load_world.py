@@ -148,11 +148,11 @@ class World:
         """What an order to delete the chunk says of it."""
         return to_bytes(decode(self.objects.buckets[BUCKET][flushed.key]).batch)
 
-    def chunks(self, job, kept):
-        """Of the job's messages those that it has not archived yet, in the bucket and as events."""
-        opening = Opening(1, f"life-{job[:8]}", CREATED)
-        before = [event for _, of, event in self.recorded if of == job]
-        previous, tip, events = 0, opening.uuid, []
+    def chunks(self, job, kept, opening=None):
+        """Of the life's messages those that the job has not archived yet, in the bucket and as events."""
+        opening = opening or Opening(1, f"life-{job[:8]}", CREATED)
+        before = [event for _, of, event in self.recorded if of == job and getattr(event, "life", None) == opening.uuid]
+        previous, tip, events = opening.cursor, opening.uuid, []
         if before:
             previous, tip = before[-1].last, before[-1].sha256
         kept = [message for message in kept if message[0] > previous]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import pytest
 
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
-from nats3.job.storing import ChunkFlushed
+from nats3.job.storing import ChunkFlushed, LifeContinued, LifeOpened
+from nats3.life import Opening
 from nats3.work.abreast import Abreast
 from nats3.work.index import ViewIndex
+from nats3.work.lineage import SeenLife
 from nats3.work.memory import MemoryIndex
 from tests.views.conftest import Desk, desk
 from tests.views.samples import CREATED, flushed
@@ -44,7 +46,9 @@ async def memory() -> Scene:
 
 @pytest.fixture
 async def view(desk: Desk) -> Scene:
-    return Scene(ViewIndex(desk.store, desk.chunks, Abreast(desk.store, desk.projector.wait_for)), desk.run)
+    return Scene(
+        ViewIndex(desk.store, desk.chunks, desk.coverage, Abreast(desk.store, desk.projector.wait_for)), desk.run
+    )
 
 
 @pytest.fixture(params=["memory", pytest.param("view")])
@@ -96,6 +100,18 @@ async def test_a_chunk_that_was_deleted_after_it_was_planned_still_comes_and_is_
     assert covering is not None
     assert (covering.flushed, covering.deleted) == (first, True)
     assert [(a.first, a.last) for a in await scene.index.archived(ORDER, 0, await scene.index.fresh())] == [(11, 20)]
+
+
+async def test_lives_come_with_every_creation_time_and_what_they_branched_off_from(scene: Scene) -> None:
+    first, second = Opening(1, "life-1", CREATED), Opening(2, "life-2", CREATED + 9, "life-1", 5, 5, 5)
+    await scene.say(JOB, LifeOpened(first, "first"), LifeContinued(CREATED + 1), LifeContinued(CREATED + 2))
+    await scene.say(JOB, LifeOpened(second, "restored"))
+    await scene.say(OTHER, LifeOpened(replace(first, uuid="life-3"), "first"))
+    assert await scene.index.lives({str(JOB)}) == [
+        SeenLife(str(JOB), "life-1", (CREATED, CREATED + 1, CREATED + 2), None),
+        SeenLife(str(JOB), "life-2", (CREATED + 9,), "life-1"),
+    ]
+    assert len(await scene.index.lives({str(JOB), str(OTHER)})) == 3
 
 
 async def test_every_recorded_key_is_known_also_of_deleted_chunks(scene: Scene) -> None:

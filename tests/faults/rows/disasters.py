@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import psycopg
 
 from tests.faults import checker
+from tests.faults.backup import backup, restore
 from tests.faults.registry import row
 from tests.faults.world import World
 
@@ -75,6 +77,35 @@ async def nats_comes_back_from_an_older_copy_while_nats3_is_down(world: World) -
     await world.until_stored(job, within=60)
     found = await world.check_store(job, stream=False)
     world.verdict.need(len(found.lives) == 2, f"{len(found.lives)} lives")
+    world.hold()
+
+
+@row("F16", sample=True, within=120)
+async def three_jobs_around_a_restore_of_their_stream(world: World) -> None:
+    """One had archived no more than the backup held, one had gone on, one is ordered later. A load of all publishes each message once."""
+    await world.make_stream()
+    await world.make_target()
+    nats = await world.nats()
+    await world.publish(400)
+    slow, quick = await world.store(name="slow"), await world.store(name="quick")
+    await world.until_stored(slow)
+    await world.call("POST", f"/store/job/pause?job_id={slow}")
+    saved = await backup(world.servers.nats.url, world.source)
+    await world.publish(300)
+    await world.until_stored(quick)
+    await nats.api(f"STREAM.DELETE.{world.source}")
+    await restore(world.servers.nats.url, saved)
+    await world.publish(500)
+    await world.call("POST", f"/store/job/resume?job_id={slow}")
+    late = await world.store(name="late")
+    await world.until_stored(quick, within=60)
+    for job in (slow, late):
+        await world.until_stored(job, 900, within=60)
+    load = await world.load()
+    await world.until_word(load, "load", "Success")
+    published = Counter(entry.payload for entry in world.ledger.entries)
+    found = Counter(kept.payload for kept in await world.read(world.target))
+    world.verdict.need(found == published, f"{(published - found).total()} lost, {(found - published).total()} twice")
     world.hold()
 
 

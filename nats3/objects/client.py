@@ -16,7 +16,8 @@ class S3Settings:
     """Where the bucket is and how patient one request may be. Without keys the AWS credential chain is asked.
 
     `connect_timeout` is short on purpose: while an endpoint is a black hole every attempt dies in it, and the first one
-    after its return starts within that time. `read_timeout` is the longest silence inside an answer; `deadline` bounds a
+    after its return starts within that time. `read_timeout` is the longest silence inside an answer, and `look_timeout` how long
+    a look at what became of a PUT may take where one may as well PUT again; `deadline` bounds a
     whole request, plus one second for each `slowest` bytes of its body. What is larger than `part` goes in parts of that size,
     and what is larger than `largest_put` is refused: no order asks for chunks of more than 1 GiB. Times in seconds, sizes in
     bytes.
@@ -33,6 +34,7 @@ class S3Settings:
     in_flight: int = 32
     connect_timeout: float = 2.0
     read_timeout: float = 10.0
+    look_timeout: float = 2.0
     deadline: float = 60.0
     slowest: int = MIB // 2
     part: int = 64 * MIB

@@ -44,8 +44,18 @@ class Backoff:
         return min(self.cap, self.first * 2**doublings) * chance
 
 
+_PROBE_S = 2.0
+"""How long the store may take to answer a small question."""
+
+_PROBES_APART_S = 0.5
+
+
 class Patient:
-    """An Endpoint over another: Unavailable is tried again for ever, every other error is the caller's."""
+    """An Endpoint over another: Unavailable is tried again for ever, every other error is the caller's.
+
+    A store that takes requests and says nothing holds each for as long as one may be silent, and the one that was sent last before
+    its return as well. So once a request took long to fail, the next ones wait until the store has answered a small one.
+    """
 
     def __init__(
         self,
@@ -64,6 +74,7 @@ class Patient:
         self._sleep = sleep
         self._chance = chance
         self._attempts = attempts
+        self._is_silent = False
 
     def at_most(self, attempts: int) -> Patient:
         """The same with less patience: Unavailable is the caller's after so many attempts in a row."""
@@ -73,26 +84,28 @@ class Patient:
 
     async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
         """As promised by ObjectStore, however long it takes."""
-        return await self._insist("put", lambda: self._store.put_new(bucket, key, body, sha256))
+        return await self._insist("put", bucket, lambda: self._store.put_new(bucket, key, body, sha256))
 
     async def get(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
         """As promised by ObjectStore, however long it takes."""
-        return await self._insist("get", lambda: self._store.get(bucket, key, start, length))
+        return await self._insist("get", bucket, lambda: self._store.get(bucket, key, start, length))
 
     async def head(self, bucket: str, key: str) -> ObjectHead:
         """As promised by ObjectStore, however long it takes."""
-        return await self._insist("head", lambda: self._store.head(bucket, key))
+        return await self._insist("head", bucket, lambda: self._store.head(bucket, key))
 
     async def list(self, bucket: str, prefix: str, after: str = "") -> AsyncIterator[list[Listed]]:
         """As promised by ObjectStore, however long it takes: goes on after the last key that was given out."""
         pages = self._store.list(bucket, prefix, after)
         attempt = 0
         while True:
+            await self._until_heard(bucket)
+            began = _now()
             try:
                 page = await anext(pages, None)
             except Unavailable as fault:
                 attempt += 1
-                await self._wait("list", fault, attempt)
+                await self._wait("list", fault, attempt, began)
                 pages = self._store.list(bucket, prefix, after)
                 continue
             if attempt:
@@ -105,20 +118,22 @@ class Patient:
 
     async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
         """As promised by ObjectStore, however long it takes."""
-        await self._insist("delete", lambda: self._store.delete(bucket, key, etag))
+        await self._insist("delete", bucket, lambda: self._store.delete(bucket, key, etag))
 
     async def bucket_exists(self, bucket: str) -> bool:
         """As promised by Buckets, however long it takes."""
-        return await self._insist("head_bucket", lambda: self._store.bucket_exists(bucket))
+        return await self._insist("head_bucket", bucket, lambda: self._store.bucket_exists(bucket))
 
-    async def _insist(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _insist(self, operation: str, bucket: str, call: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
         while True:
+            await self._until_heard(bucket)
+            began = _now()
             try:
                 answer = await call()
             except Unavailable as fault:
                 attempt += 1
-                await self._wait(operation, fault, attempt)
+                await self._wait(operation, fault, attempt, began)
             except Nats3Error:
                 self._answered(operation, attempt)
                 raise
@@ -126,12 +141,34 @@ class Patient:
                 self._answered(operation, attempt)
                 return answer
 
-    async def _wait(self, operation: str, fault: Unavailable, attempt: int) -> None:
+    async def _wait(self, operation: str, fault: Unavailable, attempt: int, began: float) -> None:
         self._signal.failed(operation, fault.reason, attempt)
         if self._attempts is not None and attempt >= self._attempts:
             raise fault
+        if self._attempts is None and _now() - began > _PROBE_S:
+            self._is_silent = True
         await self._sleep(self._backoff.wait(attempt, self._chance()))
+
+    async def _until_heard(self, bucket: str) -> None:
+        while self._is_silent and not await self._answers(bucket):
+            await self._sleep(_PROBES_APART_S)
+        self._is_silent = False
+
+    async def _answers(self, bucket: str) -> bool:
+        """Whatever it says: who refuses is there."""
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await self._store.bucket_exists(bucket)
+        except (Unavailable, TimeoutError):
+            return False
+        except Nats3Error:
+            return True
+        return True
 
     def _answered(self, operation: str, attempt: int) -> None:
         if attempt:
             self._signal.recovered(operation)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

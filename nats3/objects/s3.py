@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from nats3.errors import Blocked, Unavailable
 from nats3.objects.client import S3Settings, open_client
@@ -162,8 +162,12 @@ class S3Store:
         return True
 
     async def _look(self, upload: Upload, doubt: Doubtful) -> Put:
-        """The answer to a PUT was lost: what is there decides. If nothing is, it may still come: write again."""
-        if await self._is_there(upload):
+        """The answer to a PUT was lost: what is there decides. If nothing is, or nobody says so soon, it may still come: write again."""
+        is_there = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.look_timeout):
+                is_there = await self._is_there(upload)
+        if is_there:
             self._meter.put(len(upload.body))
             return Put.ALREADY_THERE
         raise doubt

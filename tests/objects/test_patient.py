@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -9,7 +10,9 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
+from actors.testing import run_seeded
 from nats3.errors import Nats3Error, Unavailable
 from nats3.objects.memory import Fault, MemoryStore
 from nats3.objects.patient import Backoff, Patient
@@ -158,3 +161,88 @@ async def test_what_is_late_in_memory_does_not_overwrite_either() -> None:
     memory.buckets["b"]["k"] = b"came before"
     memory.land()
     assert memory.buckets == {"b": {"k": b"came before"}}
+
+
+class Silent(MemoryStore):
+    """Takes requests and says nothing: each is given up after SILENCE_S; at `back` seconds new ones are answered."""
+
+    back = 25.0
+    asked = 0
+
+    @override
+    async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
+        await self._hang()
+        return await super().put_new(bucket, key, body, sha256)
+
+    @override
+    async def bucket_exists(self, bucket: str) -> bool:
+        self.asked += 1
+        await self._hang()
+        return await super().bucket_exists(bucket)
+
+    async def _hang(self) -> None:
+        if asyncio.get_running_loop().time() < self.back:
+            await asyncio.sleep(SILENCE_S)
+            raise Unavailable("s3", "silent")
+
+
+SILENCE_S = 10.0
+
+
+def _put_after_silence(store: Silent, seed: int) -> float:
+    """When it was stored."""
+
+    async def story() -> float:
+        assert await Patient(store, Lab()).put_new("b", "k", BODY, SHA) is Put.CREATED
+        return asyncio.get_running_loop().time()
+
+    return run_seeded(seed, story)
+
+
+@pytest.mark.parametrize("back", [1.0, 9.9, 10.1, 19.0, 25.0, 300.0])
+def test_a_store_that_was_silent_is_used_within_seconds_of_its_return(back: float) -> None:
+    """A request that was sent just before would be waited for as long as one may be silent."""
+    for seed in range(20):
+        store = Silent("b")
+        store.back = back
+        assert _put_after_silence(store, seed) < max(back, SILENCE_S) + 3
+
+
+def test_what_is_begun_while_the_store_is_silent_waits_for_its_answer_too() -> None:
+    async def story() -> float:
+        store = Silent("b")
+        patient = Patient(store, Lab())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(patient.put_new("b", "first", BODY, SHA))
+            await asyncio.sleep(store.back - 4)
+            await patient.put_new("b", "second", BODY, SHA)
+        return asyncio.get_running_loop().time() - store.back
+
+    assert run_seeded(1, story) < 3
+
+
+def test_a_store_that_refuses_the_small_question_is_there() -> None:
+    class Closed(Silent):
+        @override
+        async def bucket_exists(self, bucket: str) -> bool:
+            raise AccessDenied(bucket, "head", "no rights to list it")
+
+    store = Closed("b")
+    store.back = 5
+    assert _put_after_silence(store, 1) < SILENCE_S + 1
+
+
+def test_patience_for_a_while_ends_also_where_nobody_says_anything() -> None:
+    async def story() -> None:
+        with pytest.raises(Unavailable):
+            await Patient(Silent("b"), Lab()).at_most(2).put_new("b", "k", BODY, SHA)
+
+    run_seeded(1, story)
+
+
+async def test_who_fails_at_once_is_asked_no_small_question_first() -> None:
+    silent = Silent("b")
+    silent.order(*[Fault.REFUSED] * 5)
+    silent.back = 0
+    await Patient(silent, Lab(), Backoff(first=0.0)).put_new("b", "k", BODY, SHA)
+    assert silent.asked == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import random
 from collections.abc import Callable
 from hashlib import sha256
@@ -61,6 +63,16 @@ async def test_a_put_that_succeeds_and_then_hangs_is_found_after_the_read_timeou
         with pytest.raises(Unavailable, match="ReadTimeoutError"):
             await scene.put(key)
         assert await scene.put(key) is Put.CREATED
+
+
+async def test_a_store_that_lost_an_answer_and_then_says_nothing_is_not_asked_for_long(s3: S3Access, key: str) -> None:
+    async with scene_of(s3, read_timeout=60.0, look_timeout=0.2) as scene:
+        scene.proxy.next(LoseAnswer(), times=2, when=is_put)  # as below
+        scene.proxy.next(Hang(), when=is_head)
+        async with asyncio.timeout(20):
+            with pytest.raises(Unavailable):
+                await scene.put(key)
+        assert await scene.put(key) is Put.ALREADY_THERE
 
 
 async def test_a_retry_after_a_lost_answer_meets_its_own_success(scene: Scene, key: str) -> None:

@@ -21,8 +21,8 @@ from nats3.work.archive import Archive
 from nats3.work.present import NOTHING_PRESENT, NOTHING_TAKEN, Known
 from nats3.work.tools import IndexedChunk, InThread, PlanIndex
 
-_PAGE = 500
-"""Index rows read at once."""
+_PAGES = (10, 500)
+"""Index rows read at once: at first no more than the first message waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +183,11 @@ class Reader:
 
     async def rows(self, planned: PlannedRange, position: int, after: int) -> AsyncIterator[IndexedChunk]:
         """The index of a range that was planned at `position`, behind seq `after`."""
-        after = max(after, planned.first - 1)
-        while page := await self.tools.plans.page(self._order, planned, position, after, _PAGE):
+        after, most = max(after, planned.first - 1), _PAGES[0]
+        while page := await self.tools.plans.page(self._order, planned, position, after, most):
             for indexed in page:
                 yield indexed
-            after = page[-1].flushed.last
+            after, most = page[-1].flushed.last, _PAGES[1]
 
     async def _read(self, indexed: IndexedChunk, planned: PlannedRange, after: int) -> _Read:
         chunk = indexed.flushed

@@ -13,6 +13,7 @@ from nats3.chunk import parquet
 from nats3.errors import Invalid
 from nats3.job.order import CodecName, LoadOrder, Order, StoreOrder
 from nats3.place import MAIN, fault_of_name, is_name, split
+from nats3.transform import Transform
 
 MAX_TEXT = 255
 MAX_PREFIX = 512
@@ -124,7 +125,7 @@ def _reach(field: str, src: str, dest: str) -> None:
     """Raises Invalid for what is no transform of NATS, and for one that leads where nothing may be published."""
     if len(dest) > MAX_TEXT:
         raise Invalid(field, f"has {len(dest)} characters", f"use at most {MAX_TEXT}")
-    reach = subject.Transform(src, dest, field).reach
+    reach = Transform(src, dest, field).reach
     subject.check_target(field, reach.replace("*", "x").replace(">", "x"))
 
 

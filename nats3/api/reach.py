@@ -24,7 +24,7 @@ from nats3.job import ordering
 from nats3.job.history import HISTORY, job_entity, job_of
 from nats3.job.order import LoadOrder, Order, StoreOrder
 from nats3.job.surveying import SurveyAsked, survey_entity
-from nats3.subject import Transform
+from nats3.transform import Transform
 from nats3.views.chunk_queries import Chunks
 from nats3.views.job_queries import Jobs
 

@@ -12,7 +12,8 @@ from nats3.headers import HeaderPolicy, replayed
 from nats3.jetstream.streams import StreamInfo
 from nats3.job.loading import message_id_prefix
 from nats3.job.order import LoadOrder
-from nats3.subject import TargetRule, Transforms, compiled, refusal
+from nats3.subject import TargetRule, compiled, refusal
+from nats3.transform import Transforms
 from nats3.work.modes import ADDED
 from nats3.work.pieces import Piece
 

@@ -10,7 +10,6 @@ from nats3.errors import Invalid
 from nats3.subject import (
     Filter,
     TargetRule,
-    Transforms,
     check_filter,
     check_literal,
     check_name,
@@ -18,8 +17,8 @@ from nats3.subject import (
     matches,
     overlap,
     refusal,
-    transform,
 )
+from nats3.transform import Transforms, transform
 
 
 @pytest.mark.parametrize("name", ["ORDERS", "a-b_c", "\u00fcber", "x" * 255, "$weird", "a:b"])

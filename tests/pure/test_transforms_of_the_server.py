@@ -8,7 +8,7 @@ from nats.js.api import StreamConfig, SubjectTransform
 from nats.js.errors import APIError
 
 from nats3.errors import Invalid
-from nats3.subject import transform
+from nats3.transform import transform
 
 CASES = [
     ("t.*.* -> {{partition(10,1,2)}}.$1", ["t.foo.bar", "t.x.y", "t.orders.7"]),

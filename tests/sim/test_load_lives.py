@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from actors.testing import run_seeded
-from nats3 import selection, subject
+from nats3 import selection, transform
 from nats3.jetstream.memory_publisher import MemoryPublisher
 from nats3.job.loading import LoadCompleted
 from nats3.message import Batch
@@ -113,7 +113,7 @@ PLANTED = {
     "select whatever the time is": (selection.Selection, "_by_time", lambda _, batch: batch),
     "select whatever the seq is": (selection.Selection, "_by_seq", lambda _, batch: batch),
     "publish on the archived subject": (outgoing.Dresser, "subjects_of", lambda _, archived: archived),
-    "let any transform that matches decide": (subject.Transforms, "apply", _last_that_matches),
+    "let any transform that matches decide": (transform.Transforms, "apply", _last_that_matches),
     "believe the record and not the marker": (load_worker.LoadWorker, "_believe_marker", _ignore_marker),
     "publish without a message id": (outgoing.Dresser, "_lines", _without_id),
     "believe the record and not the target": (target.Target, "present", _nothing_is_present),

@@ -23,6 +23,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import TypeVar
@@ -129,16 +130,26 @@ class Keeper:
         self._loop.close()
 
 
-def _directory() -> Iterator[Path]:
+def _directory() -> Path:
     """Not tmp_path: pytest closes that to other users, and Postgres does not run as root."""
     directory = Path(tempfile.mkdtemp(prefix="nats3-test-"))
     directory.chmod(0o711)
+    return directory
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    directory = _directory()
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 
 
-session_directory = pytest.fixture(scope="session", name="session_directory")(_directory)
-server_directory = pytest.fixture(name="server_directory")(_directory)
+@pytest.fixture(scope="session")
+def session_directory(pytestconfig: pytest.Config) -> Path:
+    """Removed when all is over: hundreds of databases took longer than the last test may."""
+    directory = _directory()
+    pytestconfig.add_cleanup(partial(shutil.rmtree, directory, ignore_errors=True))
+    return directory
 
 
 @pytest.fixture(scope="session")

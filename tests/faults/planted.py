@@ -145,6 +145,13 @@ LOG = (
         TAIL,
         "            self._backoff.reset()\n",
     ),
+    Planted(
+        "the log is read along its indexes",
+        "eventstore/postgres.py",
+        "{**SETTINGS, **_IN_ORDER}",
+        "tests/eventstore/test_reading.py",
+        "SETTINGS",
+    ),
     Planted("timer", "eventstore/tail.py", "asyncio.timeout(seconds)", TAIL, "asyncio.timeout(None)"),
     Planted("a log that was put back is noticed", "eventstore/tail.py", "if self._position and not self._is_known(page):", TAIL,
             "if False:"),

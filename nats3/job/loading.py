@@ -23,8 +23,8 @@ from nats3.job.running import (
 class PlannedRange:
     """Archived messages of one life that a load reads: first <= seq <= last, in the chunks known at the plan's position.
 
-    Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once. Those of
-    equal `origin` may hold the same messages, for their streams go back to one; 0: to no other than that of `created`.
+    Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once. `akin` are
+    the creation times of streams that may hold the same messages, because this one and they go back to one, as far as was known.
     """
 
     rank: int
@@ -33,7 +33,7 @@ class PlannedRange:
     created: int
     first: int
     last: int
-    origin: int = 0
+    akin: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ class Lineage:
         """The first creation time of this stream: a job that only ever saw it restored has archived it as well."""
         return self._streams.least(created)
 
-    def origin(self, created: int) -> int:
-        """The first creation time of all that this stream goes back to: it holds messages of those."""
-        return self._trees.least(created)
+    def akin(self, created: int) -> tuple[int, ...]:
+        """The other creation times of streams that go back to the same one as this: they may hold the same messages."""
+        return tuple(each for each in self._trees.joined(created) if each != created)
 
 
 class _Joined:
@@ -51,6 +51,11 @@ class _Joined:
         while number in self._lesser:
             number = self._lesser[number]
         return number
+
+    def joined(self, number: int) -> list[int]:
+        """All that are in one set with it, rising."""
+        root = self.least(number)
+        return sorted(each for each in (root, *self._lesser) if self.least(each) == root)
 
     def join(self, one: int, other: int) -> None:
         low, high = sorted((self.least(one), self.least(other)))

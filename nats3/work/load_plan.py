@@ -68,7 +68,7 @@ def ranked(archived: Sequence[Archived], first_rank: int, lineage: Lineage) -> t
     for same in _by_stream(archived, lineage):
         for generation in _nth_lives(same):
             ranges += [
-                PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last, lineage.origin(e.created))
+                PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last, lineage.akin(e.created))
                 for e in generation
             ]
             rank += 1

@@ -296,18 +296,14 @@ def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange])
     """The parts of earlier ranges that may hold the same messages as `sources`: by another job, of the same stream or of one
     that goes back to the same.
     """
-    rank, origin = sources[0].rank, _origin(sources[0])
+    rank, streams = sources[0].rank, {time for each in sources for time in (each.created, *each.akin)}
     first, last = min(each.first for each in sources), max(each.last for each in sources)
     return [
         replace(each, first=max(each.first, first), last=min(each.last, last))
         for each in ranges
-        if each.rank < rank and _origin(each) == origin and each.first <= last and each.last >= first
+        if each.rank < rank and each.created in streams and each.first <= last and each.last >= first
         if any(each.job_id != source.job_id for source in sources)
     ]
-
-
-def _origin(planned: PlannedRange) -> int:
-    return planned.origin or planned.created
 
 
 def selection_of(order: LoadOrder) -> Selection:

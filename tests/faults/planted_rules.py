@@ -199,7 +199,7 @@ RULES = (
     Planted(
         "what a branch has from before is published again",
         "nats3/work/pieces.py",
-        "_origin(each) == origin",
+        "each.created in streams",
         "tests/sim/test_load_restored.py",
         "each.created == sources[0].created",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from nats3.objects.memory import MemoryStore
 from tests.sim.load_world import CREATED, SOURCES
 from tests.sim.test_load_ends import completed, end, target, world_of
 
-ONE, _ = SOURCES
+ONE, OTHER = SOURCES
 COPIED, LOST, LAST = 20, 30, 40
 """The copy was made behind seq 20. Those up to 30 were lost with the stream; after the restore others came, up to 40."""
 
@@ -83,6 +84,49 @@ def test_where_one_job_went_on_and_the_other_branched_off_every_message_comes_on
     """The messages that were lost were archived by one of them only, and come with those of the same seq."""
     twice = [seq for seq in range(COPIED + 1, LOST + 1) for _ in range(2)]
     assert _loaded(*histories) == [*range(1, COPIED + 1), *twice, *range(LOST + 1, LAST + 1)]
+
+
+def _polled(first, *later):
+    """What a load publishes that was planned when only the first was recorded."""
+    world = world_of(poll_interval_s=1.0)
+
+    async def live():
+        first(world)
+        await world.start()
+        for more in later:
+            await asyncio.sleep(20)
+            more(world)
+        await asyncio.sleep(20)
+        await end(world)
+
+    run_seeded(1, live)
+    return target(world)
+
+
+HISTORIES = [_went_on, _branched_off, _came_later]
+
+
+@pytest.mark.parametrize("one", HISTORIES)
+@pytest.mark.parametrize("other", HISTORIES)
+def test_what_the_other_job_archived_later_is_not_published_again(one, other):
+    lost = TAIL if _branched_off in {one, other} else []
+    all_of_them = sorted([seq for seq, *_ in (*COPY, *lost, *NEW)])
+    assert sorted(_polled(lambda world: one(world, ONE), lambda world: other(world, OTHER))) == all_of_them
+
+
+def test_what_is_known_of_a_restore_after_a_plan_counts_for_what_comes_then():
+    """The plan could not know that both are one stream: what it had of both came twice, and nothing after it does."""
+    lives = []
+
+    def before(world):
+        lives.append(_opened(world, ONE, FIRST, COPY))
+        _came_later(world, OTHER)
+
+    def looked_again(world):
+        world.record(ONE, [LifeContinued(RESTORED)])
+        world.record(ONE, world.chunks(ONE, NEW, *lives))
+
+    assert sorted(_polled(before, looked_again)) == sorted([seq for seq, *_ in (*COPY, *COPY, *NEW)])
 
 
 def test_one_job_whose_stream_was_rolled_back_has_its_chunks_read_once(monkeypatch):

@@ -296,7 +296,7 @@ def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange])
     """The parts of earlier ranges that may hold the same messages as `sources`: by another job, of the same stream or of one
     that goes back to the same.
     """
-    rank, streams = sources[0].rank, {time for each in sources for time in (each.created, *each.akin)}
+    rank, streams = sources[0].rank, {sources[0].created, *sources[0].akin}
     first, last = min(each.first for each in sources), max(each.last for each in sources)
     return [
         replace(each, first=max(each.first, first), last=min(each.last, last))

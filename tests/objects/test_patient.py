@@ -221,6 +221,34 @@ def test_what_is_begun_while_the_store_is_silent_waits_for_its_answer_too() -> N
     assert run_seeded(1, story) < 3
 
 
+def test_a_listing_that_is_begun_while_the_store_is_silent_waits_for_its_answer_too() -> None:
+    async def story() -> float:
+        store = Silent("b")
+        patient = Patient(store, Lab())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(patient.put_new("b", "k", BODY, SHA))
+            await asyncio.sleep(SILENCE_S + 1)
+            async for _ in patient.list("b", ""):
+                pass
+            return asyncio.get_running_loop().time() - store.back
+
+    assert 0 <= run_seeded(1, story) < 3
+
+
+def test_a_store_that_answered_is_asked_no_more_small_questions() -> None:
+    store = Silent("b")
+
+    async def story() -> tuple[int, int]:
+        patient = Patient(store, Lab())
+        await patient.put_new("b", "first", BODY, SHA)
+        asked = store.asked
+        await patient.put_new("b", "second", BODY, SHA)
+        return asked, store.asked
+
+    asked, later = run_seeded(1, story)
+    assert asked == later > 0
+
+
 def test_a_store_that_refuses_the_small_question_is_there() -> None:
     class Closed(Silent):
         @override

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from nats3.errors import Unavailable
 from nats3.job.loading import ChunkDeleted, ChunkDeleteRequested, PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.job.storing import ChunkFlushed, LifeContinued, LifeOpened
@@ -112,6 +113,17 @@ async def test_lives_come_with_every_creation_time_and_what_they_branched_off_fr
         SeenLife(str(JOB), "life-2", (CREATED + 9,), "life-1"),
     ]
     assert len(await scene.index.lives({str(JOB), str(OTHER)})) == 3
+
+
+async def test_lives_are_not_told_before_their_view_holds_what_the_log_holds(desk: Desk) -> None:
+    async def never(view: str, position: int, patience_s: float) -> bool:
+        del position, patience_s
+        return view != "coverage"
+
+    index = ViewIndex(desk.store, desk.chunks, desk.coverage, Abreast(desk.store, never))
+    await index.fresh()
+    with pytest.raises(Unavailable, match="coverage"):
+        await index.lives({str(JOB)})
 
 
 async def test_every_recorded_key_is_known_also_of_deleted_chunks(scene: Scene) -> None:

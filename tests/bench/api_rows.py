@@ -14,12 +14,12 @@ from eventstore import Append, Batcher, Fence, PostgresStore, Version
 from nats3.job.history import HISTORY, job_entity, run_entity
 from nats3.job.order import StoreOrder
 from nats3.job.ordering import JobCreated, JobPaused
-from tests.bench.apart import with_workers
 from tests.bench.figures import Figure, at_least, at_most, latencies, ratio
 from tests.bench.house import LARGE, House
 from tests.bench.plain_http import Asker
 from tests.bench.rows import Size
 from tests.bench.traffic import fill
+from tests.bench.workers import with_workers
 from tests.views.samples import flushed, opened
 
 _REQUESTS = 300

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from nats.aio.msg import Msg
 
-from tests.bench.apart import with_workers
 from tests.bench.figures import Figure, at_least, at_most, middle, ratio
 from tests.bench.house import BUCKET, LARGE, House, Timed
 from tests.bench.rows import Size
 from tests.bench.traffic import fill
+from tests.bench.workers import with_workers
 
 _KIB = 1024
 _SETTLE_S = 70.0

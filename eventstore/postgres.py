@@ -11,7 +11,7 @@ from psycopg.errors import CheckViolation
 
 from eventstore import chain, migrate, retention
 from eventstore.cold import Cold
-from eventstore.connection import SETTINGS, Link, Row
+from eventstore.connection import SETTINGS, Connection, Link, Row
 from eventstore.errors import SegmentMissing
 from eventstore.event import (
     Append,
@@ -210,6 +210,17 @@ class PostgresStore:
     async def _make_room(self, events: int = 0) -> None:
         rows = await self._writing.call("SELECT es.make_partitions(%s)", (events,))
         self._room_until = rows[0][0]
+
+
+async def append_within(connection: Connection, node: NodeId, append: Append, before: bytes) -> Outcome | None:
+    """One append in the transaction that is open, chained to the hash `before`; None where that is no longer the entity's.
+
+    From here to the commit nobody else appends. It makes no room for itself: every store has made some at its first append.
+    """
+    hashes = [list(_links(append, before))]
+    cursor = await connection.execute(_APPEND, (*_values(node, [append], [before], hashes), [False]))
+    (row,) = await cursor.fetchall()
+    return _outcome(append, row)
 
 
 def _rounds(batch: Sequence[Append]) -> list[list[int]]:

@@ -16,10 +16,11 @@ from eventstore.background import Background
 from eventstore.backoff import Backoff
 from eventstore.connection import DEADLINE_S, Link
 from eventstore.copying import IN_ONE_MESSAGE
+from eventstore.decisions import record
 from eventstore.errors import LogRewound, NotPoison, SegmentFault, Superseded, UnknownProjection, Unstorable
 from eventstore.event import Appended, NewEvent, NodeId, Position, Recorded, must_be_plain
 from eventstore.projection import REBUILT, SKIPPED, TRANSIENT, Checkpoint, Poisoned, ProjectionStatus, View, at_version
-from eventstore.rebuild import Rebuild, record
+from eventstore.rebuild import Rebuild
 from eventstore.segments import Segments
 from eventstore.standby import Standby
 from eventstore.store import EventStore

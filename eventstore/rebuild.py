@@ -16,9 +16,9 @@ from psycopg.sql import SQL, Identifier
 from eventstore import projection
 from eventstore.backoff import Backoff
 from eventstore.connection import Connection, Link
-from eventstore.decisions import entity_of
+from eventstore.decisions import decide
 from eventstore.errors import EventStoreError, LogUnavailable, OverLimit, SegmentFault, Superseded
-from eventstore.event import Append, Appended, Fence, NewEvent, NodeId, Position, Recorded, Version
+from eventstore.event import NewEvent, NodeId, Position, Recorded
 from eventstore.postgres import PostgresStore
 from eventstore.projection import REBUILT, Checkpoint, Poisoned, View, at_version, table_of, tables_of
 from eventstore.remains import Remains, drop, remains
@@ -104,9 +104,7 @@ class Rebuild:
         """Fold everything into new tables and show them to readers; the old tables stay for `return_to_before`."""
         try:
             view, at = await self._catch_up()
-            at = await self._swap(view, at)
-            said = {"version": view.version, "position": at.position}
-            await record(self._store, view.name, NewEvent(REBUILT, said), actor)
+            at = await self._swap(view, at, actor)
             # What somebody still reads of a version that nobody needs stays until the next rebuild.
             with suppress(LogUnavailable):
                 await self._drop(await remains(self._link, self._code, self._node))
@@ -142,8 +140,7 @@ class Rebuild:
             async with self._link.lend() as connection, connection.transaction():
                 await projection.alone(connection, self._code.name)
                 version = await self._before(connection)
-                await projection.activate(connection, at_version(self._code, version))
-            await record(self._store, self._code.name, NewEvent(REBUILT, {"version": version}), actor)
+                await self._show(connection, at_version(self._code, version), {}, actor)
             return version
         finally:
             await self._close()
@@ -198,7 +195,7 @@ class Rebuild:
         self._progress(Progress(view.name, view.version, at.position, page.head))
         return at
 
-    async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+    async def _swap(self, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         """Take the place of the old version, as soon as no reader is in the way.
 
         Whoever waits to change what readers see holds up all who come to read after him: so he does not wait.
@@ -207,21 +204,27 @@ class Rebuild:
         while True:
             async with self._link.lend() as connection:
                 try:
-                    return await self._try_to_swap(connection, view, at)
+                    return await self._try_to_swap(connection, view, at, actor)
                 except LockNotAvailable:
                     pass
             await asyncio.sleep(backoff.next())
 
-    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         """In one transaction: be as far as the old version, which waits meanwhile, and take its place."""
         async with connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = on")
             await projection.alone(connection, view.name)
             at = await self._level(connection, view, at)
             await projection.vacate(connection, view)
             await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_WAIT_S}s'".encode())
-            await projection.activate(connection, view)
+            await self._show(connection, view, {"position": at.position}, actor)
         return at
+
+    async def _show(self, connection: Connection, view: View, said: dict[str, Any], actor: str) -> None:
+        """Let readers see this version and say so in the log, in one transaction: who keeps another hears of it there."""
+        await connection.execute("SET LOCAL synchronous_commit = on")
+        await projection.activate(connection, view)
+        event = NewEvent(REBUILT, {"version": view.version, **said})
+        await decide(connection, self._node, view.name, event, actor)
 
     async def _drop(self, found: Sequence[Remains]) -> None:
         for each in found:
@@ -326,16 +329,6 @@ async def checksum(connection: Connection, table: str) -> tuple[Any, ...]:
         SQL("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {} t").format(Identifier(table))
     )
     return await cursor.fetchone() or ()
-
-
-async def record(store: EventStore, name: str, event: NewEvent, actor: str) -> Appended:
-    """Put what was decided about a projection on its entity, behind whatever is there."""
-    version = Version(0)
-    while True:
-        (outcome,) = await store.append([Append(entity_of(name), version, Fence(0), (event,), actor)])
-        if isinstance(outcome, Appended):
-            return outcome
-        version = getattr(outcome, "actual", version)
 
 
 def _unseen(_progress: Progress) -> None:

@@ -170,9 +170,9 @@ class _Timed(Rebuild):
 
     swap_s = 0.0
 
-    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         began = time.perf_counter()
-        at = await super()._try_to_swap(connection, view, at)
+        at = await super()._try_to_swap(connection, view, at, actor)
         self.swap_s = time.perf_counter() - began
         return at
 

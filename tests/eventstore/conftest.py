@@ -38,13 +38,14 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
 
 
 class Way:
-    """A TCP proxy before Postgres. `swallow` loses the next answer and the connection with it."""
+    """A TCP proxy before Postgres. `swallow` loses an answer, and all connections with it."""
 
     def __init__(self, url: str) -> None:
         self._target = conninfo_to_dict(url)
         self.url = ""
         self.open = True
         self.swallowing = asyncio.Event()
+        self.spared = 0
         self.swallowed = 0
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -53,8 +54,9 @@ class Way:
         port = self._server.sockets[0].getsockname()[1]
         self.url = make_conninfo("", **{**self._target, "host": "127.0.0.1", "port": port})
 
-    def swallow(self) -> None:
-        """The next answer of the server is received and thrown away; what it answers to is done."""
+    def swallow(self, spared: int = 0) -> None:
+        """The next answer of the server behind `spared` is received and thrown away; what it answers to is done."""
+        self.spared = spared
         self.swallowing.set()
 
     def cut(self) -> None:
@@ -71,6 +73,18 @@ class Way:
         self._server.close()
         await self._server.wait_closed()
 
+    def _swallows(self) -> bool:
+        if not self.swallowing.is_set():
+            return False
+        self.spared -= 1
+        if self.spared >= 0:
+            return False
+        self.swallowing.clear()
+        self.swallowed += 1
+        for open_ in self._writers:
+            open_.transport.abort()
+        return True
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.open:
             writer.transport.abort()
@@ -85,11 +99,7 @@ class Way:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         try:
             while data := await reader.read(1 << 16):
-                if answers and self.swallowing.is_set():
-                    self.swallowing.clear()
-                    self.swallowed += 1
-                    for open_ in self._writers:
-                        open_.transport.abort()
+                if answers and self._swallows():
                     return
                 writer.write(data)
                 await writer.drain()

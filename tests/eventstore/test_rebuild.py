@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from random import Random
 from uuid import uuid4
@@ -17,6 +18,7 @@ from eventstore import (
     Connection,
     Fence,
     Listener,
+    LogUnavailable,
     NewEvent,
     NodeId,
     NothingBefore,
@@ -36,9 +38,10 @@ from eventstore import (
     table_of,
 )
 from eventstore.connection import Link
-from eventstore.projection import Checkpoint
+from eventstore.projection import REBUILT, Checkpoint
 from eventstore.projector import Keeper
 from eventstore.standby import Standby
+from tests.eventstore.conftest import Way
 from tests.faults.tcp_proxy import in_front_of
 
 
@@ -135,9 +138,9 @@ class Patient(Rebuild):
 
     tries = 0
 
-    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint) -> Checkpoint:
+    async def _try_to_swap(self, connection: Connection, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         self.tries += 1
-        return await super()._try_to_swap(connection, view, at)
+        return await super()._try_to_swap(connection, view, at, actor)
 
 
 async def test_a_reader_who_stays_holds_up_the_swap_and_no_other_reader(
@@ -204,9 +207,9 @@ class Late(Rebuild):
 
     between: Callable[[], Awaitable[None]]
 
-    async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+    async def _swap(self, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         await self.between()
-        return await super()._swap(view, at)
+        return await super()._swap(view, at, actor)
 
 
 async def test_a_swap_never_takes_readers_back_in_time(store: PostgresStore, log_url: str) -> None:
@@ -292,6 +295,49 @@ async def test_the_version_before_is_back_at_once_and_catches_up(store: Postgres
     assert await versions(log_url) == [(1, "live", True), (2, "retired", False)]
     assert await fetch(log_url, "SELECT * FROM sums__v1") == [("run/a", 28, 7)]
     assert await fetch(log_url) == [("run/a", 28, 7)]
+
+
+async def test_readers_and_the_log_agree_on_the_version_whichever_answer_to_a_return_is_lost(
+    store: PostgresStore, log_url: str, way: Way
+) -> None:
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+        await Rebuild(log_url, store, Sums()).run()
+        for spared in itertools.count():
+            (outcome,) = await store.append([an_append("run/a", 5 + spared)])
+            assert await projector.wait_for("sums", outcome.last, 10)
+            before = await shown(log_url)
+            way.swallow(spared)
+            cut = PostgresStore(way.url)
+            with suppress(LogUnavailable):
+                await Rebuild(way.url, cut, Sums()).return_to_before()
+            await cut.close()
+            await sees(log_url, ("run/a", sum(range(7 + spared)), 6 + spared))
+            assert await told(store) == await shown(log_url)
+            if await shown(log_url) != before:
+                await Rebuild(log_url, store, Sums()).run()
+            if way.swallowing.is_set():
+                break
+    assert spared > 5, "no answer between the first and the last was lost"
+
+
+async def shown(url: str) -> int:
+    """The version that readers see."""
+    return next(version for version, _, active in await versions(url) if active)
+
+
+async def told(store: PostgresStore) -> int:
+    """The version that readers see as the log has it."""
+    said = await store.read("projection/sums", Version(0), 1000)
+    return [event.data["version"] for event in said if event.type == REBUILT][-1]
+
+
+async def sees(url: str, row: tuple) -> None:
+    """Readers come to see the one row, though nothing more is written."""
+    async with asyncio.timeout(10):
+        while await fetch(url) != [row]:
+            continue
 
 
 async def test_one_version_is_kept_to_return_to_and_older_ones_are_dropped(store: PostgresStore, log_url: str) -> None:

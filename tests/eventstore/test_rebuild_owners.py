@@ -30,9 +30,9 @@ class Frozen(Rebuild):
 
     meanwhile: Callable[[], Awaitable[object]]
 
-    async def _swap(self, view: View, at: Checkpoint) -> Checkpoint:
+    async def _swap(self, view: View, at: Checkpoint, actor: str) -> Checkpoint:
         await self.meanwhile()
-        return await super()._swap(view, at)
+        return await super()._swap(view, at, actor)
 
     async def _compare(self, view: View, at: Checkpoint) -> Verdict:
         verdict = await super()._compare(view, at)

@@ -205,6 +205,9 @@ LOG = (
         "a rebuild that lost its version does not swap", "eventstore/rebuild.py",
         "        at = await projection.advance_within(folding, view, at, (), at.position)\n", OWNERS,
     ),
+    Planted("a version is shown and told at once", "eventstore/rebuild.py",
+            "        await decide(connection, self._node, view.name, event, actor)\n", REBUILD,
+            "        from eventstore.decisions import record\n        await record(self._store, view.name, event, actor)\n"),
     Planted("a version that is gone is not shown", "eventstore/projection.py", "    if cursor.rowcount != 1:\n        raise Superseded"
             "(view.name, view.version)\n    # Last:", OWNERS, "    # Last:"),
     Planted("fences of a dropped version are not given again", "eventstore/projection.py",

@@ -33,6 +33,7 @@ from nats3.failpoint import Reach, armed
 from nats3.jetstream.connection import Connection
 from nats3.job.history import HISTORY
 from nats3.log import Log, closed_with, insist, open_log, prepare_log
+from nats3.objects.outage import Outages
 from nats3.objects.patient import Patient
 from nats3.objects.places import Places
 from nats3.objects.segments import BucketSegments
@@ -138,9 +139,10 @@ async def _tools(
     """What workers and surveys work with."""
     s3 = reached.s3
     index = ViewIndex(log.store, Chunks(log.database), Coverage(log.database), _abreast(log))
+    outages = Outages(s3)
     return Tools(
         nats=reached.jetstreams.main,
-        objects=lambda heard: Patient(s3, heard),
+        objects=lambda heard: Patient(s3, heard, outages=outages),
         bucket_exists=s3.bucket_exists,
         sweep=s3.sweep,
         index=index,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from nats3.errors import Nats3Error, Unavailable
+from nats3.objects.outage import QUESTION_S, Outage, Outages
 from nats3.objects.store import Endpoint, Listed, ObjectHead, Put
+from nats3.objects.translate import Rejected, Unclear
 
 T = TypeVar("T")
 
@@ -44,17 +46,12 @@ class Backoff:
         return min(self.cap, self.first * 2**doublings) * chance
 
 
-_PROBE_S = 2.0
-"""How long the store may take to answer a small question."""
-
-_PROBES_APART_S = 0.5
-
-
 class Patient:
     """An Endpoint over another: Unavailable is tried again for ever, every other error is the caller's.
 
-    A store that takes requests and says nothing holds each for as long as one may be silent, and the one that was sent last before
-    its return as well. So once a request took long to fail, the next ones wait until the store has answered a small one.
+    A store that is away is asked small questions by all who wait for it together (`nats3.objects.outage`), and whoever has this
+    one's `outages` waits with us: work flows again as soon as one of them is answered. What the store itself refuses is tried
+    again after a wait of its own.
     """
 
     def __init__(
@@ -66,15 +63,16 @@ class Patient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         attempts: int | None = None,
+        outages: Outages | None = None,
     ) -> None:
-        """`attempts` in a row, and what is wrong is the caller's too; None: for ever."""
+        """`attempts` in a row, and what is wrong is the caller's too; None: for ever. Such a one asks for itself alone."""
         self._store = store
         self._signal = signal
         self._backoff = backoff
         self._sleep = sleep
         self._chance = chance
         self._attempts = attempts
-        self._is_silent = False
+        self._outages = outages or Outages(store, sleep)
 
     def at_most(self, attempts: int) -> Patient:
         """The same with less patience: Unavailable is the caller's after so many attempts in a row."""
@@ -84,7 +82,7 @@ class Patient:
 
     async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
         """As promised by ObjectStore, however long it takes."""
-        return await self._insist("put", bucket, lambda: self._store.put_new(bucket, key, body, sha256))
+        return await self._insist("put", bucket, lambda: self._store.put_new(bucket, key, body, sha256), len(body))
 
     async def get(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
         """As promised by ObjectStore, however long it takes."""
@@ -92,25 +90,21 @@ class Patient:
 
     async def head(self, bucket: str, key: str) -> ObjectHead:
         """As promised by ObjectStore, however long it takes."""
-        return await self._insist("head", bucket, lambda: self._store.head(bucket, key))
+        return await self._insist("head", bucket, lambda: self._store.head(bucket, key), 0)
 
     async def list(self, bucket: str, prefix: str, after: str = "") -> AsyncIterator[list[Listed]]:
         """As promised by ObjectStore, however long it takes: goes on after the last key that was given out."""
         pages = self._store.list(bucket, prefix, after)
-        attempt = 0
+        tries = self._tries("list", bucket)
         while True:
-            await self._until_heard(bucket)
-            began = _now()
+            await tries.ready()
             try:
                 page = await anext(pages, None)
             except Unavailable as fault:
-                attempt += 1
-                await self._wait("list", fault, attempt, began)
+                await tries.failed(fault)
                 pages = self._store.list(bucket, prefix, after)
                 continue
-            if attempt:
-                self._signal.recovered("list")
-                attempt = 0
+            tries.answered()
             if page is None:
                 return
             after = page[-1].key
@@ -118,56 +112,112 @@ class Patient:
 
     async def delete(self, bucket: str, key: str, etag: str | None = None) -> None:
         """As promised by ObjectStore, however long it takes."""
-        await self._insist("delete", bucket, lambda: self._store.delete(bucket, key, etag))
+        await self._insist("delete", bucket, lambda: self._store.delete(bucket, key, etag), 0)
 
     async def bucket_exists(self, bucket: str) -> bool:
         """As promised by Buckets, however long it takes."""
-        return await self._insist("head_bucket", bucket, lambda: self._store.bucket_exists(bucket))
+        return await self._insist("head_bucket", bucket, lambda: self._store.bucket_exists(bucket), 0)
 
-    async def _insist(self, operation: str, bucket: str, call: Callable[[], Awaitable[T]]) -> T:
-        attempt = 0
+    async def _insist(
+        self, operation: str, bucket: str, call: Callable[[], Awaitable[T]], sends: int | None = None
+    ) -> T:
+        """Hurried after an outage where it is known how many bytes it `sends` and it fetches none."""
+        tries = self._tries(operation, bucket)
         while True:
-            await self._until_heard(bucket)
-            began = _now()
+            await tries.ready()
             try:
-                answer = await call()
+                answer = await _within(tries.hurry(sends), call)
             except Unavailable as fault:
-                attempt += 1
-                await self._wait(operation, fault, attempt, began)
+                await tries.failed(fault)
             except Nats3Error:
-                self._answered(operation, attempt)
+                tries.answered()
                 raise
             else:
-                self._answered(operation, attempt)
+                tries.answered()
                 return answer
 
-    async def _wait(self, operation: str, fault: Unavailable, attempt: int, began: float) -> None:
-        self._signal.failed(operation, fault.reason, attempt)
-        if self._attempts is not None and attempt >= self._attempts:
-            raise fault
-        if self._attempts is None and _now() - began > _PROBE_S:
-            self._is_silent = True
+    def _tries(self, operation: str, bucket: str) -> _Tries:
+        outage = self._outages.of(bucket) if self._attempts is None else None
+        return _Tries(operation, bucket, self._signal, self._wait, self._attempts, outage)
+
+    async def _wait(self, attempt: int) -> None:
         await self._sleep(self._backoff.wait(attempt, self._chance()))
 
-    async def _until_heard(self, bucket: str) -> None:
-        while self._is_silent and not await self._answers(bucket):
-            await self._sleep(_PROBES_APART_S)
-        self._is_silent = False
 
-    async def _answers(self, bucket: str) -> bool:
-        """Whatever it says: who refuses is there."""
-        try:
-            async with asyncio.timeout(_PROBE_S):
-                await self._store.bucket_exists(bucket)
-        except (Unavailable, TimeoutError):
-            return False
-        except Nats3Error:
-            return True
-        return True
+class _Hurried(Unavailable):
+    """Given up because the store had just come back: that it is there is known."""
 
-    def _answered(self, operation: str, attempt: int) -> None:
-        if attempt:
-            self._signal.recovered(operation)
+
+class _Tries:
+    """The attempts of one call, from 1. What counts for waits are those since the store's last return."""
+
+    def __init__(
+        self,
+        operation: str,
+        bucket: str,
+        signal: FaultSignal,
+        wait: Callable[[int], Awaitable[None]],
+        limit: int | None,
+        outage: Outage | None,
+    ) -> None:
+        self._operation = operation
+        self._bucket = bucket
+        self._signal = signal
+        self._wait = wait
+        self._limit = limit
+        self._outage = outage
+        self._returns = outage.returns if outage else 0
+        self._count = 0
+        self._before = 0
+        self._began = _now()
+
+    async def ready(self) -> None:
+        """Wait while the store is away, with all who do: a question without an answer is an attempt of each of them."""
+        if self._outage is not None:
+            while self._outage.is_on and not await self._outage.is_over(self._bucket):
+                self._count += 1
+                self._signal.failed(self._operation, self._outage.reason, self._count)
+            if self._outage.returns != self._returns:
+                self._returns, self._before = self._outage.returns, self._count
+        self._began = _now()
+
+    def hurry(self, sends: int | None) -> float | None:
+        """Seconds that the attempt may take; None: as many as it likes."""
+        if self._outage is None or sends is None:
+            return None
+        return self._outage.hurry(self._count - self._before, sends)
+
+    async def failed(self, fault: Unavailable) -> None:
+        """Say so and wait, or raise the fault where this was the last attempt."""
+        self._count += 1
+        self._signal.failed(self._operation, fault.reason, self._count)
+        if self._limit is not None and self._count >= self._limit:
+            raise fault
+        tried = self._count - self._before
+        if self._outage is not None and _is_away(fault) and (tried > 1 or _now() - self._began > QUESTION_S):
+            self._outage.begin(fault.reason)
+        await self._wait(tried)
+
+    def answered(self) -> None:
+        """The store did it, or said why it never will."""
+        if self._outage is not None:
+            self._outage.worked()
+        if self._count:
+            self._signal.recovered(self._operation)
+            self._count = self._before = 0
+
+
+async def _within(seconds: float | None, call: Callable[[], Awaitable[T]]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call()
+    except TimeoutError as late:
+        raise _Hurried("s3", f"it is back, and has not answered within {seconds:.1f} s") from late
+
+
+def _is_away(fault: Unavailable) -> bool:
+    """Whether nothing was heard of the store itself."""
+    return not isinstance(fault, (Rejected, Unclear, _Hurried))
 
 
 def _now() -> float:

@@ -35,6 +35,10 @@ class Doubtful(Unavailable):
         super().__init__("s3", reason)
 
 
+class Unclear(Doubtful):
+    """The store answered, or what stands before it, and not whether it was done."""
+
+
 class Rejected(Unavailable):
     """The store answered that it did not do it. `status` and `code` are its words."""
 
@@ -88,7 +92,7 @@ def _out_of_range(answer: _Answer, target: Target) -> Nats3Error:
 
 
 def _doubtful(answer: _Answer, _target: Target) -> Nats3Error:
-    return Doubtful(f"{answer.status} {answer.code}: {answer.message}")
+    return Unclear(f"{answer.status} {answer.code}: {answer.message}")
 
 
 def _rejected(answer: _Answer, _target: Target) -> Nats3Error:

@@ -264,6 +264,15 @@ class World:
 
         return await self.until(f"{kind} job says {word}", says, within)
 
+    async def until_degraded(self, job: str, within: float = 30.0) -> float:
+        async def is_degraded() -> bool:
+            said = await self.job(job)
+            if said["state"] != "degraded":
+                raise Failed(f"{said['state']}; {said['reason']}")
+            return True
+
+        return await self.until(f"{job} is degraded", is_degraded, within)
+
     async def count(self, stream: str) -> int:
         return (await (await self.nats()).api(f"STREAM.INFO.{stream}"))["state"]["messages"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,16 +9,16 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typing_extensions import override
 
-from actors.testing import run_seeded
 from nats3.errors import Nats3Error, Unavailable
 from nats3.objects.memory import Fault, MemoryStore
 from nats3.objects.patient import Backoff, Patient
 from nats3.objects.store import AccessDenied, BucketMissing, ObjectMissing, Put
+from nats3.objects.translate import Rejected
 
 BODY = b"body"
 SHA = sha256(BODY).hexdigest()
+SLOW_DOWN = Rejected(503, "SlowDown", "")
 
 
 @dataclass
@@ -48,7 +47,7 @@ async def test_what_is_unavailable_is_tried_until_it_is_there() -> None:
     lab = Lab()
     lab.memory.order(*[Fault.REFUSED] * 100)
     assert await lab.store.put_new("b", "k", BODY, SHA) is Put.CREATED
-    assert len(lab.waits) == 100
+    assert [told[0] for told in lab.heard] == ["failed"] * 100 + ["recovered"]
 
 
 async def test_patience_for_a_while_ends_with_the_fault_and_begins_anew_with_each_call() -> None:
@@ -66,14 +65,14 @@ async def test_patience_for_a_while_ends_with_the_fault_and_begins_anew_with_eac
 
 async def test_waits_double_up_to_the_cap() -> None:
     lab = Lab(chance=1.0)
-    lab.memory.order(*[Fault.REFUSED] * 9)
+    lab.memory.order(*[SLOW_DOWN] * 9)
     await lab.store.put_new("b", "k", BODY, SHA)
     assert lab.waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
 
 
 async def test_a_wait_is_spread_by_chance() -> None:
     lab = Lab(chance=0.25)
-    lab.memory.order(*[Fault.REFUSED] * 3)
+    lab.memory.order(*[SLOW_DOWN] * 3)
     await lab.store.put_new("b", "k", BODY, SHA)
     assert lab.waits == [0.0125, 0.025, 0.05]
 
@@ -161,116 +160,3 @@ async def test_what_is_late_in_memory_does_not_overwrite_either() -> None:
     memory.buckets["b"]["k"] = b"came before"
     memory.land()
     assert memory.buckets == {"b": {"k": b"came before"}}
-
-
-class Silent(MemoryStore):
-    """Takes requests and says nothing: each is given up after SILENCE_S; at `back` seconds new ones are answered."""
-
-    back = 25.0
-    asked = 0
-
-    @override
-    async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
-        await self._hang()
-        return await super().put_new(bucket, key, body, sha256)
-
-    @override
-    async def bucket_exists(self, bucket: str) -> bool:
-        self.asked += 1
-        await self._hang()
-        return await super().bucket_exists(bucket)
-
-    async def _hang(self) -> None:
-        if asyncio.get_running_loop().time() < self.back:
-            await asyncio.sleep(SILENCE_S)
-            raise Unavailable("s3", "silent")
-
-
-SILENCE_S = 10.0
-
-
-def _put_after_silence(store: Silent, seed: int) -> float:
-    """When it was stored."""
-
-    async def story() -> float:
-        assert await Patient(store, Lab()).put_new("b", "k", BODY, SHA) is Put.CREATED
-        return asyncio.get_running_loop().time()
-
-    return run_seeded(seed, story)
-
-
-@pytest.mark.parametrize("back", [1.0, 9.9, 10.1, 19.0, 25.0, 300.0])
-def test_a_store_that_was_silent_is_used_within_seconds_of_its_return(back: float) -> None:
-    """A request that was sent just before would be waited for as long as one may be silent."""
-    for seed in range(20):
-        store = Silent("b")
-        store.back = back
-        assert _put_after_silence(store, seed) < max(back, SILENCE_S) + 3
-
-
-def test_what_is_begun_while_the_store_is_silent_waits_for_its_answer_too() -> None:
-    async def story() -> float:
-        store = Silent("b")
-        patient = Patient(store, Lab())
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(patient.put_new("b", "first", BODY, SHA))
-            await asyncio.sleep(store.back - 4)
-            await patient.put_new("b", "second", BODY, SHA)
-        return asyncio.get_running_loop().time() - store.back
-
-    assert run_seeded(1, story) < 3
-
-
-def test_a_listing_that_is_begun_while_the_store_is_silent_waits_for_its_answer_too() -> None:
-    async def story() -> float:
-        store = Silent("b")
-        patient = Patient(store, Lab())
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(patient.put_new("b", "k", BODY, SHA))
-            await asyncio.sleep(SILENCE_S + 1)
-            async for _ in patient.list("b", ""):
-                pass
-            return asyncio.get_running_loop().time() - store.back
-
-    assert 0 <= run_seeded(1, story) < 3
-
-
-def test_a_store_that_answered_is_asked_no_more_small_questions() -> None:
-    store = Silent("b")
-
-    async def story() -> tuple[int, int]:
-        patient = Patient(store, Lab())
-        await patient.put_new("b", "first", BODY, SHA)
-        asked = store.asked
-        await patient.put_new("b", "second", BODY, SHA)
-        return asked, store.asked
-
-    asked, later = run_seeded(1, story)
-    assert asked == later > 0
-
-
-def test_a_store_that_refuses_the_small_question_is_there() -> None:
-    class Closed(Silent):
-        @override
-        async def bucket_exists(self, bucket: str) -> bool:
-            raise AccessDenied(bucket, "head", "no rights to list it")
-
-    store = Closed("b")
-    store.back = 5
-    assert _put_after_silence(store, 1) < SILENCE_S + 1
-
-
-def test_patience_for_a_while_ends_also_where_nobody_says_anything() -> None:
-    async def story() -> None:
-        with pytest.raises(Unavailable):
-            await Patient(Silent("b"), Lab()).at_most(2).put_new("b", "k", BODY, SHA)
-
-    run_seeded(1, story)
-
-
-async def test_who_fails_at_once_is_asked_no_small_question_first() -> None:
-    silent = Silent("b")
-    silent.order(*[Fault.REFUSED] * 5)
-    silent.back = 0
-    await Patient(silent, Lab(), Backoff(first=0.0)).put_new("b", "k", BODY, SHA)
-    assert silent.asked == 0

@@ -35,6 +35,10 @@ SILENT_S = 20
 """Noticed within two ping intervals (10 s), and then made good for."""
 
 
+TOGETHER, TOGETHER_S = 12, 8
+"""Jobs, and seconds without an answer."""
+
+
 @asynccontextmanager
 async def _s3(world: World) -> AsyncIterator[S3Proxy]:
     """nats3 sees S3 through a proxy."""
@@ -193,6 +197,31 @@ async def s3_hangs(world: World) -> None:
         took = await world.until_stored(job, within=120)
         world.note(f"all stored after {took:.1f} s")
         await world.check_store(job)
+
+
+@row("F28", within=150)
+async def jobs_of_one_store_wait_for_it_together(world: World) -> None:
+    """They ask no oftener than one while nobody answers, and all flow again when somebody does."""
+    async with _s3(world) as proxy:
+        await world.make_stream()
+        jobs = [await world.store(max_age="200ms", name=f"store-{world.name}-{number}") for number in range(TOGETHER)]
+        await world.publish(100)
+        for job in jobs:
+            await world.until_stored(job)
+        proxy.always(Late())
+        await world.publish(100)
+        for job in jobs:
+            await world.until_degraded(job)
+        before = proxy.count()
+        await asyncio.sleep(TOGETHER_S)
+        asked = proxy.count() - before
+        proxy.clear()
+        for job in jobs:
+            await world.until_stored(job)
+            await world.check_store(job)
+        world.note(f"{TOGETHER} jobs asked {asked} times in {TOGETHER_S} s")
+        if asked > 4 * TOGETHER_S:
+            raise Failed(f"{TOGETHER} jobs asked {asked} times in {TOGETHER_S} s for a store that did not answer")
 
 
 async def _silenced(world: World, what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from random import Random
 from typing import TypeAlias
 from uuid import uuid4
@@ -24,10 +24,13 @@ from eventstore.rebuild import Rebuild
 from eventstore.segments import Segments
 from eventstore.standby import Standby
 from eventstore.store import EventStore
-from eventstore.tail import Tail
+from eventstore.tail import PAGE, Tail
 
 PATIENT = 90.0
 """Seconds that it may take to make the tables of a view, or to fold one message of events at a Postgres that is that slow."""
+
+REST = 0.1
+"""Seconds from the end of one fold to the next while nobody waits for the view: what comes meanwhile is one transaction."""
 
 STALLED = 5.0
 """Seconds between tries to make a view that stopped, or whose past cannot be read now."""
@@ -73,12 +76,18 @@ class Keeper:
         self._let_go: Checkpoint | None = None
         self.at: Checkpoint | None = None
         """Where it stands; None while another node owns it."""
-        self.moved = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._called = asyncio.Event()
 
     @property
     def stands(self) -> Checkpoint | None:
         """Where it is kept, or was let go and nobody has been seen to take it; None while another node owns it."""
         return self.at or self._let_go
+
+    async def until_moved(self) -> None:
+        """Wait for its next move, which comes as soon as there is something to fold."""
+        self._called.set()
+        await self._moved.wait()
 
     async def run(self) -> None:
         """Keep the view for ever: a fault of the way to Postgres or another owner begins it anew."""
@@ -125,6 +134,8 @@ class Keeper:
                 mine = await self._fold(view, mine, page)
                 self._backoff.reset()
                 self._patience = max(DEADLINE_S, self._patience / 2)
+                if len(page) < PAGE:
+                    await self._rest()
 
     async def _current(self) -> View | None:
         """The view on the tables that readers see; older tables are rebuilt first, newer ones are not ours to write."""
@@ -160,6 +171,12 @@ class Keeper:
             self._reached(mine)
         return mine
 
+    async def _rest(self) -> None:
+        """Let events gather: a transaction costs the same for one and for many, and waits for the disk."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST):
+                await self._called.wait()
+
     async def _stall(self, view: View, poisoned: Poisoned) -> None:
         await projection.stall(self._link, view, poisoned)
         if self._told != poisoned.event.position:
@@ -185,7 +202,8 @@ class Keeper:
 
     def _reached(self, at: Checkpoint | None) -> None:
         self.at = at
-        moved, self.moved = self.moved, asyncio.Event()
+        self._called.clear()
+        moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
 
@@ -277,12 +295,11 @@ class Projector(Background):
         keeper = self._keepers.get(name)
         if keeper is None:
             raise UnknownProjection(name)
-        moved = keeper.moved
         if keeper.at is None:
             return await self._passed_elsewhere(name, position)
         if keeper.at.position >= position:
             return True
-        await moved.wait()
+        await keeper.until_moved()
         return False
 
     async def _passed_elsewhere(self, name: str, position: Position) -> bool:

@@ -43,7 +43,7 @@ VERSIONS: Mapping[type, int] = {
 An order of version 2 may say which headers, subjects and pace a load has, one of version 3 through which connections it goes, one of
 version 4 that it keeps its order strictly: a program that knows less must not run it as if that were not there, so it refuses the
 event: it leaves that job to a program that can read it (work/journal.py:Unreadable), its views stop there, and all else goes on.
-A plan of version 2 says which of its streams go back to one, and is refused as well.
+A plan of version 2 says which times its messages have, from which follows what several jobs archived twice, and is refused as well.
 """
 
 UPCASTERS: Mapping[tuple[type, int], Upcaster] = {(RunFailed, 1): with_fault}

@@ -23,8 +23,8 @@ from nats3.job.running import (
 class PlannedRange:
     """Archived messages of one life that a load reads: first <= seq <= last, in the chunks known at the plan's position.
 
-    Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once. `akin` are
-    the creation times of streams that may hold the same messages, because this one and they go back to one, as far as was known.
+    Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once. All messages
+    have server times (ns) from `first_time` to `last_time`; both are 0 where it was planned by a program that did not say them.
     """
 
     rank: int
@@ -33,7 +33,8 @@ class PlannedRange:
     created: int
     first: int
     last: int
-    akin: tuple[int, ...] = ()
+    first_time: int = 0
+    last_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

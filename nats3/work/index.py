@@ -48,7 +48,18 @@ class ViewIndex(ChunkIndex, PlanIndex):
     @override
     async def archived(self, order: LoadOrder, after: int, position: int) -> list[Archived]:
         return [
-            Archived(str(e.job_id), e.life, e.ordinal, e.created, e.first, e.last, e.chunks, e.messages)
+            Archived(
+                str(e.job_id),
+                e.life,
+                e.ordinal,
+                e.created,
+                e.first,
+                e.last,
+                e.chunks,
+                e.messages,
+                e.first_time,
+                e.last_time,
+            )
             for e in await self._chunks.summary(Scope.of(order, position, above=after))
         ]
 
@@ -56,7 +67,7 @@ class ViewIndex(ChunkIndex, PlanIndex):
     async def lives(self, job_ids: Collection[str]) -> Sequence[SeenLife]:
         await self._abreast.fresh("coverage", patience_s=_PATIENCE_S)
         rows = await self._coverage.lives(*map(UUID, job_ids))
-        return [SeenLife(str(row.job_id), row.life, row.created, row.parent) for row in rows]
+        return [SeenLife(str(row.job_id), row.life, row.created) for row in rows]
 
     @override
     async def page(

@@ -52,7 +52,7 @@ class Planner:
         )
 
     async def _lineage(self, archived: Sequence[Archived], state: Loading) -> Lineage:
-        """What one job alone saw of its streams it has archived once."""
+        """One job alone has lives of its own, in their order."""
         jobs = {each.job_id for each in (*archived, *state.ranges)}
         return Lineage(await self._index.lives(jobs)) if len(jobs) > 1 else Lineage()
 
@@ -68,7 +68,7 @@ def ranked(archived: Sequence[Archived], first_rank: int, lineage: Lineage) -> t
     for same in _by_stream(archived, lineage):
         for generation in _nth_lives(same):
             ranges += [
-                PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last, lineage.akin(e.created))
+                PlannedRange(rank, e.job_id, e.life, e.created, e.first, e.last, e.first_time, e.last_time)
                 for e in generation
             ]
             rank += 1

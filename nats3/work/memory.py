@@ -64,7 +64,18 @@ class MemoryIndex(ChunkIndex, PlanIndex):
             if not chunk.deleted and _reads(order, said) and after < chunk.position <= position:
                 lives.setdefault((said.created, said.ordinal, chunk.job_id, said.life), []).append(said)
         return [
-            Archived(job_id, life, ordinal, created, chunks[0].first, chunks[-1].last, len(chunks), _count(chunks))
+            Archived(
+                job_id,
+                life,
+                ordinal,
+                created,
+                chunks[0].first,
+                chunks[-1].last,
+                len(chunks),
+                _count(chunks),
+                min(chunk.first_time for chunk in chunks),
+                max(chunk.last_time for chunk in chunks),
+            )
             for (created, ordinal, job_id, life), chunks in sorted(lives.items())
         ]
 
@@ -75,7 +86,7 @@ class MemoryIndex(ChunkIndex, PlanIndex):
             seen = found.setdefault(job_id, [])
             if isinstance(event, LifeOpened):
                 opening = event.opening
-                seen.append(SeenLife(job_id, opening.uuid, (opening.created,), opening.parent))
+                seen.append(SeenLife(job_id, opening.uuid, (opening.created,)))
             elif isinstance(event, LifeContinued):
                 seen[-1] = replace(seen[-1], created=(*seen[-1].created, event.created))
         return [life for job_id in sorted(job_ids) for life in found.get(job_id, ())]

@@ -293,17 +293,23 @@ def _within(batch: Batch, planned: PlannedRange, after: int) -> Batch:
 
 
 def overlapping(ranges: Sequence[PlannedRange], sources: Sequence[PlannedRange]) -> list[PlannedRange]:
-    """The parts of earlier ranges that may hold the same messages as `sources`: by another job, of the same stream or of one
-    that goes back to the same.
-    """
-    rank, streams = sources[0].rank, {sources[0].created, *sources[0].akin}
+    """The parts of earlier ranges that may hold the same messages as `sources`, by another job."""
+    rank = sources[0].rank
     first, last = min(each.first for each in sources), max(each.last for each in sources)
     return [
         replace(each, first=max(each.first, first), last=min(each.last, last))
         for each in ranges
-        if each.rank < rank and each.created in streams and each.first <= last and each.last >= first
-        if any(each.job_id != source.job_id for source in sources)
+        if each.rank < rank and each.first <= last and each.last >= first
+        if any(_may_share(each, source) for source in sources)
     ]
+
+
+def _may_share(one: PlannedRange, other: PlannedRange) -> bool:
+    """Whether two jobs may have archived the same message: of one stream, or of streams that were restored from one another,
+    whoever knows of that. Of a stream that was made anew no message is as old as those of the one before.
+    """
+    overlap = 0 < one.first_time <= other.last_time and other.first_time <= one.last_time
+    return one.job_id != other.job_id and (one.created == other.created or overlap)
 
 
 def selection_of(order: LoadOrder) -> Selection:

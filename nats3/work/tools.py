@@ -39,7 +39,9 @@ class IndexedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What one store job has archived of one life, as far as a load may read it: seqs, chunks and messages in all."""
+    """What one store job has archived of one life, as far as a load may read it: seqs, chunks and messages in all, and the
+    least and the greatest server time (ns) of a message.
+    """
 
     job_id: str
     life: str
@@ -49,6 +51,8 @@ class Archived:
     last: int
     chunks: int
     messages: int
+    first_time: int
+    last_time: int
 
 
 class ChunkIndex(Protocol):

@@ -31,6 +31,7 @@ from eventstore import (
     projection,
     table_of,
 )
+from eventstore import projector as projector_room
 from eventstore.connection import Link
 
 
@@ -106,6 +107,41 @@ async def test_how_far_a_view_is_behind_is_known_of_those_that_this_node_keeps(
         assert projector.behind() == {"sums": 8}
         async with projecting(log_url, PostgresStore(log_url, store.node), Sums()) as other:
             assert other.behind() == {}
+
+
+async def test_what_comes_while_nobody_waits_is_folded_at_once_as_soon_as_somebody_does(
+    store: PostgresStore, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector_room, "REST", 60.0)
+    view = Sums()
+    async with projecting(log_url, store, view) as projector:
+        assert await projector.wait_for("sums", Position(0), 10)
+        for n in range(6):
+            (outcome,) = await store.append([an_append("run/a", n)])
+            if n == 0:
+                await folded(log_url, outcome.last)
+        async with asyncio.timeout(10):
+            while projector.behind() != {"sums": 5}:  # noqa: ASYNC110 - the tail has read all
+                await asyncio.sleep(0.001)
+        assert await projector.wait_for("sums", outcome.last, 10)
+    assert view.pages == [[1], [2, 3, 4, 5, 6]]
+
+
+async def folded(url: str, position: Position) -> None:
+    """Until the view is there, asked in Postgres: the projector does not know that anybody waits."""
+    async with asyncio.timeout(10):
+        while await rows(url, "SELECT position FROM es.projection") != [(position,)]:
+            continue
+
+
+async def test_a_view_that_is_far_behind_does_not_rest(
+    store: PostgresStore, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector_room, "REST", 60.0)
+    for n in range(3):
+        await store.append([an_append(f"run/{n}", count=1000)])
+    async with projecting(log_url, store, Sums()):
+        await folded(log_url, Position(3000))
 
 
 async def test_a_view_that_nobody_can_read_yet_is_named(store: PostgresStore, log_url: str) -> None:

@@ -208,6 +208,9 @@ LOG = (
     Planted("a version is shown and told at once", "eventstore/rebuild.py",
             "        await decide(connection, self._node, view.name, event, actor)\n", REBUILD,
             "        from eventstore.decisions import record\n        await record(self._store, view.name, event, actor)\n"),
+    Planted("who waits for a view is not heard", "eventstore/projector.py", "        self._called.set()\n", PROJECTION),
+    Planted("a view that is far behind rests", "eventstore/projector.py", "if len(page) < PAGE:", PROJECTION, "if True:"),
+    Planted("each event that nobody waits for is a transaction", "eventstore/projector.py", "await self._rest()", PROJECTION, "pass"),
     Planted("a version that is gone is not shown", "eventstore/projection.py", "    if cursor.rowcount != 1:\n        raise Superseded"
             "(view.name, view.version)\n    # Last:", OWNERS, "    # Last:"),
     Planted("fences of a dropped version are not given again", "eventstore/projection.py",

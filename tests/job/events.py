@@ -103,7 +103,7 @@ LOAD_2 = replace(
 LOAD_3 = replace(LOAD_2, bucket="cold:archive", nats="hub")
 LOAD = replace(LOAD_3, strict_order=True)
 OLD_RANGE = PlannedRange(1, JOB, LIFE, TIME, 1, 9_007_199_254_740_993)
-RANGE = replace(OLD_RANGE, akin=(TIME - 2, TIME - 1))
+RANGE = replace(OLD_RANGE, first_time=TIME - 2, last_time=TIME - 1)
 OPENING = Opening(2, LIFE, TIME, PARENT, 41, 40, 42, ((43, "ab" * 32), (44, "cd" * 32)), "ef" * 32)
 CHUNK = ChunkFlushed(
     bucket="archive",

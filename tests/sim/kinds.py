@@ -7,13 +7,16 @@ from functools import partial
 
 from actors.testing import run_seeded
 from tests.eventstore import lives as log_lives
-from tests.sim import lease_world, load_world, store_world
+from tests.sim import lease_world, load_world, restored_world, store_world
 from tests.sim.store_world import Tell
 
 STEPS = (120, 15, 40, 15, 60, 15, 30, 15)
 """How long a history is, by its seed: many short ones, some long. Most of what goes wrong needs few steps."""
 ROUND = 24
 """Seeds over which every kind has its turn; the length changes with each round, so that every kind is lived in every length."""
+
+SELDOM = {0: "lease", 11: "restored"}
+"""Places in a round of what costs much more than others."""
 
 History = Callable[[int, Tell | None], list[str]]
 
@@ -36,6 +39,11 @@ def _load(seed: int, tell: Tell | None, *, mode: str) -> list[str]:
     return load_world.history(seed, mode, steps=min(40, _steps(seed)), tell=tell)
 
 
+def _restored(seed: int, tell: Tell | None) -> list[str]:
+    """Several store jobs around restores of their stream, and a load of all."""
+    return restored_world.history(seed, polls=seed // ROUND % 2 == 1, steps=min(40, _steps(seed)), tell=tell)
+
+
 def _log(seed: int, tell: Tell | None) -> list[str]:
     """Two nodes, stolen claims, lost answers and one follower of the log: what breaks raises."""
     del tell
@@ -47,6 +55,7 @@ KINDS: dict[str, History] = {
     **{f"store/{name}": partial(_store, retention=name) for name in ("limits", "interest", "workqueue")},
     "store/filtered": _filtered,
     **{f"load/{name}": partial(_load, mode=name) for name in ("auto", "exclusive", "atomic", "polling")},
+    "restored": _restored,
     "lease": lease_world.history,
     "log": _log,
 }
@@ -55,9 +64,9 @@ KINDS: dict[str, History] = {
 def kind_of(number: int) -> str:
     """The kind of the history with this number."""
     place = number % ROUND
-    if place == 0:
-        return "lease"
-    names = [name for name in KINDS if name != "lease"]
+    if place in SELDOM:
+        return SELDOM[place]
+    names = [name for name in KINDS if name not in SELDOM.values()]
     return names[place % len(names)]
 
 

@@ -103,14 +103,14 @@ async def test_a_chunk_that_was_deleted_after_it_was_planned_still_comes_and_is_
     assert [(a.first, a.last) for a in await scene.index.archived(ORDER, 0, await scene.index.fresh())] == [(11, 20)]
 
 
-async def test_lives_come_with_every_creation_time_and_what_they_branched_off_from(scene: Scene) -> None:
+async def test_lives_come_with_every_creation_time_under_which_they_went_on(scene: Scene) -> None:
     first, second = Opening(1, "life-1", CREATED), Opening(2, "life-2", CREATED + 9, "life-1", 5, 5, 5)
     await scene.say(JOB, LifeOpened(first, "first"), LifeContinued(CREATED + 1), LifeContinued(CREATED + 2))
     await scene.say(JOB, LifeOpened(second, "restored"))
     await scene.say(OTHER, LifeOpened(replace(first, uuid="life-3"), "first"))
     assert await scene.index.lives({str(JOB)}) == [
-        SeenLife(str(JOB), "life-1", (CREATED, CREATED + 1, CREATED + 2), None),
-        SeenLife(str(JOB), "life-2", (CREATED + 9,), "life-1"),
+        SeenLife(str(JOB), "life-1", (CREATED, CREATED + 1, CREATED + 2)),
+        SeenLife(str(JOB), "life-2", (CREATED + 9,)),
     ]
     assert len(await scene.index.lives({str(JOB), str(OTHER)})) == 3
 

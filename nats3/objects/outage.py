@@ -1,4 +1,4 @@
-"""One store that may be away: whoever waits for it asks a small question, one for all of them, until it answers."""
+"""A store that may be away: whoever waits for it asks a small question, one for all of them, until it answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from nats3.errors import Nats3Error, Unavailable
-from nats3.place import split
 
 QUESTION_S = 2.0
 """How long the store may take to answer a small question."""
@@ -31,14 +30,15 @@ class Asked(Protocol):
 
 
 class Outage:
-    """What is known of one endpoint. `reason` says why it was last thought to be away.
+    """What is known of the store that has one bucket. `reason` says why it was last thought to be away.
 
     `returns` counts how often it came back. Until the first success after that it is `fresh`: some stores take connections before
     they can store, and a PUT that comes in between hangs in them for many seconds while the next one passes.
     """
 
-    def __init__(self, store: Asked, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, store: Asked, bucket: str, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._store = store
+        self._bucket = bucket
         self._sleep = sleep
         self._turn = asyncio.Lock()
         self._questions = 0
@@ -52,12 +52,12 @@ class Outage:
         """Nobody asks it for anything until it has answered a question."""
         self.is_on, self.reason = True, reason
 
-    async def is_over(self, bucket: str) -> bool:
+    async def is_over(self) -> bool:
         """Whether it answers by now: at most one question in `_APART_S` seconds for all who ask."""
         before = self._questions
         async with self._turn:
             if self.is_on and self._questions == before:
-                await self._ask(bucket)
+                await self._ask()
         return not self.is_on
 
     def worked(self) -> None:
@@ -73,21 +73,21 @@ class Outage:
             return None
         return (_HURRY_S + sends / _HURRIED_BYTES_PER_S) * 2**tries
 
-    async def _ask(self, bucket: str) -> None:
+    async def _ask(self) -> None:
         if (early := self._due - _now()) > 0:
             await self._sleep(early)
-        answers = await self._answers(bucket)
+        answers = await self._answers()
         self._questions += 1
         self._due = _now() + _APART_S
         if answers:
             self.is_on, self.is_fresh = False, True
             self.returns += 1
 
-    async def _answers(self, bucket: str) -> bool:
+    async def _answers(self) -> bool:
         """Whatever it says: who refuses is there."""
         try:
             async with asyncio.timeout(QUESTION_S):
-                await self._store.bucket_exists(bucket)
+                await self._store.bucket_exists(self._bucket)
         except (Unavailable, TimeoutError):
             return False
         except Nats3Error:
@@ -96,7 +96,10 @@ class Outage:
 
 
 class Outages:
-    """Those of all endpoints that a node has, by the names of their connections."""
+    """Those of all buckets that a node uses, by their places.
+
+    Buckets may lie on different machines though one connection leads to them, so none is waited for because another does not answer.
+    """
 
     def __init__(self, store: Asked, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._store = store
@@ -104,11 +107,10 @@ class Outages:
         self._known: dict[str, Outage] = {}
 
     def of(self, bucket: str) -> Outage:
-        """That of the endpoint which has this bucket, given by its place."""
-        name, _ = split(bucket)
-        if name not in self._known:
-            self._known[name] = Outage(self._store, self._sleep)
-        return self._known[name]
+        """That of this one."""
+        if bucket not in self._known:
+            self._known[bucket] = Outage(self._store, bucket, self._sleep)
+        return self._known[bucket]
 
 
 def _now() -> float:

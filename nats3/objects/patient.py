@@ -138,7 +138,7 @@ class Patient:
 
     def _tries(self, operation: str, bucket: str) -> _Tries:
         outage = self._outages.of(bucket) if self._attempts is None else None
-        return _Tries(operation, bucket, self._signal, self._wait, self._attempts, outage)
+        return _Tries(operation, self._signal, self._wait, self._attempts, outage)
 
     async def _wait(self, attempt: int) -> None:
         await self._sleep(self._backoff.wait(attempt, self._chance()))
@@ -154,14 +154,12 @@ class _Tries:
     def __init__(
         self,
         operation: str,
-        bucket: str,
         signal: FaultSignal,
         wait: Callable[[int], Awaitable[None]],
         limit: int | None,
         outage: Outage | None,
     ) -> None:
         self._operation = operation
-        self._bucket = bucket
         self._signal = signal
         self._wait = wait
         self._limit = limit
@@ -174,7 +172,7 @@ class _Tries:
     async def ready(self) -> None:
         """Wait while the store is away, with all who do: a question without an answer is an attempt of each of them."""
         if self._outage is not None:
-            while self._outage.is_on and not await self._outage.is_over(self._bucket):
+            while self._outage.is_on and not await self._outage.is_over():
                 self._count += 1
                 self._signal.failed(self._operation, self._outage.reason, self._count)
             if self._outage.returns != self._returns:

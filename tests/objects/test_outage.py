@@ -15,7 +15,6 @@ from nats3.objects.outage import Outages
 from nats3.objects.patient import Patient
 from nats3.objects.store import AccessDenied, Put
 from nats3.objects.translate import Rejected, Unclear
-from nats3.place import place_of
 
 BODY = b"body"
 SHA = sha256(BODY).hexdigest()
@@ -256,13 +255,17 @@ def test_who_hurried_once_has_all_time_when_the_store_has_done_something() -> No
     assert run_seeded(1, story) == pytest.approx(store.holds)
 
 
-def test_an_endpoint_that_is_away_holds_up_no_other() -> None:
-    cold = place_of("cold", "b")
+def test_a_bucket_that_is_away_holds_up_no_other() -> None:
+    cold = "cold"
 
     class Both(Away):
         @override
         async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
             return await (super().put_new if bucket == cold else MemoryStore(bucket).put_new)(bucket, key, body, sha256)
+
+        @override
+        async def bucket_exists(self, bucket: str) -> bool:
+            return bucket != cold or await super().bucket_exists(bucket)
 
     async def story() -> float:
         store = Both(25.0, cold)

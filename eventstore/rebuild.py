@@ -223,6 +223,8 @@ class Rebuild:
         """Let readers see this version and say so in the log, in one transaction: who keeps another hears of it there."""
         await connection.execute("SET LOCAL synchronous_commit = on")
         await projection.activate(connection, view)
+        # Appends wait for each other, and for the disk: that is no reader who stays.
+        await connection.execute(f"SET LOCAL lock_timeout = '{projection.SETTINGS['lock_timeout']}'".encode())
         event = NewEvent(REBUILT, {"version": view.version, **said})
         await decide(connection, self._node, view.name, event, actor)
 

@@ -202,6 +202,24 @@ async def test_a_rebuilt_table_has_the_indexes_and_the_statistics_of_a_live_one(
     assert await fetch(log_url, "SELECT reltuples FROM pg_class WHERE relname = 'once__v2'") == [(6.0,)]
 
 
+async def test_a_swap_waits_for_a_slow_commit_of_the_log_and_not_for_ever(store: PostgresStore, log_url: str) -> None:
+    """Readers are not in its way then: to begin anew would only wait for the next commit."""
+    await store.append([an_append("run/a", count=5)])
+    async with projecting(log_url, store, Sums()) as projector:
+        assert await projector.wait_for("sums", Position(5), 10)
+        rebuild = Patient(log_url, store, Sums())
+        async with await psycopg.AsyncConnection.connect(log_url) as slow, asyncio.TaskGroup() as tasks:
+            await slow.execute("SELECT pg_advisory_xact_lock(7405, 1)")
+            swapping = tasks.create_task(rebuild.run())
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7405 AND NOT granted"
+            while await fetch(log_url, waits) != [(1,)]:
+                assert not swapping.done()
+            await slow.execute("SELECT pg_sleep(0.3)")
+            await slow.commit()
+    assert rebuild.tries == 1
+    assert await versions(log_url) == [(1, "retired", False), (2, "live", True)]
+
+
 class Late(Rebuild):
     """Lets something happen between catching up and the swap."""
 

@@ -41,7 +41,7 @@ def _load(seed: int, tell: Tell | None, *, mode: str) -> list[str]:
 
 def _restored(seed: int, tell: Tell | None) -> list[str]:
     """Several store jobs around restores of their stream, and a load of all."""
-    return restored_world.history(seed, polls=seed // ROUND % 2 == 1, steps=min(40, _steps(seed)), tell=tell)
+    return restored_world.history(seed, polls=seed // ROUND % 2 == 1, steps=min(20, _steps(seed)), tell=tell)
 
 
 def _log(seed: int, tell: Tell | None) -> list[str]:

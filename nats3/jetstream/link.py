@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from nats3.jetstream.errors import MustBind, Reason
 from nats3.jetstream.frames import Frames, Sink, publish_frame
+from nats3.jetstream.inflow import Inflow
 from nats3.jetstream.wire import WireClient
 
 NO_RESPONDERS = 503
@@ -59,6 +60,7 @@ class Link:
     def __init__(self, client: WireClient, number: int) -> None:
         self.number = number
         self.alive = True
+        self.inflow = Inflow()
         self._client = client
         self._transport = client.transport
         self._replies = _Replies()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nats3.jetstream.inflow import Inflow
+
 MOST_OPEN = 4
 
 
@@ -17,15 +19,16 @@ class Pull:
 
 
 class Pulls:
-    """Keeps what is asked for within what was allowed.
+    """Keeps what is asked for within what was allowed, and within a share of the connection.
 
     The server deals messages to its open requests in turn, so only their sum is known; every request with a limit of
     bytes ends in a status that says what it did not use, which keeps the sum exact. `least_bytes` is a request that any
     message fits; smaller ones are made only where less is allowed, and not again once a message did not fit.
     """
 
-    def __init__(self, least_bytes: int) -> None:
+    def __init__(self, least_bytes: int, inflow: Inflow) -> None:
         self.least_bytes = least_bytes
+        self._inflow = inflow
         self.messages = 0
         self.bytes = 0
         self._room_messages = 0
@@ -50,14 +53,16 @@ class Pulls:
         """From now on no more than this may arrive, beside what is open already."""
         self._room_messages = messages
         self._room_bytes = self._allowed = max_bytes
+        self._inflow.wants(self, max_bytes)
+
+    def over(self) -> None:
+        """Nothing will be asked for any more."""
+        self._inflow.wants(self, 0)
 
     def next(self) -> Pull | None:
         """The next request to make, None when enough is open. Small rests wait until they are a quarter of the room."""
-        messages = self._room_messages - self.messages
-        max_bytes = self._room_bytes - self.bytes
+        messages, max_bytes = self._next_size()
         if len(self._open) >= MOST_OPEN or messages < 1 or max_bytes < self._worth():
-            return None
-        if self._open and messages * MOST_OPEN < self._room_messages:
             return None
         self._made += 1
         pull = Pull(self._made, messages, max_bytes)
@@ -66,9 +71,25 @@ class Pulls:
         self.bytes += max_bytes
         return pull
 
+    def _next_size(self) -> tuple[int, int]:
+        """Messages and bytes of it: all that may come, or, where others share the connection, a part of our share, so that several
+        requests are open and none waits for the end of the one before.
+        """
+        share = max(self._inflow.share, self._worth())
+        messages = self._room_messages - self.messages
+        if self._room_bytes <= share:
+            too_few = self._open and messages * MOST_OPEN < self._room_messages
+            return (0, 0) if too_few else (messages, self._room_bytes - self.bytes)
+        part = max(share // MOST_OPEN, self._worth())
+        if share - self.bytes < part:
+            return 0, 0
+        return min(messages, max(1, self._room_messages * part // self._room_bytes)), part
+
     def _worth(self) -> int:
         """Bytes of the smallest request worth making."""
-        return max(1, self.refused + 1 if self.refused else min(self.least_bytes, self._allowed))
+        if self.refused:
+            return self.refused + 1
+        return max(1, min(self.least_bytes, self._allowed, max(self._inflow.least, self._inflow.share // MOST_OPEN)))
 
     def arrived(self, messages: int, size: int) -> None:
         """So many messages came; `size` as the server counts it: subject, reply, header block and payload."""

@@ -51,7 +51,7 @@ class PullSource(Source, Sink):
         self._next = f"{api}.CONSUMER.MSG.NEXT.{stream}.{consumer}".encode()
         self._names = (stream.encode(), consumer.encode())
         self._acks = ack != "none"
-        self._pulls = Pulls(link.max_payload + HEADROOM)
+        self._pulls = Pulls(link.max_payload + HEADROOM, link.inflow)
         self._batch = Batch()
         self._again = Batch()
         self._head = b""
@@ -144,6 +144,7 @@ class PullSource(Source, Sink):
         if self._fault is None:
             self._fault = fault
             self._link.unsubscribe(self._sid)
+            self._pulls.over()
             self._arrived.set()
 
     async def _hear(self) -> None:

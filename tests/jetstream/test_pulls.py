@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nats3.jetstream.inflow import Inflow
 from nats3.jetstream.pulls import MOST_OPEN, Pull, Pulls
 
 LEAST = 100
@@ -18,14 +19,14 @@ def drawn(pulls: Pulls) -> list[Pull]:
 
 
 def test_one_request_takes_all_the_room_and_no_second_is_made() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 1000)
     assert drawn(pulls) == [Pull(1, 10, 1000)]
     assert pulls.waiting
 
 
 def test_a_second_request_is_never_smaller_than_the_largest_message() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, LEAST)
     assert drawn(pulls) == [Pull(1, 10, LEAST)]
     pulls.arrived(1, 30)
@@ -34,13 +35,13 @@ def test_a_second_request_is_never_smaller_than_the_largest_message() -> None:
 
 
 def test_where_little_is_allowed_little_is_asked_for() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 20)
     assert drawn(pulls) == [Pull(1, 10, 20)]
 
 
 def test_after_a_message_that_did_not_fit_only_a_larger_request_is_made() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 20)
     (pull,) = drawn(pulls)
     pulls.ended(pull.number, 10, 20)
@@ -53,7 +54,7 @@ def test_after_a_message_that_did_not_fit_only_a_larger_request_is_made() -> Non
 
 
 def test_what_may_arrive_is_open_or_allowed() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 500)
     drawn(pulls)
     pulls.allow(10, 50)
@@ -63,13 +64,13 @@ def test_what_may_arrive_is_open_or_allowed() -> None:
 
 
 def test_no_bytes_ask_for_nothing() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 0)
     assert drawn(pulls) == []
 
 
 def test_the_next_request_is_made_when_a_quarter_of_the_room_is_free() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(100, 10_000)
     drawn(pulls)
     pulls.arrived(24, 240)
@@ -81,7 +82,7 @@ def test_the_next_request_is_made_when_a_quarter_of_the_room_is_free() -> None:
 
 
 def test_when_the_last_request_ended_its_whole_rest_is_free_again() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     pulls.allow(10, 1000)
     drawn(pulls)
     assert pulls.ended(1, 0, 0) == Pull(1, 10, 1000)
@@ -90,7 +91,7 @@ def test_when_the_last_request_ended_its_whole_rest_is_free_again() -> None:
 
 
 def test_requests_that_brought_all_they_could_are_over_although_nobody_said_so() -> None:
-    pulls = Pulls(LEAST)
+    pulls = Pulls(LEAST, Inflow())
     for _ in range(2 * MOST_OPEN):
         pulls.allow(10, 1000)
         assert len(drawn(pulls)) == 1
@@ -101,10 +102,40 @@ def test_requests_that_brought_all_they_could_are_over_although_nobody_said_so()
 SIZE = 30
 
 
+def test_busy_ones_on_one_connection_ask_for_parts_of_it_and_a_quiet_one_for_what_it_is_allowed() -> None:
+    inflow = Inflow(most=8000, least=200)
+    busy, other, quiet = (Pulls(LEAST, inflow) for _ in range(3))
+    for pulls, allowed in ((busy, 6000), (other, 6000), (quiet, 200)):
+        pulls.allow(600, allowed)
+    assert drawn(busy) == [Pull(number, 100, 1000) for number in range(1, 5)]
+    assert drawn(quiet) == [Pull(1, 600, 200)]
+    other.over()
+    assert [pull.max_bytes for pull in drawn(busy)] == [], "as many requests are open as there may be"
+    busy.arrived(100, 1000)
+    busy.ended(1, 0, 0)
+    busy.allow(600, 6000)
+    assert drawn(busy) == [Pull(5, 300, 3000)]
+
+
+def test_one_large_message_comes_through_however_many_share_the_connection() -> None:
+    inflow = Inflow(most=1000, least=200)
+    crowd = [Pulls(1000, inflow) for _ in range(50)]
+    for pulls in crowd:
+        pulls.allow(10, 5000)
+    (first, *_) = drawn(crowd[0])
+    assert first.max_bytes == 200
+    crowd[0].ended(first.number, first.messages, first.max_bytes)
+    crowd[0].did_not_fit(first)
+    assert max(pull.max_bytes for pull in drawn(crowd[0])) > 200
+
+
 @given(st.data())
 def test_no_history_brings_more_than_was_allowed(data: st.DataObject) -> None:
     """A server that deals messages to its open requests in any order; what each left is told when it ends."""
-    pulls = Pulls(LEAST)
+    inflow = Inflow(data.draw(st.sampled_from([500, 100_000])), LEAST)
+    for busy in range(data.draw(st.integers(0, 3))):
+        inflow.wants(busy, 1000)
+    pulls = Pulls(LEAST, inflow)
     room_messages = room_bytes = 0
     server: dict[int, list[int]] = {}
     for _ in range(data.draw(st.integers(1, 40))):

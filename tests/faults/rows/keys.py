@@ -80,7 +80,7 @@ async def killed_between_the_parts_of_a_large_object_and_their_end(world: World)
     async with S3Proxy(access.endpoint, access.access, access.secret, access.region) as proxy:
         await world.node.stop()
         world.nodes.clear()
-        await world.node_over(s3=replace(access, endpoint=proxy.endpoint), NATS3_LIMITS_MEMORY="1GB").start()
+        await world.node_over(s3=replace(access, endpoint=proxy.endpoint), NATS3_LIMITS_MEMORY="2GB").start()
         await world.make_stream()
         await world.publish(160, size=MIB - 4096, within=60)
         proxy.next(Hang(), when=_is_end)

@@ -38,6 +38,8 @@ SILENT_S = 20
 TOGETHER, TOGETHER_S = 12, 8
 """Jobs, and seconds without an answer."""
 
+BUSY = 4
+
 
 @asynccontextmanager
 async def _s3(world: World) -> AsyncIterator[S3Proxy]:
@@ -222,6 +224,21 @@ async def jobs_of_one_store_wait_for_it_together(world: World) -> None:
         world.note(f"{TOGETHER} jobs asked {asked} times in {TOGETHER_S} s")
         if asked > 8 * TOGETHER_S:  # a question is sent twice where its connection is reset
             raise Failed(f"{TOGETHER} jobs asked {asked} times in {TOGETHER_S} s for a store that did not answer")
+
+
+@row("F25", within=150)
+async def busy_jobs_share_one_connection(world: World) -> None:
+    """A server ends a connection on which more than 64 MB wait; each job alone would ask for as much as its memory takes."""
+    await world.make_stream()
+    await world.publish(150_000, size=900, within=60)
+    limits = {"max_bytes": 20_000_000, "max_count": 10_000, "max_age": "1s"}
+    jobs = [await world.store(limits=limits, name=f"store-{world.name}-{number}") for number in range(BUSY)]
+    for job in jobs:
+        await world.until_stored(job, within=90)
+    await world.check_store(jobs[0])
+    lost = world.node.log.read_text("utf-8").count("NATS connection lost")
+    world.verdict.need(lost == 0, f"the connection was lost {lost} times")
+    world.hold()
 
 
 async def _silenced(world: World, what: str) -> None:

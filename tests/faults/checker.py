@@ -307,18 +307,33 @@ Raw = tuple[bytes, bytes | None, bytes]
 
 
 def loaded(
-    planned: Sequence[Raw], target: Sequence[Kept], verdict: Verdict, write_subject: bytes | None = None
+    planned: Sequence[Raw],
+    target: Sequence[Kept],
+    verdict: Verdict,
+    write_subject: bytes | None = None,
+    *,
+    displaced: int = 0,
 ) -> None:
-    """I8: the target holds exactly what was planned, in order, each once."""
+    """I8: the target holds exactly what was planned, each once, and in order but for so many that the log says are displaced."""
     want, have = _as_archived(planned, target, verdict, write_subject)
     if want == have:
         return
     wanted, found = Counter(want), Counter(have)
     verdict.none([repr(raw)[:160] for raw in (wanted - found)], "I8 messages are missing in the target")
     verdict.none([repr(raw)[:160] for raw in (found - wanted)], "I8 messages are in the target too often, or altered")
-    if wanted == found:
+    if wanted == found and _out_of_order(want, have) > displaced:
         at = next(at for at, (a, b) in enumerate(zip(want, have, strict=True)) if a != b)
         verdict.wrong.append(f"I8 the order differs from place {at} on: {repr(have[at])[:160]}")
+
+
+def _out_of_order(want: Sequence[Raw], have: Sequence[Raw]) -> int:
+    """How many stand before one that should be before them."""
+    place = {raw: at for at, raw in enumerate(want)}
+    count, least = 0, len(want)
+    for raw in reversed(have):
+        count += place[raw] > least
+        least = min(least, place[raw])
+    return count
 
 
 def loaded_at_least_once(

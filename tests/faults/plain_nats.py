@@ -26,6 +26,9 @@ from urllib.parse import urlsplit
 ANSWER_S = 10.0
 LONGEST_LINE = 1 << 20
 WINDOW = 512
+MOST_BYTES = 32 << 20
+"""Asked for at once: a server ends a connection on which more than 64 MB wait."""
+
 
 V1_TOKENS = 9
 """Tokens of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<dseq>.<time>.<pending>`."""
@@ -226,7 +229,8 @@ class Plain:
             while left > 0:
                 if asked <= 0:
                     asked = min(left, 1000)
-                    order = json.dumps({"batch": asked, "expires": 5_000_000_000}).encode()
+                    asking = {"batch": asked, "max_bytes": MOST_BYTES, "expires": 5_000_000_000}
+                    order = json.dumps(asking).encode()
                     self._send(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}".encode(), inbox, None, order)
                     await self._writer.drain()
                 frame = await self._next(sink)

@@ -318,9 +318,12 @@ class World:
         self.hold()
         return found
 
-    async def check_load(self, planned: Sequence[tuple[bytes, bytes | None, bytes]], *, same: bool = False) -> None:
+    async def check_load(
+        self, planned: Sequence[tuple[bytes, bytes | None, bytes]], *, same: bool = False, displaced: int = 0
+    ) -> None:
         target = [kept for kept in await self.read(self.target) if not kept.subject.startswith(b"nats3.mark.")]
-        checker.loaded(planned, target, self.verdict, None if same else self.write_subject.encode())
+        subject = None if same else self.write_subject.encode()
+        checker.loaded(planned, target, self.verdict, subject, displaced=displaced)
         self.hold()
 
     def hold(self) -> None:

@@ -74,8 +74,11 @@ async def _load(world: World, hurt: Harm, mode: str) -> None:
             await world.servers.heal()
         await world.until_word(load, "load", "Success", 90)
         await nats.leader_of(world, world.target)  # it may have been hurt last when the load was over
-        await world.check_load(checker.plan_of(found))
-        checker.ended(world.log.events(f"run/{load}"), len(found.messages), world.verdict)
+        said = world.log.events(f"run/{load}")
+        displaced = sum(event["data"]["count"] for event in said if event["type"] == "messages_displaced")
+        world.note(f"{displaced} displaced, as the log says")
+        await world.check_load(checker.plan_of(found), displaced=displaced)
+        checker.ended(said, len(found.messages), world.verdict)
         world.hold()
 
 

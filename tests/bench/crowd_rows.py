@@ -123,8 +123,12 @@ async def _cost(house: House, look_s: float) -> Cost:
 
 
 async def workers(house: House, size: Size) -> list[Figure]:
-    """Four store jobs at once, by one process and by two nodes beside one that answers requests: A B A B."""
-    count = size.messages // 2
+    """Four store jobs at once, by one process and by two nodes beside one that answers requests: A B A B.
+
+    Long enough that each would ask for all that its memory takes: with shorter ones it was not seen that a server ends a connection
+    on which more than 64 MB wait.
+    """
+    count = 3 * size.messages
     streams = [f"part{number}" for number in range(_STREAMS)]
     for stream in streams:
         await fill(house.stack.nats_url, house.js, stream, count, _KIB)

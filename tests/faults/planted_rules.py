@@ -251,6 +251,13 @@ RULES = (
         "tests/objects/test_put_faults.py",
         "asyncio.timeout(None)",
     ),
+    Planted(
+        "each busy job asks for what fills its memory",
+        "nats3/jetstream/inflow.py",
+        "max(self.least, self._most // max(1, len(self._hungry)))",
+        "tests/jetstream/test_pulls.py",
+        "1 << 40",
+    ),
     Planted("an outage ends a job", "nats3/work/endure.py", "    if isinstance(fault, Unavailable):\n", "tests/work/test_endure.py", "    if False:\n"),
     Planted(
         "a claim whose answer was lost is nobody's",

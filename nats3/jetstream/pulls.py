@@ -75,12 +75,13 @@ class Pulls:
         """Messages and bytes of it: all that may come, or, where others share the connection, a part of our share, so that several
         requests are open and none waits for the end of the one before.
         """
-        share = max(self._inflow.share, self._worth())
+        least = max(self._worth(), self.least_bytes) if self.refused else self._worth()
+        share = max(self._inflow.share, least)
         messages = self._room_messages - self.messages
         if self._room_bytes <= share:
             too_few = self._open and messages * MOST_OPEN < self._room_messages
             return (0, 0) if too_few else (messages, self._room_bytes - self.bytes)
-        part = max(share // MOST_OPEN, self._worth())
+        part = max(share // MOST_OPEN, least)
         if share - self.bytes < part:
             return 0, 0
         return min(messages, max(1, self._room_messages * part // self._room_bytes)), part

@@ -15,7 +15,7 @@ _APART_S = 0.5
 """Seconds between two questions, however many wait."""
 
 _HURRY_S = 3.0
-_HURRIES = 2
+_HURRIES = 4
 _HURRIED_BYTES_PER_S = 16 << 20
 _HURRIED_BYTES = 64 << 20
 """What is larger may be on its way in parts, which would be left there."""
@@ -67,11 +67,11 @@ class Outage:
     def hurry(self, tries: int, sends: int) -> float | None:
         """Seconds that a request may take which sends so many bytes, after `tries` since the return; None: as many as it likes.
 
-        It grows and ends, so that a store that is only slow is not asked the same for ever.
+        It ends, so that a store that is only slow is not asked the same for ever.
         """
         if not self.is_fresh or tries >= _HURRIES or sends > _HURRIED_BYTES:
             return None
-        return (_HURRY_S + sends / _HURRIED_BYTES_PER_S) * 2**tries
+        return _HURRY_S + sends / _HURRIED_BYTES_PER_S
 
     async def _ask(self) -> None:
         if (early := self._due - _now()) > 0:

@@ -235,7 +235,7 @@ async def busy_jobs_share_one_connection(world: World) -> None:
     jobs = [await world.store(limits=limits, name=f"store-{world.name}-{number}") for number in range(BUSY)]
     for job in jobs:
         await world.until_stored(job, within=90)
-    await world.check_store(jobs[0])
+    await world.check_store(jobs[0], stream=False)
     lost = world.node.log.read_text("utf-8").count("NATS connection lost")
     world.verdict.need(lost == 0, f"the connection was lost {lost} times")
     world.hold()

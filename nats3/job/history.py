@@ -9,7 +9,7 @@ from uuid import UUID
 
 from eventstore.event import NewEvent
 from eventstore.types import Registry, Upcaster
-from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested, LoadExtended, LoadPlanned
+from nats3.job.loading import LOADING_EVENTS, ChunkDeleteRequested, LoadExtended, LoadPlanned, without_origins
 from nats3.job.ordering import JobChanged, JobCreated, JobDeleted, JobPaused, JobResumed, JobRetried
 from nats3.job.running import RUN_EVENTS, RunFailed, with_fault
 from nats3.job.storing import STORING_EVENTS
@@ -34,8 +34,8 @@ VERSIONS: Mapping[type, int] = {
     ChunkDeleteRequested: 2,
     JobChanged: 4,
     JobCreated: 4,
-    LoadExtended: 2,
-    LoadPlanned: 2,
+    LoadExtended: 3,
+    LoadPlanned: 3,
     RunFailed: 2,
 }
 """Schema versions above 1: what is stored in an older one is raised when it is read, and stays as it is.
@@ -43,10 +43,14 @@ VERSIONS: Mapping[type, int] = {
 An order of version 2 may say which headers, subjects and pace a load has, one of version 3 through which connections it goes, one of
 version 4 that it keeps its order strictly: a program that knows less must not run it as if that were not there, so it refuses the
 event: it leaves that job to a program that can read it (work/journal.py:Unreadable), its views stop there, and all else goes on.
-A plan of version 2 says which times its messages have, from which follows what several jobs archived twice, and is refused as well.
+A plan of version 3 says which times its messages have, from which follows what several jobs archived twice, and is refused as well.
 """
 
-UPCASTERS: Mapping[tuple[type, int], Upcaster] = {(RunFailed, 1): with_fault}
+UPCASTERS: Mapping[tuple[type, int], Upcaster] = {
+    (LoadExtended, 2): without_origins,
+    (LoadPlanned, 2): without_origins,
+    (RunFailed, 1): with_fault,
+}
 """How data of a version becomes that of the next, where more changed than a field that came with a default."""
 
 

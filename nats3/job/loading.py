@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from nats3.job.order import PublishMode
 from nats3.job.running import (
@@ -24,7 +24,7 @@ class PlannedRange:
     """Archived messages of one life that a load reads: first <= seq <= last, in the chunks known at the plan's position.
 
     Ranges with equal `rank` are the same life seen by several store jobs: they are merged by seq and published once. All messages
-    have server times (ns) from `first_time` to `last_time`; both are 0 where it was planned by a program that did not say them.
+    have server times (ns) from `first_time` to `last_time`; all times, where it was planned by a program that did not say them.
     """
 
     rank: int
@@ -34,7 +34,13 @@ class PlannedRange:
     first: int
     last: int
     first_time: int = 0
-    last_time: int = 0
+    last_time: int = 2**63 - 1
+
+
+def without_origins(data: dict[str, Any]) -> dict[str, Any]:
+    """`load_planned` and `load_extended` of version 2 as those of version 3."""
+    ranges = [{name: said for name, said in each.items() if name != "origin"} for each in data["ranges"]]
+    return {**data, "ranges": ranges}
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,8 +308,8 @@ def _may_share(one: PlannedRange, other: PlannedRange) -> bool:
     """Whether two jobs may have archived the same message: of one stream, or of streams that were restored from one another,
     whoever knows of that. Of a stream that was made anew no message is as old as those of the one before.
     """
-    overlap = 0 < one.first_time <= other.last_time and other.first_time <= one.last_time
-    return one.job_id != other.job_id and (one.created == other.created or overlap)
+    at_one_time = one.first_time <= other.last_time and other.first_time <= one.last_time
+    return one.job_id != other.job_id and at_one_time
 
 
 def selection_of(order: LoadOrder) -> Selection:

@@ -199,9 +199,9 @@ RULES = (
     Planted(
         "what a branch has from before is published again",
         "nats3/work/pieces.py",
-        "(one.created == other.created or overlap)",
+        "one.job_id != other.job_id and at_one_time",
         "tests/sim/test_load_restored.py",
-        "one.created == other.created",
+        "one.job_id != other.job_id and one.created == other.created",
     ),
     Planted(
         "a store that is away is asked at full length",

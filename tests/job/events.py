@@ -195,7 +195,9 @@ OLDER = {
     "job_created.store.v2": JobCreated("store", OLD_STORE, 1),
     "job_created.store.v3": JobCreated("store", STORE, 1),
     "load_extended.v1": LoadExtended((OLD_RANGE, OLD_RANGE), 120, 1, 10),
+    "load_extended.v2": LoadExtended((OLD_RANGE, OLD_RANGE), 120, 1, 10),
     "load_planned.v1": LoadPlanned((OLD_RANGE,), 99, 3, 30, 2, 3),
+    "load_planned.v2": LoadPlanned((OLD_RANGE,), 99, 3, 30, 2, 3),
     "run_failed.v1": RunFailed("KeyError: 'x'", "KeyError"),
 }
 """What golden files of older schema versions are read as."""

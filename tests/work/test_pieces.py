@@ -9,7 +9,7 @@ from typing import Any
 from nats3.job.loading import PlannedRange
 from nats3.job.order import LoadOrder
 from nats3.message import Batch
-from nats3.work.pieces import _Head, _Read, _union, selection_of
+from nats3.work.pieces import _Head, _Read, _union, overlapping, selection_of
 from tests.job.events import CHUNK
 
 SOURCE = PlannedRange(1, "job", "life", 1, 1, 20)
@@ -40,3 +40,12 @@ def test_every_part_of_a_selection_is_taken_from_the_order() -> None:
     assert (chosen.first_seq, chosen.last_seq, chosen.from_time, chosen.to_time) == (2, 3, 4, 5)
     assert chosen.limit is None, "the reader counts over all chunks"
     assert selection_of(LoadOrder("l", "b", "S")).subjects == ()
+
+
+def test_a_range_whose_times_are_not_known_is_compared_with_all_that_another_job_has_of_its_seqs() -> None:
+    """An older program planned it."""
+    known = PlannedRange(0, "other", "life", 5, 11, 40, 1000, 2000)
+    anew = PlannedRange(2, "job", "life-2", 9, 1, 20, 3000, 4000)
+    assert overlapping([known, anew], [anew]) == []
+    assert overlapping([known], [SOURCE]) == [replace(known, last=20)]
+    assert overlapping([replace(known, job_id="job")], [SOURCE]) == []

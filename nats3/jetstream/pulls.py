@@ -50,10 +50,11 @@ class Pulls:
         return bool(self._open)
 
     def allow(self, messages: int, max_bytes: int) -> None:
-        """From now on no more than this may arrive, beside what is open already."""
-        self._room_messages = messages
-        self._room_bytes = self._allowed = max_bytes
+        """From now on no more than this may arrive, beside what is open already, nor more than our share of the connection."""
         self._inflow.wants(self, max_bytes)
+        share = max(self._inflow.share, self.least_bytes) if self.refused else self._inflow.share
+        self._room_messages = messages
+        self._room_bytes = self._allowed = min(max_bytes, share)
 
     def over(self) -> None:
         """Nothing will be asked for any more."""
@@ -61,8 +62,11 @@ class Pulls:
 
     def next(self) -> Pull | None:
         """The next request to make, None when enough is open. Small rests wait until they are a quarter of the room."""
-        messages, max_bytes = self._next_size()
+        messages = self._room_messages - self.messages
+        max_bytes = self._room_bytes - self.bytes
         if len(self._open) >= MOST_OPEN or messages < 1 or max_bytes < self._worth():
+            return None
+        if self._open and messages * MOST_OPEN < self._room_messages and max_bytes * MOST_OPEN < self._room_bytes:
             return None
         self._made += 1
         pull = Pull(self._made, messages, max_bytes)
@@ -71,26 +75,9 @@ class Pulls:
         self.bytes += max_bytes
         return pull
 
-    def _next_size(self) -> tuple[int, int]:
-        """Messages and bytes of it: all that may come, or, where others share the connection, a part of our share, so that several
-        requests are open and none waits for the end of the one before.
-        """
-        least = max(self._worth(), self.least_bytes) if self.refused else self._worth()
-        share = max(self._inflow.share, least)
-        messages = self._room_messages - self.messages
-        if self._room_bytes <= share:
-            too_few = self._open and messages * MOST_OPEN < self._room_messages
-            return (0, 0) if too_few else (messages, self._room_bytes - self.bytes)
-        part = max(share // MOST_OPEN, least)
-        if share - self.bytes < part:
-            return 0, 0
-        return min(messages, max(1, self._room_messages * part // self._room_bytes)), part
-
     def _worth(self) -> int:
         """Bytes of the smallest request worth making."""
-        if self.refused:
-            return self.refused + 1
-        return max(1, min(self.least_bytes, self._allowed, max(self._inflow.least, self._inflow.share // MOST_OPEN)))
+        return max(1, self.refused + 1 if self.refused else min(self.least_bytes, self._allowed))
 
     def arrived(self, messages: int, size: int) -> None:
         """So many messages came; `size` as the server counts it: subject, reply, header block and payload."""

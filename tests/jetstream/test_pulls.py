@@ -105,27 +105,39 @@ SIZE = 30
 def test_busy_ones_on_one_connection_ask_for_parts_of_it_and_a_quiet_one_for_what_it_is_allowed() -> None:
     inflow = Inflow(most=8000, least=200)
     busy, other, quiet = (Pulls(LEAST, inflow) for _ in range(3))
-    for pulls, allowed in ((busy, 6000), (other, 6000), (quiet, 200)):
+    for pulls, allowed in ((busy, 6000), (other, 6000), (quiet, 200), (busy, 6000)):
         pulls.allow(600, allowed)
-    assert drawn(busy) == [Pull(number, 100, 1000) for number in range(1, 5)]
+    assert drawn(busy) == [Pull(1, 600, 4000)]
     assert drawn(quiet) == [Pull(1, 600, 200)]
+    assert busy.may_arrive == 4000, "no memory is held for more"
     other.over()
-    assert [pull.max_bytes for pull in drawn(busy)] == [], "as many requests are open as there may be"
     busy.arrived(100, 1000)
-    busy.ended(1, 0, 0)
     busy.allow(600, 6000)
-    assert drawn(busy) == [Pull(5, 300, 3000)]
+    assert drawn(busy) == [Pull(2, 100, 3000)]
+
+
+def test_the_next_request_is_made_when_a_quarter_of_the_bytes_are_free_where_they_are_what_is_short() -> None:
+    pulls = Pulls(LEAST, Inflow())
+    pulls.allow(10_000, 1000)
+    drawn(pulls)
+    pulls.arrived(2, 240)
+    pulls.allow(10_000, 1000)
+    assert drawn(pulls) == []
+    pulls.arrived(1, 10)
+    pulls.allow(10_000, 1000)
+    assert drawn(pulls) == [Pull(2, 3, 250)]
 
 
 def test_one_large_message_comes_through_however_many_share_the_connection() -> None:
     inflow = Inflow(most=1000, least=200)
     crowd = [Pulls(1000, inflow) for _ in range(50)]
-    for pulls in crowd:
+    for pulls in (*crowd, crowd[0]):
         pulls.allow(10, 5000)
-    (first, *_) = drawn(crowd[0])
+    (first,) = drawn(crowd[0])
     assert first.max_bytes == 200
     crowd[0].ended(first.number, first.messages, first.max_bytes)
     crowd[0].did_not_fit(first)
+    crowd[0].allow(10, 5000)
     assert [pull.max_bytes for pull in drawn(crowd[0])] == [1000], (
         "any message fits, and not only one that is a byte larger"
     )

@@ -11,6 +11,7 @@ import pytest
 from nats3.errors import Nats3Error
 from nats3.jetstream.connection import Connection
 from nats3.jetstream.errors import MustBind, Reason
+from nats3.jetstream.inflow import MOST
 from nats3.jetstream.settings import NatsSettings
 from nats3.jetstream.source import Patience, PullSource
 from tests.jetstream.wire_script import ScriptedServer, scripted_server
@@ -69,6 +70,18 @@ async def staged(patience: Patience = Patience()) -> AsyncGenerator[Stage, None]
 async def test_a_pull_says_how_much_how_long_and_that_it_wants_heartbeats() -> None:
     async with staged() as stage:
         assert stage.pulls() == [{"batch": 10, "max_bytes": ROOM, "expires": 30 * 10**9, "idle_heartbeat": 5 * 10**9}]
+
+
+async def test_busy_sources_share_what_may_come_over_a_connection_until_one_ends() -> None:
+    async with staged() as stage:
+        other = PullSource(stage.source._link, "$JS.API", "S", "D")
+        stage.source.ask(10, 2 * MOST)
+        other.ask(10, 2 * MOST)
+        assert other.may_arrive == MOST // 2
+        await stage.source.close()
+        other.ask(10, 2 * MOST)
+        assert other.may_arrive == MOST
+        await other.close()
 
 
 async def test_a_missing_delivery_ends_the_source_after_what_came_before_it() -> None:

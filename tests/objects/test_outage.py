@@ -240,6 +240,30 @@ def test_a_put_that_hangs_in_a_store_which_has_just_come_back_is_sent_again_soon
             assert _put_into(store, seed) < store.back + first + 5
 
 
+def test_a_store_that_refuses_at_first_after_its_return_is_asked_again_as_after_a_first_failure() -> None:
+    """The waits of an outage of minutes have nothing to do with it."""
+
+    class Starting(Away):
+        refuses = 4
+
+        @override
+        async def put_new(self, bucket: str, key: str, body: bytes, sha256: str) -> Put:
+            if _now() >= self.back and self.refuses:
+                self.refuses -= 1
+                raise Rejected(503, "ServiceUnavailable", "")
+            return await super().put_new(bucket, key, body, sha256)
+
+    for seed in range(20):
+        assert _put_into(Starting(300.0), seed) < 300 + 0.5 + sum((0.05, 0.1, 0.2, 0.4))
+
+
+def test_a_body_that_may_go_in_parts_is_not_hurried() -> None:
+    outage = Outages(Away()).of("b")
+    outage.is_fresh = True
+    assert outage.hurry(0, 64 << 20) is not None
+    assert outage.hurry(0, (64 << 20) + 1) is None
+
+
 def test_a_store_that_has_only_become_slow_gets_the_time_that_it_takes() -> None:
     store = Slow()
     assert _put_into(store) < store.back + 60 + 15
